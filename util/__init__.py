@@ -1,0 +1,1 @@
+"""Ground floor: knows tensors, numbers and paths, and nothing of ours above it."""

@@ -1,0 +1,1 @@
+"""Where training shows itself: one small file for each place."""

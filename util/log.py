@@ -1,0 +1,19 @@
+"""What the program says in words; under torchrun rank 0 speaks alone."""
+
+import os
+import sys
+
+
+def is_main() -> bool:
+    """True in the one process that prints and writes; needs no torch, so it works before it is loaded."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def info(message: str = "") -> None:
+    if is_main():
+        print(message, flush=True)
+
+
+def warn(message: str) -> None:
+    if is_main():
+        print(f"warning: {message}", file=sys.stderr, flush=True)

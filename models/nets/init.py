@@ -1,0 +1,46 @@
+"""Initial weights by name."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear)
+
+INITS: dict[str, Callable[[Tensor, float], object]] = {
+    "normal": lambda weight, gain: nn.init.normal_(weight, 0.0, gain),
+    "xavier": lambda weight, gain: nn.init.xavier_normal_(weight, gain=gain),
+    "kaiming": lambda weight, gain: nn.init.kaiming_normal_(weight, a=0, mode="fan_in"),
+    "orthogonal": lambda weight, gain: nn.init.orthogonal_(weight, gain=gain),
+}
+
+
+def init_weights(net: nn.Module, init_type: str = "normal", init_gain: float = 0.02) -> nn.Module:
+    """Draw the weights of convolutions and linear layers, set biases to 0, batch norm to N(1, gain), 0.
+
+    `normal` takes the gain as its standard deviation (DCGAN, arXiv:1511.06434). `default` leaves
+    torch's own initial weights.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    if init_type == "default":
+        return net
+    if init_type not in INITS:
+        raise ValueError(f"unknown initialisation {init_type!r}; known: default, {', '.join(INITS)}")
+    draw = INITS[init_type]
+    for module in _children_first(net):
+        if isinstance(module, WEIGHTED):
+            draw(module.weight.data, init_gain)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, _BatchNorm) and module.affine:
+            nn.init.normal_(module.weight, 1.0, init_gain)
+            nn.init.zeros_(module.bias)
+    return net
+
+
+def _children_first(net: nn.Module) -> list[nn.Module]:
+    found: list[nn.Module] = []
+    net.apply(found.append)  # type: ignore[arg-type]
+    return found

@@ -1,0 +1,85 @@
+"""Small parts that several families share: norms by name, spectral norm, receptive field."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.parametrizations import spectral_norm
+
+Norm = Callable[[int], nn.Module]
+
+
+class SyncBatchNorm(nn.SyncBatchNorm):
+    """Batch norm over the joint batch of all ranks, on any device (torch's own knows GPUs alone)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        if x.is_cuda or not self.training or not dist.is_initialized():
+            return super().forward(x)
+        sums = torch.cat([x.sum((0, 2, 3)), (x * x).sum((0, 2, 3)), x.new_tensor([x.numel() / x.shape[1]])])
+        sums = all_reduce(sums)
+        count = sums[-1]
+        mean, square = sums[:-1].div(count).chunk(2)
+        variance = square - mean**2
+        self._follow(mean.detach(), (variance * count / (count - 1)).detach())
+        x = (x - mean[None, :, None, None]) * torch.rsqrt(variance + self.eps)[None, :, None, None]
+        return x * self.weight[None, :, None, None] + self.bias[None, :, None, None]
+
+    @torch.no_grad()
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+        assert self.running_mean is not None and self.running_var is not None
+        assert self.num_batches_tracked is not None and self.momentum is not None
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance, self.momentum)
+
+
+NORMS: dict[str, Norm] = {
+    "batch": partial(nn.BatchNorm2d, affine=True, track_running_stats=True),
+    "syncbatch": partial(SyncBatchNorm, affine=True, track_running_stats=True),
+    "instance": partial(nn.InstanceNorm2d, affine=False, track_running_stats=False),
+    "none": lambda channels: nn.Identity(),
+}
+
+
+def get_norm_layer(norm_type: str = "instance") -> Norm:
+    """The constructor of a norm, called with the number of channels.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    if norm_type not in NORMS:
+        raise ValueError(f"unknown norm {norm_type!r}; known: {', '.join(NORMS)}")
+    return NORMS[norm_type]
+
+
+def needs_bias(norm: Norm) -> bool:
+    """A convolution needs a bias of its own unless an affine norm follows it."""
+    return not isinstance(norm(1), _BatchNorm)
+
+
+def apply_spectral_norm(net: nn.Module) -> nn.Module:
+    """Divide every convolution's and linear layer's weight by its largest singular value (arXiv:1802.05957).
+
+    In place, by torch's own parametrization: one power iteration a training forward, none in eval,
+    its two vectors are buffers. The weight is saved as `parametrizations.weight.original`.
+    """
+    for module in list(net.modules()):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            spectral_norm(module)
+    return net
+
+
+def receptive_field(net: nn.Module) -> int:
+    """Side in pixels of the input square that one output of a chain of convolutions sees.
+
+    Read backwards: r <- (r - 1) * stride + dilation * (kernel - 1) + 1.  70 for the `basic` PatchGAN.
+    """
+    field = 1
+    for conv in reversed([module for module in net.modules() if isinstance(module, nn.Conv2d)]):
+        field = (field - 1) * conv.stride[0] + conv.dilation[0] * (conv.kernel_size[0] - 1) + 1
+    return field

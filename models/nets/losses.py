@@ -1,0 +1,84 @@
+"""Adversarial objectives and the gradient penalty, on logits."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+Elementwise = Callable[[Tensor], Tensor]
+
+# name -> (loss of D on real logits, loss of D on fake logits, loss of G on fake logits), per logit
+OBJECTIVES: dict[str, tuple[Elementwise, Elementwise, Elementwise]] = {
+    # Goodfellow et al. 2014, non-saturating; softplus(-x) = -log sigmoid(x)
+    "vanilla": (lambda x: F.softplus(-x), F.softplus, lambda x: F.softplus(-x)),
+    # Mao et al. 2017, arXiv:1611.04076
+    "lsgan": (lambda x: (x - 1) ** 2, lambda x: x**2, lambda x: (x - 1) ** 2),
+    # Lim & Ye 2017, arXiv:1705.02894
+    "hinge": (lambda x: F.relu(1 - x), lambda x: F.relu(1 + x), lambda x: -x),
+    # Gulrajani et al. 2017, arXiv:1704.00028; needs the penalty as well
+    "wgangp": (lambda x: -x, lambda x: x, lambda x: -x),
+}
+
+
+class GANLoss(nn.Module):
+    """An adversarial objective by name; logits have any shape, losses are scalars.
+
+    The loss of each logit is taken first and averaged then, so that a PatchGAN judges every patch.
+    `GANLoss(mode)(logits, target_is_real)` is the classic call, for objectives in which the
+    generator minimises what the discriminator does on real images (so not for hinge).
+
+    Raises:
+        ValueError: unknown name.
+    """
+
+    def __init__(self, gan_mode: str) -> None:
+        super().__init__()
+        if gan_mode not in OBJECTIVES:
+            raise ValueError(f"unknown GAN objective {gan_mode!r}; known: {', '.join(OBJECTIVES)}")
+        self.gan_mode = gan_mode
+        self._real, self._fake, self._generator = OBJECTIVES[gan_mode]
+
+    def real(self, logits: Tensor) -> Tensor:
+        """Loss of the discriminator on real images."""
+        return self._real(_full_precision(logits)).mean()
+
+    def fake(self, logits: Tensor) -> Tensor:
+        """Loss of the discriminator on generated images."""
+        return self._fake(_full_precision(logits)).mean()
+
+    def generator(self, logits: Tensor) -> Tensor:
+        """Loss of the generator whose images got these logits."""
+        return self._generator(_full_precision(logits)).mean()
+
+    def discriminator(self, net: nn.Module, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """What `net` minimises on real and fake images (N, C, H, W): terms `real`, `fake` and, for wgangp, `gp`."""
+        fake = fake.detach()
+        terms = {"real": self.real(net(real)), "fake": self.fake(net(fake))}
+        if self.gan_mode == "wgangp":
+            terms["gp"] = 10.0 * gradient_penalty(net, real, fake)
+        return terms
+
+    def forward(self, logits: Tensor, target_is_real: bool) -> Tensor:
+        if self.gan_mode == "hinge":
+            raise ValueError("hinge asks who learns: call .real, .fake or .generator")
+        return self.real(logits) if target_is_real else self.fake(logits)
+
+
+def gradient_penalty(net: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """E[(|grad D(x)| - 1)^2] at points x drawn on lines from real to fake (arXiv:1704.00028, Eq. 3).
+
+    real, fake (N, C, H, W) -> scalar. Logits that are patches are summed over the image first.
+    """
+    share = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
+    points = (share * real + (1 - share) * fake).detach().requires_grad_(True)
+    # the fused attention kernels have no second derivative
+    with sdpa_kernel(SDPBackend.MATH), torch.autocast(real.device.type, enabled=False):
+        logits = net(points)
+        (gradient,) = torch.autograd.grad(logits.sum(), points, create_graph=True)
+    return ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
+
+
+def _full_precision(logits: Tensor) -> Tensor:
+    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits

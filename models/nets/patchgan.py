@@ -1,0 +1,52 @@
+"""Discriminators that judge patches (PatchGAN, Isola et al. 2017, arXiv:1611.07004, section 3.2)."""
+
+from torch import Tensor, nn
+
+from models.nets.layers import Norm, needs_bias
+from models.nets.tapped import TappedChain
+
+
+class NLayerDiscriminator(TappedChain):
+    """n_layers convolutions of stride 2, two of stride 1; 3 layers see 70 x 70 pixels. Classic argument order.
+
+    Places for attention: `stride4`, `stride8`, ... after the convolution of that feature stride.
+    """
+
+    def __init__(self, input_nc: int, ndf: int, n_layers: int, norm_layer: Norm) -> None:
+        bias = needs_bias(norm_layer)
+        layers: list[nn.Module] = [nn.Conv2d(input_nc, ndf, 4, stride=2, padding=1), nn.LeakyReLU(0.2, True)]
+        taps: dict[str, tuple[int, int, int]] = {}
+        width = ndf
+        for level in range(1, n_layers + 1):
+            wider, stride = min(ndf * 2**level, ndf * 8), 2 if level < n_layers else 1
+            layers += [nn.Conv2d(width, wider, 4, stride=stride, padding=1, bias=bias)]
+            layers += [norm_layer(wider), nn.LeakyReLU(0.2, True)]
+            if stride == 2:
+                taps[f"stride{2 ** (level + 1)}"] = (len(layers) - 1, wider, 2 ** (level + 1))
+            width = wider
+        layers += [nn.Conv2d(width, 1, 4, stride=1, padding=1)]
+        super().__init__(layers, taps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, input_nc, H, W) in [-1, 1] -> logits (N, 1, h, w), one a patch; 256 px -> 30 x 30."""
+        return super().forward(x)
+
+
+class PixelDiscriminator(nn.Module):
+    """1 x 1 convolutions: every pixel is judged by itself."""
+
+    def __init__(self, input_nc: int, ndf: int, norm_layer: Norm) -> None:
+        super().__init__()
+        bias = needs_bias(norm_layer)
+        self.net = nn.Sequential(
+            nn.Conv2d(input_nc, ndf, 1),
+            nn.LeakyReLU(0.2, True),
+            nn.Conv2d(ndf, 2 * ndf, 1, bias=bias),
+            norm_layer(2 * ndf),
+            nn.LeakyReLU(0.2, True),
+            nn.Conv2d(2 * ndf, 1, 1, bias=bias),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, input_nc, H, W) in [-1, 1] -> logits (N, 1, H, W)."""
+        return self.net(x)

@@ -1,0 +1,72 @@
+"""ResNet generators of CycleGAN (Johnson et al. 2016, arXiv:1603.08155; Zhu et al. 2017, arXiv:1703.10593)."""
+
+from torch import Tensor, nn
+
+from models.nets.layers import Norm, needs_bias
+from models.nets.tapped import TappedChain
+
+
+class ResnetBlock(nn.Module):
+    """x + conv_block(x), reflection-padded, with no activation after the sum."""
+
+    def __init__(self, dim: int, norm_layer: Norm, *, use_dropout: bool, use_bias: bool) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(dim, dim, 3, bias=use_bias),
+            norm_layer(dim),
+            nn.ReLU(inplace=True),
+        ]
+        if use_dropout:
+            layers.append(nn.Dropout(0.5))
+        layers += [nn.ReflectionPad2d(1), nn.Conv2d(dim, dim, 3, bias=use_bias), norm_layer(dim)]
+        self.conv_block = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        return x + self.conv_block(x)
+
+
+class ResnetGenerator(TappedChain):
+    """c7s1-ngf, d2ngf, d4ngf, n_blocks residual blocks, u2ngf, ungf, c7s1-output_nc, tanh.
+
+    Places for attention: `down` after the first down-sampling (stride 2), `mid` half-way through the
+    residual trunk and `trunk` after it (stride 4). The classic argument order.
+    """
+
+    multiple = 4  # of the sides of its images
+
+    def __init__(
+        self,
+        input_nc: int,
+        output_nc: int,
+        ngf: int,
+        norm_layer: Norm,
+        use_dropout: bool = False,
+        n_blocks: int = 6,
+    ) -> None:
+        bias = needs_bias(norm_layer)
+        layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(input_nc, ngf, 7, bias=bias)]
+        layers += [norm_layer(ngf), nn.ReLU(inplace=True)]
+        for width in (ngf, 2 * ngf):
+            layers += [nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=bias)]
+            layers += [norm_layer(2 * width), nn.ReLU(inplace=True)]
+        trunk = len(layers)
+        for _ in range(n_blocks):
+            layers.append(ResnetBlock(4 * ngf, norm_layer, use_dropout=use_dropout, use_bias=bias))
+        for width in (4 * ngf, 2 * ngf):
+            layers += [
+                nn.ConvTranspose2d(width, width // 2, 3, stride=2, padding=1, output_padding=1, bias=bias)
+            ]
+            layers += [norm_layer(width // 2), nn.ReLU(inplace=True)]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(ngf, output_nc, 7), nn.Tanh()]
+        taps = {
+            "down": (6, 2 * ngf, 2),
+            "mid": (trunk + max(1, n_blocks // 2) - 1, 4 * ngf, 4),
+            "trunk": (trunk + n_blocks - 1, 4 * ngf, 4),
+        }
+        super().__init__(layers, taps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, input_nc, H, W) in [-1, 1] -> (N, output_nc, H, W) in [-1, 1]; H and W multiples of 4."""
+        return super().forward(x)

@@ -1,0 +1,63 @@
+"""Exponential moving averages of the weights of named nets."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+
+import torch
+from torch import nn
+
+
+class EMA:
+    """Shadow copies that follow their nets: shadow <- d * shadow + (1 - d) * net.
+
+    The decay warms up as d = min(decay, (1 + n) / (10 + n)) over the n updates so far, so that the
+    random weights of the start are soon forgotten. Buffers (running statistics, the vectors of
+    spectral norm) are copied: an average of power-iteration vectors is no singular vector.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+        self.shadows = nn.ModuleDict()
+        self.updates = 0
+
+    def track(self, name: str, net: nn.Module) -> None:
+        """Average `net` from now on; nothing happens where the decay is 0."""
+        if self.decay > 0:
+            self.shadows[name] = deepcopy(net).requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, nets: nn.ModuleDict) -> None:
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        for name, shadow in self.shadows.items():
+            net = nets[name]
+            for ours, theirs in zip(shadow.parameters(), net.parameters(), strict=True):
+                ours.lerp_(theirs, 1 - decay)
+            for ours, theirs in zip(shadow.buffers(), net.buffers(), strict=True):
+                ours.copy_(theirs)
+        self.updates += 1
+
+    @torch.no_grad()
+    def restart(self, nets: nn.ModuleDict) -> None:
+        """Set every shadow to its net: after weights were loaded from elsewhere."""
+        for name, shadow in self.shadows.items():
+            shadow.load_state_dict(nets[name].state_dict())
+
+    @contextmanager
+    def applied_to(self, nets: nn.ModuleDict) -> Iterator[None]:
+        """Within the context the tracked nets hold their averaged weights."""
+        live = {name: deepcopy(nets[name].state_dict()) for name in self.shadows}
+        for name, shadow in self.shadows.items():
+            nets[name].load_state_dict(shadow.state_dict())
+        try:
+            yield
+        finally:
+            for name, state in live.items():
+                nets[name].load_state_dict(state)
+
+    def state_dict(self) -> dict:
+        return {"shadows": self.shadows.state_dict(), "updates": self.updates}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.shadows.load_state_dict(state["shadows"])
+        self.updates = state["updates"]

@@ -1,0 +1,40 @@
+"""A history of generated images, from which the discriminator learns (Shrivastava et al. 2017, arXiv:1612.07828)."""
+
+import torch
+from torch import Tensor
+
+
+class ImagePool:
+    """Keeps up to `pool_size` images; `query` trades new ones for old ones half of the time.
+
+    Its draws come from a generator of its own, seeded from torch's, so that it can be saved and
+    restored: a resumed run shows the discriminator the very same images.
+    """
+
+    def __init__(self, pool_size: int) -> None:
+        self.pool_size = pool_size
+        self.images: list[Tensor] = []
+        self.generator = torch.Generator().manual_seed(torch.initial_seed() % 2**63)
+
+    def query(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) new images -> (N, C, H, W), each new or, once the pool is full, with probability 1/2 an old one."""
+        if self.pool_size <= 0:
+            return images
+        return torch.stack([self._trade(image) for image in images.detach()])
+
+    def _trade(self, image: Tensor) -> Tensor:
+        if len(self.images) < self.pool_size:
+            self.images.append(image.clone())
+            return image
+        if torch.rand((), generator=self.generator) > 0.5:
+            place = int(torch.randint(self.pool_size, (), generator=self.generator))
+            old, self.images[place] = self.images[place], image.clone()
+            return old.to(image.device)
+        return image
+
+    def state_dict(self) -> dict:
+        return {"images": list(self.images), "generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.images = list(state["images"])
+        self.generator.set_state(state["generator"].cpu())

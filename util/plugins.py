@@ -1,0 +1,89 @@
+"""Finding a plugin class by kind and name: the built-in package first, then the person's folders."""
+
+import ast
+import difflib
+import importlib
+import inspect
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
+
+from util.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = {"model": "models", "dataset": "data"}
+CONTRACT_FILES = {"base_model.py", "latent_model.py", "base_dataset.py"}  # what plugins stand on
+
+
+def find(kind: str, name: str, folders: Sequence[str] = ()) -> type:
+    """The class `<Name><Kind>` of `<name>_<kind>.py`; underscores and letter case do not count.
+
+    Raises:
+        UserError: no such plugin, its file does not import, or holds no such class.
+    """
+    path = files(kind, folders).get(name)
+    if path is None:
+        raise UserError(
+            unknown(f"--{'model' if kind == 'model' else 'dataset_mode'}", name, files(kind, folders))
+        )
+    module = _import(kind, path)
+    wanted = f"{name.replace('_', '')}{kind}".lower()
+    for attribute, found in vars(module).items():
+        if inspect.isclass(found) and attribute.lower() == wanted:
+            return found
+    title = "".join(part.capitalize() for part in name.split("_")) + kind.capitalize()
+    raise UserError(
+        f"{path} must define a class {title} that subclasses Base{kind.capitalize()}; it has none"
+    )
+
+
+def available(kind: str, folders: Sequence[str] = ()) -> dict[str, str]:
+    """Name -> first line of its file's docstring, read without importing anything."""
+    return {name: _first_line(path) for name, path in sorted(files(kind, folders).items())}
+
+
+def files(kind: str, folders: Sequence[str] = ()) -> dict[str, Path]:
+    """Name -> file, of every plugin of a kind; a built-in name cannot be taken by another folder."""
+    found: dict[str, Path] = {}
+    for folder in [ROOT / PACKAGES[kind], *map(Path, folders)]:
+        if not folder.is_dir():
+            raise UserError(f"--plugin_path {folder}: there is no such folder")
+        for path in sorted(folder.glob(f"*_{kind}.py")):
+            if path.name not in CONTRACT_FILES:
+                found.setdefault(path.name.removesuffix(f"_{kind}.py"), path)
+    return found
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """The one sentence about a name that nobody has, with the nearest and all known ones."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"{what} {name} is unknown; {hint}known: {', '.join(known)}"
+
+
+def _import(kind: str, path: Path) -> ModuleType:
+    if path.parent == ROOT / PACKAGES[kind]:
+        module_name = f"{PACKAGES[kind]}.{path.stem}"
+    else:
+        # importable by its plain name, so that data loader workers can unpickle its classes
+        module_name = path.stem
+        if str(path.parent.resolve()) not in sys.path:
+            sys.path.append(str(path.parent.resolve()))
+    try:
+        return importlib.import_module(module_name)
+    except UserError:
+        raise
+    except ModuleNotFoundError as error:
+        raise UserError(f"{path} needs the package {error.name}: pip install {error.name}") from error
+    except Exception as error:
+        raise UserError(f"{path} does not import: {type(error).__name__}: {error}") from error
+
+
+def _first_line(path: Path) -> str:
+    try:
+        doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    except (SyntaxError, UnicodeDecodeError):
+        return "(does not parse)"
+    return (doc or "").split("\n", 1)[0]

@@ -3,21 +3,23 @@
 A family is one file in models/nets/ and one line in a table here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from models.nets.attention import SelfAttention2d
-from models.nets.init import init_weights
-from models.nets.layers import Norm, apply_spectral_norm, get_norm_layer, receptive_field
+from models.nets.init import INITS, init_weights
+from models.nets.layers import NORMS, Norm, apply_spectral_norm, get_norm_layer, receptive_field
 from models.nets.losses import GANLoss, gradient_penalty
 from models.nets.patchgan import NLayerDiscriminator, PixelDiscriminator
 from models.nets.resnet import ResnetBlock, ResnetGenerator
 from models.nets.tapped import TappedChain
 from models.nets.unet import UnetGenerator, UnetSkipConnectionBlock
+from util.errors import UserError
+from util.plugins import unknown
 
 __all__ = [
     "DISCRIMINATORS",
@@ -33,6 +35,8 @@ __all__ = [
     "UnetSkipConnectionBlock",
     "add_attention",
     "apply_spectral_norm",
+    "attention_rows",
+    "check",
     "define_D",
     "define_G",
     "get_norm_layer",
@@ -55,6 +59,8 @@ GENERATORS: dict[str, Callable[[int, int, int, Norm, bool], nn.Module]] = {
     "unet_128": partial(_unet, 7),
     "unet_256": partial(_unet, 8),
 }
+
+SIDE_MULTIPLES = {"unet_128": 128, "unet_256": 256}
 
 # name -> (input_nc, ndf, n_layers, norm layer) -> net
 DISCRIMINATORS: dict[str, Callable[[int, int, int, Norm], nn.Module]] = {
@@ -112,7 +118,6 @@ def add_attention(
     taps: Sequence[str],
     *,
     pooled: bool = True,
-    spectral: bool = False,
     init_type: str = "normal",
     init_gain: float = 0.02,
 ) -> nn.Module:
@@ -133,9 +138,67 @@ def add_attention(
             assert isinstance(net, TappedChain)
             attention = net.attend_at(tap, pooled=pooled)
             init_weights(attention, init_type, init_gain)
-            if spectral:
-                apply_spectral_norm(attention)
     return net
+
+
+def attention_rows(net: nn.Module, tap: str, x: Tensor, points: list[tuple[float, float]]) -> Tensor:
+    """What a net's attention at `tap` looks at from a few points of its input.
+
+    x (N, C, H, W), points (y, x) in [0, 1) -> (N, P, h, w), each map summing to 1. The net is run in eval mode.
+    """
+    assert isinstance(net, TappedChain)
+    training = net.training
+    net.eval()
+    attention, seen = net.attention[tap], []
+    assert isinstance(attention, SelfAttention2d)
+    hook = attention.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    try:
+        with torch.no_grad():
+            net(x)
+            return attention.rows(seen[0], points)
+    finally:
+        hook.remove()
+        net.train(training)
+
+
+def check(
+    *,
+    netG: str,
+    norm: str,
+    init_type: str,
+    side: int | None = None,
+    netD: str | None = None,
+    n_layers_D: int = 3,
+) -> None:
+    """Refuse names that no table knows and image sides (in pixels) that the nets cannot take.
+
+    Raises:
+        UserError: with the flag and the way out.
+    """
+    chosen: list[tuple[str, str | None, Iterable[str]]] = [
+        ("--netG", netG, GENERATORS),
+        ("--netD", netD, DISCRIMINATORS),
+        ("--norm", norm, NORMS),
+        ("--init_type", init_type, ["default", *INITS]),
+    ]
+    for flag, name, table in chosen:
+        if name is not None and name not in table:
+            raise UserError(unknown(flag, name, table))
+    if side is None:
+        return
+    multiple = SIDE_MULTIPLES.get(netG, 1)
+    if side % multiple:
+        near = max(multiple, round(side / multiple) * multiple)
+        raise UserError(
+            f"--netG {netG} needs images whose sides are multiples of {multiple}, not {side} pixels: "
+            f"use --load_size {near} --crop_size {near}, or --netG resnet_9blocks"
+        )
+    smallest = 3 * 2 ** (3 if netD == "basic" else n_layers_D)
+    if netD in ("basic", "n_layers") and side < smallest:
+        raise UserError(
+            f"--netD {netD} needs images of at least {smallest} pixels, not {side}: "
+            "use a larger --crop_size, --netD pixel, or --netD n_layers with a smaller --n_layers_D"
+        )
 
 
 def _look_up(table: dict[str, T], what: str, name: str) -> T:

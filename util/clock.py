@@ -1,7 +1,11 @@
 """Time counted in images, so that nothing depends on the batch size."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -18,20 +22,34 @@ class Clock:
     step_s: float = 0.0  # seconds per image of the last step
     data_s: float = 0.0  # seconds the last step waited for its batch
     _before: int = 0
+    _started: float = 0.0
+
+    def epochs(self, last: int) -> Iterator[int]:
+        """The epochs left, up to and with `last`; the loop's body ends each with end_epoch()."""
+        while self.epoch <= last:
+            yield self.epoch
+
+    def timed(self, batches: Iterator[T]) -> Iterator[T]:
+        """The same batches, with the wait for each one measured."""
+        while True:
+            asked = time.perf_counter()
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            self._started = time.perf_counter()
+            self.data_s = self._started - asked
+            yield batch
 
     def advance(self, images: int) -> None:
+        """A step over so many images is done."""
+        self.step_s = (time.perf_counter() - self._started) / images
         self._before = self.images
         self.images += images
         self.epoch_images += images
 
     def due(self, freq: int) -> bool:
-        return freq > 0 and self.images // freq > self._before // freq
-
-    def epochs(self, last: int) -> Iterator[int]:
-        """The epochs left up to and with `last`; each ends when the loop body does."""
-        while self.epoch <= last:
-            yield self.epoch
-            self.end_epoch()
+        return self.images // freq > self._before // freq
 
     def end_epoch(self) -> None:
         self.epoch += 1

@@ -33,8 +33,8 @@ class EMA:
             net = nets[name]
             for ours, theirs in zip(shadow.parameters(), net.parameters(), strict=True):
                 ours.lerp_(theirs, 1 - decay)
-            for ours, theirs in zip(shadow.buffers(), net.buffers(), strict=True):
-                ours.copy_(theirs)
+            for own, new in zip(shadow.buffers(), net.buffers(), strict=True):
+                own.copy_(new)
         self.updates += 1
 
     @torch.no_grad()

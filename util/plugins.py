@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from util.errors import UserError
 
@@ -16,7 +17,7 @@ PACKAGES = {"model": "models", "dataset": "data"}
 CONTRACT_FILES = {"base_model.py", "latent_model.py", "base_dataset.py"}  # what plugins stand on
 
 
-def find(kind: str, name: str, folders: Sequence[str] = ()) -> type:
+def find(kind: str, name: str, folders: Sequence[str] = ()) -> Any:
     """The class `<Name><Kind>` of `<name>_<kind>.py`; underscores and letter case do not count.
 
     Raises:

@@ -4,8 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.nets.layers import apply_spectral_norm
-
 
 class SelfAttention2d(nn.Module):
     """x + gamma * attention(x), with gamma 0 at the start, so that it begins as the identity.
@@ -21,7 +19,7 @@ class SelfAttention2d(nn.Module):
         ValueError: fewer than 8 channels.
     """
 
-    def __init__(self, channels: int, *, pooled: bool = False, spectral: bool = False) -> None:
+    def __init__(self, channels: int, *, pooled: bool = False) -> None:
         super().__init__()
         if channels < 8:
             raise ValueError(f"self-attention needs at least 8 channels, not {channels}: use a wider net")
@@ -32,8 +30,6 @@ class SelfAttention2d(nn.Module):
         self.value = nn.Conv2d(channels, inner, 1, bias=not pooled)
         self.output = nn.Conv2d(inner, channels, 1, bias=False) if pooled else nn.Identity()
         self.gamma = nn.Parameter(torch.zeros(()))
-        if spectral:
-            apply_spectral_norm(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W); no H*W x H*W map is ever held."""

@@ -42,5 +42,5 @@ def init_weights(net: nn.Module, init_type: str = "normal", init_gain: float = 0
 
 def _children_first(net: nn.Module) -> list[nn.Module]:
     found: list[nn.Module] = []
-    net.apply(found.append)  # type: ignore[arg-type]
+    net.apply(found.append)
     return found

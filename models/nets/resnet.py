@@ -34,8 +34,6 @@ class ResnetGenerator(TappedChain):
     residual trunk and `trunk` after it (stride 4). The classic argument order.
     """
 
-    multiple = 4  # of the sides of its images
-
     def __init__(
         self,
         input_nc: int,
@@ -68,5 +66,6 @@ class ResnetGenerator(TappedChain):
         super().__init__(layers, taps)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, input_nc, H, W) in [-1, 1] -> (N, output_nc, H, W) in [-1, 1]; H and W multiples of 4."""
-        return super().forward(x)
+        """(N, input_nc, H, W) in [-1, 1] -> (N, output_nc, H, W) in [-1, 1]."""
+        # two halvings and doublings round sides up to a multiple of 4
+        return super().forward(x)[..., : x.shape[-2], : x.shape[-1]]

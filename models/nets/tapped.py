@@ -18,7 +18,7 @@ class TappedChain(nn.Module):
         self.taps = taps
         self.attention = nn.ModuleDict()
 
-    def attend_at(self, tap: str, *, pooled: bool = True, spectral: bool = False) -> SelfAttention2d:
+    def attend_at(self, tap: str, *, pooled: bool = True) -> SelfAttention2d:
         """Add attention at a named place and return it.
 
         Raises:
@@ -28,7 +28,7 @@ class TappedChain(nn.Module):
             raise ValueError(
                 f"{type(self).__name__} has no place {tap!r} for attention; it has: {', '.join(self.taps)}"
             )
-        attention = SelfAttention2d(self.taps[tap][1], pooled=pooled, spectral=spectral)
+        attention = SelfAttention2d(self.taps[tap][1], pooled=pooled)
         self.attention[tap] = attention
         return attention
 

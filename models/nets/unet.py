@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from models.nets.layers import Norm, needs_bias
+from util.errors import UserError
 
 
 class UnetSkipConnectionBlock(nn.Module):
@@ -73,5 +74,15 @@ class UnetGenerator(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, input_nc, H, W) in [-1, 1] -> (N, output_nc, H, W) in [-1, 1]; H, W multiples of 2**num_downs."""
+        """(N, input_nc, H, W) in [-1, 1] -> (N, output_nc, H, W) in [-1, 1].
+
+        Raises:
+            UserError: a side is no multiple of 2**num_downs.
+        """
+        height, width = x.shape[-2:]
+        if height % self.multiple or width % self.multiple:
+            raise UserError(
+                f"an image of {width} x {height} pixels reached a U-Net whose sides must be multiples of "
+                f"{self.multiple}: use --preprocess resize_and_crop, or --netG resnet_9blocks"
+            )
         return self.model(x)

@@ -1,0 +1,30 @@
+"""Models: plugins found by name, the nets they are made of, and the step that trains them."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from util import plugins
+
+if TYPE_CHECKING:  # torch is loaded with the first plugin, not with the flags
+    from models.base_model import BaseModel
+
+
+def find_model_using_name(model_name: str, plugin_path: Sequence[str] = ()) -> type[BaseModel]:
+    """The class `<Name>Model` of `models/<name>_model.py` or of a folder of --plugin_path.
+
+    Raises:
+        UserError: there is none, or it does not import.
+    """
+    return plugins.find("model", model_name, plugin_path)
+
+
+def create_model(opt: Namespace) -> BaseModel:
+    """The model that `--model` names, built on its device.
+
+    Raises:
+        UserError: the options do not fit the model.
+    """
+    return find_model_using_name(opt.model, opt.plugin_path)(opt)

@@ -1,0 +1,351 @@
+"""The contract between a GAN plugin and the training loop."""
+
+from abc import ABC, abstractmethod
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+from util import checkpoint, distributed, log, weights
+from util.ema import EMA
+from util.errors import RunFault, UserError
+
+Batch = dict[str, Tensor | list[str]]
+Terms = dict[str, Tensor]
+AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+GUARD_EVERY = 100  # steps between looks at the losses on devices where a look costs a wait
+
+
+class Stateful(Protocol):
+    def state_dict(self) -> dict: ...
+
+    def load_state_dict(self, state: dict, /) -> object: ...
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One optimizer update: which nets learn, from which loss terms, every how many steps."""
+
+    name: str
+    nets: tuple[str, ...]
+    terms: Callable[[], Terms]
+    optimizer: torch.optim.Optimizer
+    every: int
+    scale: float
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+
+class BaseModel(ABC):
+    """Named nets, the phases that train them, and the images they show.
+
+    A plugin writes __init__ (add_net, add_phase, add_state), set_input, forward, visuals, and one
+    method a phase that returns its named loss terms; their sum is what the phase minimises. Devices,
+    precision, accumulation, ranks, averaging, freezing, clipping and files are this class's business.
+
+    One step shares a forward() between its phases, in the order they were added. With
+    `--accumulate` k the batch is cut into k parts and each phase runs forward() on them anew, which
+    equals the large batch where the discriminator learns first; where the generator does
+    (CycleGAN), the discriminator then sees fakes of the generator as just updated.
+    """
+
+    loss_names: tuple[str, ...] = ()  # the order in which losses are shown
+
+    @staticmethod
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
+        """Add the plugin's own flags and change defaults."""
+        return parser
+
+    @staticmethod
+    def check_options(opt: Namespace) -> None:
+        """Raise UserError for options that cannot work; called before anything is built."""
+
+    def __init__(self, opt: Namespace) -> None:
+        self.opt = opt
+        self.is_train: bool = opt.isTrain
+        self.device = distributed.pick_device(opt.device, opt.gpu_ids)
+        self.save_dir = Path(opt.checkpoints_dir) / opt.name
+        self.nets = nn.ModuleDict()
+        self.phases: list[Phase] = []
+        self.local_state = StateBag()  # what differs between ranks
+        self.ema = EMA(opt.ema_decay if self.is_train else 0.0)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=opt.amp == "fp16" and self.is_train)
+        self.steps = 0
+        self._last_terms: Terms = {}
+
+    # ------------------------------------------------------------------ written by the plugin
+
+    @abstractmethod
+    def set_input(self, batch: Batch) -> None:
+        """Unpack one batch from the data set into attributes on self.device."""
+
+    @abstractmethod
+    def forward(self) -> None:
+        """Compute the fakes from the inputs, as attributes."""
+
+    @abstractmethod
+    def visuals(self) -> dict[str, Tensor]:
+        """Label -> images (N, C, H, W) in [-1, 1], of the last forward()."""
+
+    def scalars(self) -> dict[str, Tensor]:
+        """Further numbers to log beside the loss terms, name -> scalar."""
+        return {}
+
+    # ------------------------------------------------------------------ called by the plugin
+
+    def add_net(self, name: str, net: nn.Module, *, ema: bool = False) -> nn.Module:
+        """Own `net` under `name`: placed, shared, compiled, averaged and saved from now on."""
+        net = net.to(self.device)
+        distributed.broadcast([*net.parameters(), *net.buffers()])
+        if ema:
+            self.ema.track(name, net)
+        if self.opt.compile:
+            net.compile()  # in place: the state_dict keeps its keys
+        self.nets[name] = net
+        return net
+
+    def add_phase(
+        self,
+        name: str,
+        terms: Callable[[], Terms],
+        nets: Sequence[str],
+        *,
+        lr: float,
+        every: int = 1,
+        scale: float = 1.0,
+    ) -> None:
+        """Train `nets` on scale * sum(terms()), every `every` steps, in the order added.
+
+        Phases over the same nets share one optimizer, so a lazy regulariser is one more phase.
+        """
+        shared = [phase.optimizer for phase in self.phases if phase.nets == tuple(nets)]
+        parameters = [parameter for net in nets for parameter in self.nets[net].parameters()]
+        betas = (self.opt.beta1, self.opt.beta2)
+        optimizer = shared[0] if shared else torch.optim.Adam(parameters, lr=lr, betas=betas)
+        self.phases.append(Phase(name, tuple(nets), terms, optimizer, every, scale))
+
+    def add_state(self, name: str, state: Stateful) -> None:
+        """Save and restore `state` (an image pool, say) with the run."""
+        self.local_state.parts[name] = state
+
+    def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(source, target) images of an image-to-image batch on the device, as --direction says."""
+        source, target = self.to_device(batch["A"]), self.to_device(batch["B"])
+        return (target, source) if self.opt.direction == "BtoA" else (source, target)
+
+    def to_device(self, value: Tensor | list[str]) -> Tensor:
+        assert isinstance(value, Tensor)
+        return value.to(self.device, non_blocking=True)
+
+    # ------------------------------------------------------------------ called by train.py, test.py
+
+    def optimize_parameters(self, batch: Batch) -> None:
+        """One training step: run every phase that is due on this batch.
+
+        Raises:
+            RunFault: a loss is not a finite number; weights are then those of the step before.
+        """
+        due = [phase for phase in self.phases if self.steps % phase.every == 0]
+        parts = split_batch(batch, self.opt.accumulate)
+        self._last_terms = {}
+        if len(parts) == 1:  # then one forward serves every phase
+            self._forward(parts[0], learners=[net for phase in due for net in phase.nets])
+        for phase in due:
+            phase.optimizer.zero_grad(set_to_none=True)
+            for part in parts:
+                if len(parts) > 1:
+                    self._forward(part, learners=phase.nets)
+                self._backward(phase, share=1 / len(parts))
+            self._update(phase)
+        self.ema.update(self.nets)
+        self.steps += 1
+
+    @torch.no_grad()
+    def test(self, batch: Batch) -> dict[str, Tensor]:
+        """Label -> images (N, C, H, W) in [-1, 1] made from one batch, with averaged weights where there are any.
+
+        Batch norm and dropout work as in training unless --eval is given, as the classic does;
+        spectral norm never moves.
+        """
+        with self._at_rest(keep_statistics=self.opt.eval), self.ema.applied_to(self.nets), self._autocast():
+            self.set_input(batch)
+            self.forward()
+            return self.visuals()
+
+    def get_current_losses(self) -> dict[str, float]:
+        """The terms of the last step and scalars(), averaged over ranks; every rank must call it."""
+        order = [name for name in self.loss_names if name in self._last_terms]
+        values = {name: self._last_terms[name].item() for name in (*order, *self._last_terms)}
+        values |= {name: value.item() for name, value in self.scalars().items()}
+        return distributed.mean(values)
+
+    @torch.no_grad()
+    def get_current_visuals(self) -> dict[str, Tensor]:
+        """Label -> images (N, C, H, W) in [-1, 1] of the last step."""
+        return {label: images.detach() for label, images in self.visuals().items()}
+
+    def generator_loss(self) -> float:
+        """The sum of the terms of the phases that train a generator; what `plateau` watches."""
+        names = {name for name in self._last_terms if not name.startswith("D")}
+        return distributed.mean({"G": sum(self._last_terms[name].item() for name in names)})["G"]
+
+    def update_learning_rate(self, factor: float) -> None:
+        """Set every optimizer to `factor` times the rate that it was made with."""
+        for phase in self.phases:
+            for group in phase.optimizer.param_groups:
+                group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
+
+    def check_finite(self) -> None:
+        """Raise RunFault where a term of the last step is not a finite number."""
+        bad = [name for name, term in self._last_terms.items() if not torch.isfinite(term)]
+        if bad:
+            raise RunFault(
+                f"the loss {', '.join(bad)} is not a finite number at step {self.steps + 1}; the last saved state is "
+                "unharmed: go on from it with --continue_train and a lower --lr, --clip_grad 1, or without --amp"
+            )
+
+    def state_dict(self) -> dict:
+        return {
+            "nets": self.nets.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizers": {phase.name: phase.optimizer.state_dict() for phase in self.phases},
+            "scaler": self.scaler.state_dict(),
+            "steps": self.steps,
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        self.nets.load_state_dict(state["nets"])
+        self.ema.load_state_dict(state["ema"])
+        for phase in self.phases:
+            phase.optimizer.load_state_dict(state["optimizers"][phase.name])
+        self.scaler.load_state_dict(state["scaler"])
+        self.steps = state["steps"]
+
+    def save_networks(self, epoch: int | str) -> None:
+        """Write `<epoch>_net_<name>.pth`, and `<epoch>_net_<name>_ema.pth` where the net is averaged."""
+        if not log.is_main():
+            return
+        shadows = {f"{name}_ema": net for name, net in self.ema.shadows.items()}
+        for name, net in (dict(self.nets.items()) | shadows).items():
+            state = {key: value.detach().cpu() for key, value in net.state_dict().items()}
+            checkpoint.save(state, self.save_dir / f"{epoch}_net_{name}.pth")
+
+    def load_networks(self, epoch: int | str) -> None:
+        """Read `<epoch>_net_<name>.pth` of every net; averaged weights at test time where there are any.
+
+        Raises:
+            UserError: a file is missing, damaged or of another architecture.
+        """
+        for name, net in self.nets.items():
+            path = self.save_dir / f"{epoch}_net_{name}.pth"
+            averaged = self.save_dir / f"{epoch}_net_{name}_ema.pth"
+            if not self.is_train and not self.opt.no_ema and averaged.exists():
+                path = averaged
+            if not path.exists():
+                raise UserError(f"there is no {path}: {_what_there_is(self.save_dir)}")
+            weights.load_into(net, path, name)
+            log.info(f"loaded {path}")
+        self.ema.restart(self.nets)
+
+    def print_networks(self, verbose: bool = False) -> None:
+        """Say how many parameters each net has; with `verbose` its layers, too."""
+        for name, net in self.nets.items():
+            count = sum(parameter.numel() for parameter in net.parameters())
+            log.info(f"{net}\n" * verbose + f"[Network {name}] parameters: {count / 1e6:.3f} M")
+
+    # ------------------------------------------------------------------ private
+
+    def _autocast(self) -> torch.autocast:
+        dtype = AMP_DTYPES.get(self.opt.amp)
+        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+
+    def _let_learn(self, names: Iterable[str]) -> None:
+        names = set(names)
+        for name, net in self.nets.items():
+            net.requires_grad_(name in names)
+
+    def _forward(self, batch: Batch, learners: Iterable[str]) -> None:
+        self._let_learn(learners)
+        with self._autocast():
+            self.set_input(batch)
+            self.forward()
+
+    def _backward(self, phase: Phase, share: float) -> None:
+        self._let_learn(phase.nets)
+        with self._autocast():
+            terms = phase.terms()
+        for name, term in terms.items():
+            self._last_terms[name] = self._last_terms.get(name, 0) + share * term.detach()
+        if self.device.type == "cpu" or self.steps % GUARD_EVERY == 0:
+            self.check_finite()
+        total = torch.stack(
+            [term.float() if term.dtype != torch.float64 else term for term in terms.values()]
+        ).sum()
+        self.scaler.scale(share * phase.scale * total).backward()
+
+    def _update(self, phase: Phase) -> None:
+        distributed.average_gradients(phase.parameters)
+        if self.opt.clip_grad > 0:
+            self.scaler.unscale_(phase.optimizer)
+            nn.utils.clip_grad_norm_(phase.parameters, self.opt.clip_grad)
+        self.scaler.step(phase.optimizer)
+        self.scaler.update()
+
+    @contextmanager
+    def _at_rest(self, keep_statistics: bool) -> Iterator[None]:
+        """Within the context nothing learns: eval mode, with batch norm and dropout live unless told otherwise."""
+        modes = {module: module.training for module in self.nets.modules()}
+        self.nets.eval()
+        if not keep_statistics:
+            for module in self.nets.modules():
+                if isinstance(module, _BatchNorm | _DropoutNd):
+                    module.train()
+        try:
+            yield
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+
+
+class StateBag:
+    """Several stateful things as one."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, Stateful] = {}
+
+    def state_dict(self) -> dict:
+        return {name: part.state_dict() for name, part in self.parts.items()}
+
+    def load_state_dict(self, state: dict) -> None:
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+
+
+def split_batch(batch: Batch, parts: int) -> list[Batch]:
+    """Cut every entry of a batch into `parts` equal pieces along its first axis."""
+    if parts == 1:
+        return [batch]
+    size = len(next(iter(batch.values())))
+    assert size % parts == 0, (size, parts)
+    step = size // parts
+    return [{key: value[i : i + step] for key, value in batch.items()} for i in range(0, size, step)]
+
+
+def _what_there_is(folder: Path) -> str:
+    epochs = sorted({path.name.split("_net_")[0] for path in folder.glob("*_net_*.pth")})
+    if not epochs:
+        return "the folder holds no weights; check --name and --checkpoints_dir, or train first"
+    return f"--epoch can be {', '.join(epochs)}, with nets {', '.join(_nets(folder))}"
+
+
+def _nets(folder: Path) -> list[str]:
+    return sorted({path.stem.split("_net_")[1] for path in folder.glob("*_net_*.pth")})

@@ -1,0 +1,110 @@
+"""CycleGAN with self-attention in its generators and discriminators (arXiv:1703.10593, arXiv:1805.08318)."""
+
+from argparse import ArgumentParser, Namespace
+
+from torch import Tensor, nn
+
+from models import networks
+from models.cycle_gan_model import CycleGANModel
+from util.errors import UserError
+from util.overlay import overlay
+
+G_PLACES = ("down", "mid", "trunk")
+D_PLACES = ("stride4", "stride8")
+QUERIES = [(0.5, 0.5), (0.2, 0.5)]  # (y, x): the middle, where the subject is, and above it
+
+
+class CycleGANAttnModel(CycleGANModel):
+    """At gamma = 0, where it starts, it computes what CycleGAN computes, bit for bit."""
+
+    @staticmethod
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
+        parser = CycleGANModel.modify_commandline_options(parser, is_train)
+        parser.add_argument(
+            "--attn_G_pos",
+            default="trunk",
+            help="where the generators attend, comma-separated: down (1/2 of the image's side), mid, trunk (1/4), none",
+        )
+        parser.add_argument(
+            "--attn_form",
+            choices=("pooled", "plain"),
+            default="pooled",
+            help="keys and values pooled 2x2 or not",
+        )
+        parser.add_argument(
+            "--spectral", choices=("none", "D", "both"), default="none", help="which nets get spectral norm"
+        )
+        if is_train:
+            parser.add_argument(
+                "--attn_D",
+                default="stride8",
+                help="where the discriminators attend, comma-separated: stride4, stride8 (1/8 of the side), none",
+            )
+            parser.add_argument(
+                "--attn_preset",
+                choices=("none", "sagan"),
+                default="none",
+                help="sagan = --gan_mode hinge --spectral D --lr_G 1e-4 --lr_D 4e-4 --beta1 0 --beta2 0.9",
+            )
+            known, _ = parser.parse_known_args()
+            if known.attn_preset == "sagan":
+                parser.set_defaults(
+                    gan_mode="hinge", spectral="D", lr_G=1e-4, lr_D=4e-4, beta1=0.0, beta2=0.9
+                )
+        return parser
+
+    @staticmethod
+    def check_options(opt: Namespace) -> None:
+        CycleGANModel.check_options(opt)
+        _places("--attn_G_pos", opt.attn_G_pos, G_PLACES)
+        if opt.attn_G_pos != "none" and not opt.netG.startswith("resnet"):
+            raise UserError(
+                f"--netG {opt.netG} has no place for attention: use a resnet, or --attn_G_pos none"
+            )
+        if opt.isTrain and _places("--attn_D", opt.attn_D, D_PLACES) and opt.netD == "pixel":
+            raise UserError("--netD pixel has no place for attention: use --netD basic, or --attn_D none")
+
+    def generator(self, input_nc: int, output_nc: int) -> nn.Module:
+        net = super().generator(input_nc, output_nc)
+        return self._attend(
+            net, _places("--attn_G_pos", self.opt.attn_G_pos, G_PLACES), self.opt.spectral == "both"
+        )
+
+    def discriminator(self, input_nc: int) -> nn.Module:
+        net = super().discriminator(input_nc)
+        return self._attend(net, _places("--attn_D", self.opt.attn_D, D_PLACES), self.opt.spectral != "none")
+
+    def _attend(self, net: nn.Module, places: list[str], spectral: bool) -> nn.Module:
+        networks.add_attention(
+            net,
+            places,
+            pooled=self.opt.attn_form == "pooled",
+            init_type=self.opt.init_type,
+            init_gain=self.opt.init_gain,
+        )
+        return networks.apply_spectral_norm(net) if spectral else net
+
+    def scalars(self) -> dict[str, Tensor]:
+        """gamma_<net>_<place>: how much each attention has been let in."""
+        return {
+            f"gamma_{name}_{place}": attention.gamma
+            for name, net in self.nets.items()
+            for place, attention in getattr(net, "attention", {}).items()
+        }
+
+    def visuals(self) -> dict[str, Tensor]:
+        shown = super().visuals()
+        if self.opt.attn_G_pos != "none":
+            place = _places("--attn_G_pos", self.opt.attn_G_pos, G_PLACES)[-1]
+            for label, net, images in (("attn_A", self.G_A, self.real_A), ("attn_B", self.G_B, self.real_B)):
+                shown[label] = overlay(images, networks.attention_rows(net, place, images, QUERIES), QUERIES)
+        return shown
+
+
+def _places(flag: str, value: str, known: tuple[str, ...]) -> list[str]:
+    """`trunk,down` -> its names; `none` -> no names."""
+    places = [] if value == "none" else value.split(",")
+    for place in places:
+        if place not in known:
+            raise UserError(f"{flag} {place} is unknown; known: {', '.join(known)}, none")
+    return places

@@ -1,0 +1,54 @@
+"""A starting point for a model of your own: regression from A to B. Copy this file and change it.
+
+Save the copy as models/<name>_model.py, or in a folder of your own that you name with
+--plugin_path, call the class <Name>Model, and train it with --model <name>.
+"""
+
+from argparse import ArgumentParser, Namespace
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from models import networks
+from models.base_model import BaseModel, Batch, Terms
+
+
+class TemplateModel(BaseModel):
+    """G: A -> B, minimising lambda_regression * |G(A) - B|."""
+
+    @staticmethod
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
+        """Flags of this model, and other defaults for the shared ones."""
+        parser.set_defaults(dataset_mode="aligned")
+        if is_train:
+            parser.add_argument("--lambda_regression", type=float, default=1.0, help="weight of |G(A) - B|")
+        return parser
+
+    @staticmethod
+    def check_options(opt: Namespace) -> None:
+        """What cannot work is refused here, before anything is built."""
+        networks.check(netG=opt.netG, norm=opt.norm, init_type=opt.init_type, side=opt.image_side)
+
+    def __init__(self, opt: Namespace) -> None:
+        """The nets, and the phases of a step: which nets learn, and from which terms."""
+        super().__init__(opt)
+        net = networks.define_G(opt.input_nc, opt.output_nc, opt.ngf, opt.netG, norm=opt.norm)
+        self.G = self.add_net("G", net, ema=True)
+        if self.is_train:
+            self.add_phase("G", self.terms_G, ["G"], lr=opt.lr_G)
+
+    def set_input(self, batch: Batch) -> None:
+        """Keep what the step needs from a batch of the data set."""
+        self.real_A, self.real_B = self.pair(batch)
+
+    def forward(self) -> None:
+        """Make the images; called in training and at test time."""
+        self.fake_B = self.G(self.real_A)
+
+    def terms_G(self) -> Terms:
+        """Named loss terms; their sum is minimised, each is logged."""
+        return {"G": self.opt.lambda_regression * F.l1_loss(self.fake_B, self.real_B)}
+
+    def visuals(self) -> dict[str, Tensor]:
+        """Label -> images (N, C, H, W) in [-1, 1] for the pages."""
+        return {"real_A": self.real_A, "fake_B": self.fake_B, "real_B": self.real_B}

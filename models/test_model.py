@@ -1,0 +1,45 @@
+"""One direction of a trained translator, for a folder of single images."""
+
+from argparse import ArgumentParser, Namespace
+
+from torch import Tensor
+
+from models import networks
+from models.base_model import BaseModel, Batch
+from util.errors import UserError
+
+
+class TestModel(BaseModel):
+    """Loads `<epoch>_net_G<model_suffix>.pth` alone: --model_suffix _A takes G_A of a CycleGAN."""
+
+    __test__ = False  # not a test case, whatever pytest makes of the name
+
+    @staticmethod
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
+        if is_train:
+            raise UserError(
+                "--model test makes images and cannot be trained: run test.py, or train another --model"
+            )
+        parser.set_defaults(dataset_mode="single")
+        parser.add_argument("--model_suffix", default="", help="which generator: _A or _B of a CycleGAN")
+        return parser
+
+    @staticmethod
+    def check_options(opt: Namespace) -> None:
+        networks.check(netG=opt.netG, norm=opt.norm, init_type=opt.init_type, side=opt.image_side)
+
+    def __init__(self, opt: Namespace) -> None:
+        super().__init__(opt)
+        net = networks.define_G(
+            opt.input_nc, opt.output_nc, opt.ngf, opt.netG, norm=opt.norm, use_dropout=not opt.no_dropout
+        )
+        self.G = self.add_net(f"G{opt.model_suffix}", net)
+
+    def set_input(self, batch: Batch) -> None:
+        self.real = self.to_device(batch["A"])
+
+    def forward(self) -> None:
+        self.fake = self.G(self.real)
+
+    def visuals(self) -> dict[str, Tensor]:
+        return {"real": self.real, "fake": self.fake}

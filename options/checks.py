@@ -1,0 +1,93 @@
+"""What is refused before anything is built: impossible values and combinations."""
+
+import argparse
+import os
+import re
+from argparse import Namespace
+from pathlib import Path
+
+from util.errors import UserError
+
+PREPROCESS = ("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none", "resize")
+
+
+def gpu_ids(word: str) -> str:
+    """`0`, `0,1` or `-1`; a type for argparse."""
+    if not re.fullmatch(r"-?\d+(,-?\d+)*", word):
+        raise argparse.ArgumentTypeError(f"{word} is not a list of GPU numbers like 0 or 0,1; -1 is the CPU")
+    return word
+
+
+def with_suffix(opt: Namespace) -> str:
+    """The run's name with --suffix filled in."""
+    try:
+        return f"{opt.name}_{opt.suffix.format(**vars(opt))}"
+    except (KeyError, IndexError, ValueError) as error:
+        raise UserError(f"--suffix {opt.suffix} names an option that does not exist: {error}") from error
+
+
+def run_folder(opt: Namespace) -> Path:
+    """The folder of the run, refused where the name leads out of --checkpoints_dir."""
+    name = Path(opt.name)
+    if (
+        not opt.name.strip()
+        or name.is_absolute()
+        or ".." in name.parts
+        or "\\" in opt.name
+        or "\0" in opt.name
+    ):
+        raise UserError(
+            f"--name {opt.name} must be a plain name inside {opt.checkpoints_dir}, without .. or a leading /"
+        )
+    return Path(opt.checkpoints_dir) / name
+
+
+def image_side(opt: Namespace) -> int | None:
+    """Side in pixels of the square that the nets get; None where it depends on the image."""
+    if opt.preprocess.endswith("crop"):
+        return opt.crop_size
+    return opt.load_size if opt.preprocess == "resize" else None
+
+
+def check(opt: Namespace) -> None:
+    """Combinations of the shared flags.
+
+    Raises:
+        UserError: with the flags, their values and the way out.
+    """
+    if opt.dataroot is None:
+        raise UserError(
+            "--dataroot is missing: name the folder of images, e.g. --dataroot ./datasets/horse2zebra"
+        )
+    if opt.preprocess in ("resize_and_crop", "scale_width_and_crop") and opt.load_size < opt.crop_size:
+        raise UserError(
+            f"--load_size {opt.load_size} is smaller than --crop_size {opt.crop_size}: "
+            f"images are scaled first and cropped then, so use --load_size {opt.crop_size} or more"
+        )
+    writable(Path(opt.checkpoints_dir), "--checkpoints_dir")
+
+
+def check_training(opt: Namespace) -> None:
+    """Combinations of the flags of training."""
+    if opt.batch_size % opt.accumulate:
+        raise UserError(f"--accumulate {opt.accumulate} must divide --batch_size {opt.batch_size}")
+    if opt.n_epochs + opt.n_epochs_decay < 1:
+        raise UserError("--n_epochs and --n_epochs_decay are both 0: there is nothing to train")
+    if opt.epoch_count > opt.n_epochs + opt.n_epochs_decay:
+        raise UserError(
+            f"--epoch_count {opt.epoch_count} lies beyond the last epoch, {opt.n_epochs + opt.n_epochs_decay} "
+            "(--n_epochs + --n_epochs_decay): raise one of those"
+        )
+    if opt.gan_mode == "wgangp" and getattr(opt, "spectral", "none") != "none":
+        raise UserError("--gan_mode wgangp already bounds the discriminator: leave out --spectral")
+
+
+def writable(folder: Path, flag: str) -> None:
+    """Refuse a folder that cannot be written, before hours are spent on what would go there."""
+    nearest = folder
+    while not nearest.exists() and nearest.parent != nearest:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise UserError(f"{flag} {folder}: {nearest} is a file, not a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"{flag} {folder}: no permission to write in {nearest}; name another folder")

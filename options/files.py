@@ -1,0 +1,78 @@
+"""Options in files: opt.json and train_opt.txt of a run, and a person's --config."""
+
+import json
+import math
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from options.parser import Parser
+from util.errors import UserError
+from util.files import write_whole
+
+Options = dict[str, Any]
+
+
+def read_config(path: str) -> Options:
+    """A YAML (or JSON) file of options, `name: value`.
+
+    Raises:
+        UserError: no such file, not readable as YAML, or not a plain list of names and values.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--config {path} cannot be read: {error.strerror}") from error
+    try:
+        import yaml
+    except ModuleNotFoundError as error:
+        raise UserError("--config needs the package pyyaml: pip install pyyaml") from error
+    try:
+        options = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise UserError(f"--config {path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(options, dict) or any(isinstance(value, dict) for value in options.values()):
+        raise UserError(f"--config {path} must hold lines of the form name: value, like batch_size: 4")
+    return {str(name).removeprefix("--"): value for name, value in options.items()}
+
+
+def read_run(folder: Path) -> Options:
+    """The options a run was trained with: its opt.json, or train_opt.txt as the well-known repository writes it."""
+    saved, classic = folder / "opt.json", folder / "train_opt.txt"
+    if saved.exists():
+        try:
+            return json.loads(saved.read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise UserError(f"{saved} is damaged: remove it and give the run's options by hand") from error
+    if classic.exists():
+        return _read_classic(classic.read_text(encoding="utf-8", errors="replace"))
+    return {}
+
+
+def save(opt: Namespace, parser: Parser, folder: Path) -> None:
+    """Write `<phase>_opt.txt` and, in training, opt.json."""
+    text = describe(opt, parser) + "\n"
+    write_whole(folder / f"{opt.phase}_opt.txt", text.encode())
+    if opt.isTrain:
+        values = {name: "inf" if value == math.inf else value for name, value in vars(opt).items()}
+        written = json.dumps(values, indent=1, sort_keys=True) + "\n"
+        write_whole(folder / "opt.json", written.encode())
+
+
+def describe(opt: Namespace, parser: Parser) -> str:
+    """The options in the classic form, those that differ from their default marked."""
+    lines = ["----------------- Options ---------------"]
+    for name, value in sorted(vars(opt).items()):
+        default = parser.get_default(name)
+        comment = "" if value == default or default is None else f"\t[default: {default}]"
+        lines.append(f"{name:>25}: {value!s:<30}{comment}")
+    return "\n".join([*lines, "----------------- End -------------------"])
+
+
+def _read_classic(text: str) -> Options:
+    options: Options = {}
+    for line in text.splitlines():
+        name, colon, value = line.partition(": ")
+        if colon and not line.startswith("-"):
+            options[name.strip()] = value.split("\t")[0].strip()
+    return {name: value for name, value in options.items() if value not in ("", "None")}

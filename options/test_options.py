@@ -1,0 +1,62 @@
+"""The flags of test.py."""
+
+from argparse import Namespace
+from pathlib import Path
+
+from options import checks, files
+from options.base_options import INHERITED, BaseOptions
+from options.parser import Parser, count_or_all, names, number
+
+
+class TestOptions(BaseOptions):
+    __test__ = False  # not a test case, whatever pytest makes of the name
+
+    prog = "test.py"
+    is_train = False
+
+    def initialize(self, parser: Parser) -> None:
+        super().initialize(parser)
+        with parser.section("results"):
+            parser.add_argument("--results_dir", default="./results/", help="where pages of results go")
+            parser.add_argument("--phase", default="test", help="which part of the data set")
+            parser.add_argument("--num_test", type=count_or_all, default=50, help="how many images, or all")
+            parser.add_argument(
+                "--aspect_ratio",
+                type=number(above=0),
+                default=1.0,
+                help="stretch the width of results by this",
+            )
+            parser.flag("--eval", "batch norm and dropout as learned, instead of as in training")
+            parser.flag("--no_ema", "use the last weights even where there are averaged ones")
+            parser.add_argument(
+                "--save_only",
+                type=names,
+                default=[],
+                metavar="LABELS",
+                help="write these alone, e.g. fake_B",
+            )
+        parser.set_defaults(model="test", num_threads=0, serial_batches=True, no_flip=True)
+
+    def finish(self, opt: Namespace) -> None:
+        given = self.parser.explicit() | set(self.parser.layers[-1])
+        if "load_size" not in given:
+            opt.load_size = opt.crop_size
+        opt.no_flip = opt.serial_batches = True
+
+    def _inherit(self, opt: Namespace, run: files.Options) -> files.Options:
+        """What the nets are built and fed with, and the flags of the run's own plugins."""
+        shared = {action.dest for action in self._shared_actions()}
+        own = {name: value for name, value in run.items() if name in INHERITED or name not in shared}
+        if "model" in self.parser.explicit() and opt.model != run.get("model"):
+            own.pop("dataset_mode", None)
+        self._warn_of_changes(opt, own)
+        return own
+
+    def _shared_actions(self) -> list:
+        parser = Parser(self.prog, [])
+        self.initialize(parser)
+        return parser._actions
+
+    def _check_model(self, opt: Namespace) -> None:
+        super()._check_model(opt)
+        checks.writable(Path(opt.results_dir), "--results_dir")

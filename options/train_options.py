@@ -1,0 +1,128 @@
+"""The flags of train.py."""
+
+from argparse import Namespace
+
+from options import checks, files
+from options.base_options import NOT_RESUMED, BaseOptions
+from options.parser import Parser, names, number, whole
+from util.visualizer import check_names
+
+GAN_MODES = ("vanilla", "lsgan", "hinge", "wgangp")
+DISPLAYS = ("console", "loss_log", "jsonl", "html", "visdom")
+LR_POLICIES = ("linear", "step", "plateau", "cosine", "constant")
+
+
+class TrainOptions(BaseOptions):
+    def initialize(self, parser: Parser) -> None:
+        super().initialize(parser)
+        with parser.section("how long, how fast"):
+            parser.add_argument(
+                "--n_epochs", type=whole(0), default=100, help="epochs at the first learning rate"
+            )
+            parser.add_argument(
+                "--n_epochs_decay", type=whole(0), default=100, help="epochs in which it falls"
+            )
+            parser.add_argument("--epoch_count", type=whole(1), default=1, help="number of the first epoch")
+            parser.add_argument(
+                "--lr", type=number(above=0), default=0.0002, help="first learning rate of Adam"
+            )
+            parser.add_argument(
+                "--lr_G", type=number(above=0), default=None, help="of the generators, instead of --lr"
+            )
+            parser.add_argument(
+                "--lr_D", type=number(above=0), default=None, help="of the discriminators, instead of --lr"
+            )
+            parser.add_argument("--beta1", type=number(least=0, below=1), default=0.5, help="Adam's momentum")
+            parser.add_argument(
+                "--beta2", type=number(least=0, below=1), default=0.999, help="Adam's second moment"
+            )
+            parser.add_argument(
+                "--lr_policy", choices=LR_POLICIES, default="linear", help="how the rate falls"
+            )
+            parser.add_argument(
+                "--lr_decay_iters", type=whole(1), default=50, help="epochs between steps of --lr_policy step"
+            )
+            parser.add_argument(
+                "--accumulate",
+                type=whole(1),
+                default=1,
+                help="cut each batch into so many parts to save memory",
+            )
+            parser.add_argument(
+                "--clip_grad", type=number(least=0), default=0.0, help="largest norm of a gradient; 0 = any"
+            )
+            parser.add_argument(
+                "--ema_decay",
+                type=number(least=0, below=1),
+                default=0.0,
+                help="average the generators' weights, e.g. 0.999; 0 = off",
+            )
+        with parser.section("adversarial game"):
+            parser.add_argument(
+                "--gan_mode", choices=GAN_MODES, default="lsgan", help="adversarial objective"
+            )
+            parser.add_argument(
+                "--pool_size", type=whole(0), default=50, help="generated images kept for the discriminator"
+            )
+        with parser.section("saving and resuming"):
+            parser.add_argument(
+                "--save_latest_freq", type=whole(1), default=5000, help="images between saves"
+            )
+            parser.add_argument(
+                "--save_epoch_freq", type=whole(1), default=5, help="epochs between saves that are kept"
+            )
+            parser.flag("--save_by_iter", "keep every save, as iter_<n>")
+            parser.flag("--continue_train", "go on where the run of this name stopped, with its options")
+            parser.add_argument(
+                "--init_from",
+                default=None,
+                metavar="FOLDER",
+                help="start from the weights in a run's folder, by shared keys",
+            )
+            parser.add_argument("--phase", default="train", help="which part of the data set")
+        with parser.section("what to show"):
+            parser.add_argument(
+                "--display",
+                type=names,
+                default=None,
+                metavar="NAMES",
+                help="console,loss_log,jsonl,html,visdom,tensorboard,wandb; default: the first five",
+            )
+            parser.add_argument(
+                "--print_freq", type=whole(1), default=100, help="images between lines of losses"
+            )
+            parser.add_argument("--display_freq", type=whole(1), default=400, help="images between pictures")
+            parser.add_argument(
+                "--update_html_freq", type=whole(1), default=1000, help="images between updates of the page"
+            )
+            parser.flag("--no_html", "write no page")
+            parser.add_argument(
+                "--display_id", type=int, default=1, help="visdom's window; 0 or less turns visdom off"
+            )
+            parser.add_argument(
+                "--display_ncols",
+                type=int,
+                default=4,
+                help="pictures in a row in visdom; 0 or less: a window each",
+            )
+            parser.add_argument("--display_server", default="http://localhost", help="visdom's server")
+            parser.add_argument("--display_port", type=whole(1, 65535), default=8097, help="visdom's port")
+            parser.add_argument("--display_env", default="main", help="visdom's environment")
+
+    def finish(self, opt: Namespace) -> None:
+        opt.lr_G = opt.lr if opt.lr_G is None else opt.lr_G
+        opt.lr_D = opt.lr if opt.lr_D is None else opt.lr_D
+        if opt.display is None:
+            off = ({"visdom"} if opt.display_id <= 0 else set()) | ({"html"} if opt.no_html else set())
+            opt.display = [name for name in DISPLAYS if name not in off] + ["wandb"] * opt.use_wandb
+
+    def _inherit(self, opt: Namespace, run: files.Options) -> files.Options:
+        if not opt.continue_train:
+            return {}
+        self._warn_of_changes(opt, {name: run[name] for name in run.keys() - NOT_RESUMED})
+        return {name: value for name, value in run.items() if name not in NOT_RESUMED}
+
+    def _check_model(self, opt: Namespace) -> None:
+        checks.check_training(opt)
+        check_names(opt.display)
+        super()._check_model(opt)

@@ -1,0 +1,75 @@
+"""Make images with a trained model and a page that shows them:  python test.py --dataroot D --name RUN
+
+The nets are built with the options the run was trained with; see `python test.py --help`.
+"""
+
+from argparse import Namespace
+from pathlib import Path
+
+from options.test_options import TestOptions
+from util import errors, log
+
+
+def main() -> int:
+    options = TestOptions()
+    opt = options.parse()
+
+    # torch is loaded after the flags are found to be right
+    from data import create_dataset
+    from models import create_model
+    from util.random_state import seed_everything
+    from util.results_page import ResultsPage
+
+    seed_everything(opt.seed)
+    loader = create_dataset(opt)
+    model = create_model(opt)
+    model.load_networks(f"iter_{opt.load_iter}" if opt.load_iter else opt.epoch)
+    model.print_networks(opt.verbose)
+    options.save(opt)
+
+    page = ResultsPage(
+        results_folder(opt),
+        f"{opt.name}, {opt.phase}, epoch {opt.epoch}",
+        opt.display_winsize,
+        aspect_ratio=opt.aspect_ratio,
+        save_only=opt.save_only,
+    )
+    count = int(min(opt.num_test, len(loader)))
+    done = 0
+    for batch in loader:
+        visuals = model.test(batch)
+        paths = source_paths(batch, opt.direction)
+        for index, path in enumerate(paths[: count - done]):
+            page.add(
+                path, domain_root(opt, path), {label: images[index] for label, images in visuals.items()}
+            )
+        done += len(paths)
+        if done >= count:
+            break
+    page.save()
+    more = "" if count == len(loader) else f" of {len(loader)}; --num_test all makes all"
+    log.info(f"{count}{more} images: {results_folder(opt) / 'index.html'}")
+    return 0
+
+
+def results_folder(opt: Namespace) -> Path:
+    """results/<name>/<phase>_<epoch>[_iter<n>]."""
+    iteration = f"_iter{opt.load_iter}" if opt.load_iter else ""
+    return Path(opt.results_dir) / opt.name / f"{opt.phase}_{opt.epoch}{iteration}"
+
+
+def source_paths(batch: dict, direction: str) -> list[str]:
+    """The files the images were made from, which name the results."""
+    keys = ("A_paths", "B_paths", "paths") if direction == "AtoB" else ("B_paths", "A_paths", "paths")
+    return next(batch[key] for key in keys if key in batch)
+
+
+def domain_root(opt: Namespace, path: str) -> str:
+    """The folder below which sub-folders are kept in the results."""
+    root = Path(opt.dataroot)
+    folders = [root / f"{opt.phase}A", root / f"{opt.phase}B", root / opt.phase, root]
+    return str(next((folder for folder in folders if Path(path).is_relative_to(folder)), root))
+
+
+if __name__ == "__main__":
+    raise SystemExit(errors.run(main))

@@ -1,0 +1,135 @@
+"""The life of a run: begun or gone on with, saved, shown, left."""
+
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from torch import nn
+
+from util import checkpoint, distributed, files, log, weights
+from util.checkpoint import Checkpoint
+from util.clock import Clock
+from util.errors import UserError
+from util.random_state import RandomState, seed_everything
+from util.schedule import Schedule
+from util.visualizer import Settings, Visualizer, create_visualizer
+
+
+class Model(checkpoint.Stateful, Protocol):
+    """What a run asks of a model."""
+
+    nets: nn.ModuleDict
+    save_dir: Path
+
+    @property
+    def local_state(self) -> checkpoint.Stateful: ...
+
+    def save_networks(self, epoch: int | str) -> None: ...
+
+    def load_networks(self, epoch: int | str) -> None: ...
+
+    def check_finite(self) -> None: ...
+
+
+@dataclass
+class Run:
+    """What changes from step to step, and where it is kept."""
+
+    model: Model
+    clock: Clock
+    schedule: Schedule
+    checkpoint: Checkpoint
+    resumed: bool = False
+
+    def save(self, *prefixes: int | str) -> None:
+        """Write latest_state.pt and `<prefix>_net_<name>.pth`.
+
+        Raises:
+            RunFault: a loss is not finite, or a file cannot be written; the files of before stay.
+        """
+        self.model.check_finite()
+        self.checkpoint.save()
+        for prefix in prefixes:
+            self.model.save_networks(prefix)
+
+
+def begin(opt: Namespace, model: Model) -> Run:
+    """A new run, or the run of this name where it stopped.
+
+    Raises:
+        UserError: there is nothing to go on with, or it does not fit.
+    """
+    clock = Clock(epoch=opt.epoch_count)
+    schedule = Schedule(opt.lr_policy, opt.n_epochs, opt.n_epochs_decay, opt.lr_decay_iters)
+    parts: dict[str, checkpoint.Stateful] = {"model": model, "clock": clock, "schedule": schedule}
+    per_rank = {"random": RandomState(), "local": model.local_state}
+    run = Run(model, clock, schedule, Checkpoint(model.save_dir, parts, per_rank))
+    seed_everything(opt.seed + distributed.rank())  # nets are shared by now; noise must differ between ranks
+    if opt.continue_train:
+        _go_on(opt, run)
+    else:
+        _start_anew(opt, run)
+    return run
+
+
+def visualizer(opt: Namespace, run: Run, *, images_per_epoch: int, last_epoch: int) -> Visualizer:
+    """The chosen backends, wound back to the run's clock."""
+    settings = Settings(
+        folder=run.model.save_dir,
+        name=opt.name,
+        options=vars(opt),
+        clock=run.clock,
+        resume=run.resumed,
+        images_per_epoch=images_per_epoch,
+        last_epoch=last_epoch,
+        image_width=opt.display_winsize,
+        update_html_freq=opt.update_html_freq,
+        visdom_server=opt.display_server,
+        visdom_port=opt.display_port,
+        visdom_env=opt.display_env,
+        visdom_ncols=opt.display_ncols,
+        wandb_project=opt.wandb_project_name,
+    )
+    return create_visualizer(opt.display, settings)
+
+
+def leave(opt: Namespace, run: Run, show: Visualizer, exit_code: int) -> int:
+    """Save because someone asked to stop, say how to go on, and give the exit code back."""
+    run.save("latest")
+    show.close()
+    where = "" if opt.checkpoints_dir == "./checkpoints" else f" --checkpoints_dir {opt.checkpoints_dir}"
+    log.info(
+        f"saved at epoch {run.clock.epoch}, image {run.clock.images}; "
+        f"go on with: python train.py --continue_train --name {opt.name}{where}"
+    )
+    return exit_code
+
+
+def _start_anew(opt: Namespace, run: Run) -> None:
+    if run.checkpoint.path.exists() and log.is_main():
+        kept = files.set_aside(run.model.save_dir)
+        log.info(f"an earlier run of this name was moved to {kept}")
+    distributed.barrier()
+    if opt.init_from:
+        folder = Path(opt.init_from)
+        folder = folder if folder.is_dir() else Path(opt.checkpoints_dir) / opt.init_from
+        weights.init_from(dict(run.model.nets.items()), folder, opt.epoch)
+
+
+def _go_on(opt: Namespace, run: Run) -> None:
+    prefix = f"iter_{opt.load_iter}" if opt.load_iter else opt.epoch
+    if prefix == "latest" and run.checkpoint.path.exists():
+        run.checkpoint.load()
+        run.resumed = True
+        log.info(f"going on at epoch {run.clock.epoch}, after {run.clock.images} images")
+        return
+    if not list(run.model.save_dir.glob(f"{prefix}_net_*.pth")):
+        raise UserError(
+            f"--continue_train: {run.model.save_dir} holds no {prefix} run; "
+            "check --name and --checkpoints_dir, or leave the flag out to begin"
+        )
+    run.model.load_networks(prefix)
+    log.warn(
+        "only weights were found: optimizers, schedule and image pools start anew; give --epoch_count by hand"
+    )

@@ -173,10 +173,14 @@ class BaseModel(ABC):
     def test(self, batch: Batch) -> dict[str, Tensor]:
         """Label -> images (N, C, H, W) in [-1, 1] made from one batch, with averaged weights where there are any.
 
-        Batch norm and dropout work as in training unless --eval is given, as the classic does;
-        spectral norm never moves.
+        In test.py batch norm and dropout work as in training unless --eval is given, as the classic
+        does; spectral norm never moves.
         """
-        with self._at_rest(keep_statistics=self.opt.eval), self.ema.applied_to(self.nets), self._autocast():
+        with (
+            self._at_rest(keep_statistics=self.is_train or self.opt.eval),
+            self.ema.applied_to(self.nets),
+            self._autocast(),
+        ):
             self.set_input(batch)
             self.forward()
             return self.visuals()

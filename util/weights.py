@@ -84,7 +84,13 @@ def _some(keys: list[str]) -> str:
 
 def adapt(state: State, net: nn.Module) -> State:
     """Drop old instance-norm statistics; give plain weights to spectrally normalised layers and the other way."""
-    norms = tuple(f"{name}." for name, module in net.named_modules() if isinstance(module, _InstanceNorm))
+    modules = net.named_modules()
+    # batch norms have weights beside their statistics; those stay, to be told as a mismatch
+    norms = tuple(
+        f"{name}."
+        for name, module in modules
+        if isinstance(module, _InstanceNorm) and f"{name}.weight" not in state
+    )
     state = {
         key: value for key, value in state.items() if not (key.startswith(norms) and key.endswith(STATISTICS))
     }

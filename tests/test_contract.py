@@ -1,0 +1,237 @@
+"""What every model plugin must do; a new plugin is tested by being in the folder."""
+
+from argparse import Namespace
+from collections.abc import Callable
+
+import pytest
+import torch
+from conftest import random_batch
+
+from models import create_model, find_model_using_name
+from models.base_model import BaseModel
+from options.train_options import TrainOptions
+from util import plugins
+from util.errors import UserError
+from util.runs import begin
+
+PLUGINS = sorted(plugins.files("model"))
+SMALL = "--norm instance --pool_size 3 --ema_decay 0.9 --batch_size 4 --n_epochs 1 --n_epochs_decay 0".split()
+
+
+def trainable(name: str) -> bool:
+    try:
+        TrainOptions().parse(["--model", name, "--dataroot", "."])
+    except UserError:
+        return False
+    return True
+
+
+TRAINABLE = [name for name in PLUGINS if trainable(name)]
+OptionMaker = Callable[..., Namespace]
+
+
+def make(train_opt: OptionMaker, name: str, *words: object) -> BaseModel:
+    torch.manual_seed(0)
+    return create_model(train_opt("--model", name, *SMALL, *words))
+
+
+def batch_for(model: BaseModel, seed: int = 0, size: int = 4) -> dict:
+    kind = "colorization" if model.opt.dataset_mode == "colorization" else "pairs"
+    return random_batch(kind, size=size, seed=seed)
+
+
+def weights(model: BaseModel) -> dict[str, torch.Tensor]:
+    return {key: value.clone() for key, value in model.nets.state_dict().items()}
+
+
+def test_only_the_test_plugin_refuses_training() -> None:
+    assert set(PLUGINS) - set(TRAINABLE) == {"test"}
+
+
+@pytest.mark.parametrize("name", PLUGINS)
+def test_it_is_documented_and_named_as_its_file_says(name: str) -> None:
+    found = find_model_using_name(name)
+    assert issubclass(found, BaseModel)
+    assert len(plugins.available("model")[name]) > 20
+    assert found.__doc__
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_a_step_moves_every_net_and_gives_finite_losses(train_opt: OptionMaker, name: str) -> None:
+    model = make(train_opt, name)
+    before = weights(model)
+    model.optimize_parameters(batch_for(model))
+    losses = model.get_current_losses()
+    assert losses and all(torch.isfinite(torch.tensor(value)) for value in losses.values())
+    after = weights(model)
+    for net in model.nets:
+        assert any(not torch.equal(before[key], after[key]) for key in before if key.startswith(f"{net}."))
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_each_phase_moves_its_own_nets_alone(train_opt: OptionMaker, name: str) -> None:
+    for index in range(len(make(train_opt, name).phases)):
+        model = make(train_opt, name)
+        before = weights(model)
+        model.phases = [model.phases[index]]
+        model.optimize_parameters(batch_for(model))
+        moved = {
+            key.split(".")[0] for key, value in weights(model).items() if not torch.equal(before[key], value)
+        }
+        assert moved == set(model.phases[0].nets)
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_visuals_are_images(train_opt: OptionMaker, name: str) -> None:
+    model = make(train_opt, name)
+    model.optimize_parameters(batch_for(model))
+    for label, images in model.get_current_visuals().items():
+        assert images.ndim == 4 and len(images) == 4, label
+        assert images.abs().max() <= 1.001, label
+        assert not images.requires_grad, label
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_losses_come_in_the_stated_order(train_opt: OptionMaker, name: str) -> None:
+    model = make(train_opt, name)
+    model.optimize_parameters(batch_for(model))
+    shown = list(model.get_current_losses())
+    assert shown[: len(model.loss_names)] == list(model.loss_names)
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_making_images_changes_nothing(train_opt: OptionMaker, name: str) -> None:
+    model = make(train_opt, name)
+    model.optimize_parameters(batch_for(model))
+    before, modes = weights(model), [module.training for module in model.nets.modules()]
+    generator = torch.get_rng_state()
+    first = model.test(batch_for(model, seed=1))
+    torch.set_rng_state(generator)
+    second = model.test(batch_for(model, seed=1))
+    assert all(torch.equal(first[label], second[label]) for label in first)
+    assert all(torch.equal(before[key], value) for key, value in weights(model).items())
+    assert modes == [module.training for module in model.nets.modules()]
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_state_brings_back_the_very_run(train_opt: OptionMaker, name: str) -> None:
+    """Five steps straight equal three, a rebuilt model with the saved state, and two more."""
+    straight = make(train_opt, name)
+    run = begin(straight.opt, straight)
+    for step in range(3):
+        straight.optimize_parameters(batch_for(straight, seed=step))
+    run.save()
+    for step in (3, 4):
+        straight.optimize_parameters(batch_for(straight, seed=step))
+
+    resumed = make(train_opt, name, "--continue_train", "--seed", 99)
+    begin(resumed.opt, resumed)
+    for step in (3, 4):
+        resumed.optimize_parameters(batch_for(resumed, seed=step))
+    assert_same_state(straight.state_dict(), resumed.state_dict())
+    assert straight.get_current_losses() == resumed.get_current_losses()
+
+
+def assert_same_state(a: object, b: object, path: str = "") -> None:
+    """Equal to the bit, whatever is nested in what."""
+    assert type(a) is type(b), path
+    if isinstance(a, dict) and isinstance(b, dict):
+        assert a.keys() == b.keys(), path
+        for key in a:
+            assert_same_state(a[key], b[key], f"{path}/{key}")
+    elif isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        assert len(a) == len(b), path
+        for index, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same_state(x, y, f"{path}/{index}")
+    elif isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
+        assert torch.equal(a, b), path
+    else:
+        assert a == b, path
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_networks_are_saved_and_loaded_under_the_classic_names(train_opt: OptionMaker, name: str) -> None:
+    model = make(train_opt, name)
+    model.optimize_parameters(batch_for(model))
+    model.save_networks("latest")
+    files = {path.name for path in model.save_dir.glob("*.pth")}
+    averaged = {f"latest_net_{net}_ema.pth" for net in model.ema.shadows}
+    assert files == {f"latest_net_{net}.pth" for net in model.nets} | averaged
+    other = make(train_opt, name, "--seed", 5)
+    other.load_networks("latest")
+    saved = weights(model)
+    assert all(torch.equal(saved[key], value) for key, value in weights(other).items())
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_bf16_trains_and_keeps_full_precision_weights(train_opt: OptionMaker, name: str) -> None:
+    model = make(train_opt, name, "--amp", "bf16")
+    model.optimize_parameters(batch_for(model))
+    assert all(parameter.dtype == torch.float32 for parameter in model.nets.parameters())
+    assert all(torch.isfinite(torch.tensor(value)) for value in model.get_current_losses().values())
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_fp16_scales_its_losses(train_opt: OptionMaker, name: str) -> None:
+    model = make(train_opt, name, "--amp", "fp16")
+    before = weights(model)
+    for step in range(4):  # the scale starts too high for some nets and falls until a step is taken
+        model.optimize_parameters(batch_for(model, seed=step, size=2))
+    assert model.scaler.get_scale() > 0
+    assert any(not torch.equal(before[key], value) for key, value in weights(model).items())
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_wgangp_has_its_penalty(train_opt: OptionMaker, name: str) -> None:
+    model = make(train_opt, name, "--gan_mode", "wgangp")
+    model.optimize_parameters(batch_for(model))
+    if any(net.startswith("D") for net in model.nets):
+        without = make(train_opt, name, "--gan_mode", "wgangp")
+        without.gan.gan_mode = "hinge"  # the same sums, but no penalty
+        without.optimize_parameters(batch_for(without))
+        penalised = sum(value for key, value in model.get_current_losses().items() if key.startswith("D"))
+        bare = sum(value for key, value in without.get_current_losses().items() if key.startswith("D"))
+        assert penalised > bare
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_accumulation_equals_the_large_batch_where_the_discriminator_learns_first(
+    train_opt: OptionMaker, name: str
+) -> None:
+    words = ("--no_dropout", "--pool_size", 0)
+    whole, parts = make(train_opt, name, *words), make(train_opt, name, *words, "--accumulate", 4)
+    if whole.phases[0].name == "G" and len(whole.phases) > 1:
+        # the discriminator of a generator-first plugin sees newer fakes: the first phase alone is equal
+        whole.phases, parts.phases = whole.phases[:1], parts.phases[:1]
+    for model in (whole, parts):
+        model.nets.double()
+        model.ema.shadows.double()
+        for step in range(2):
+            batch = batch_for(model, seed=step)
+            model.optimize_parameters({k: v.double() if torch.is_tensor(v) else v for k, v in batch.items()})
+    after = weights(parts)
+    for key, value in weights(whole).items():
+        assert torch.allclose(value, after[key], atol=1e-6, rtol=0), key
+    ours, theirs = whole.get_current_losses(), parts.get_current_losses()
+    assert ours == pytest.approx(theirs, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_clipping_bounds_the_step(train_opt: OptionMaker, name: str) -> None:
+    model = make(train_opt, name, "--clip_grad", 1e-3)
+    model.optimize_parameters(batch_for(model))
+    for phase in model.phases:
+        norm = torch.stack([p.grad.norm() for p in phase.parameters if p.grad is not None]).norm()
+        assert norm <= 1.01e-3
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_the_other_direction_swaps_source_and_target(train_opt: OptionMaker, name: str) -> None:
+    if name == "colorization":
+        pytest.skip("colorization has one direction")
+    forth, back = (make(train_opt, name, "--no_dropout", "--direction", way) for way in ("AtoB", "BtoA"))
+    batch = batch_for(forth)
+    swapped = batch | {"A": batch["B"], "B": batch["A"]}
+    forth.optimize_parameters(batch)
+    back.optimize_parameters(swapped)
+    assert forth.get_current_losses() == back.get_current_losses()

@@ -1,0 +1,234 @@
+"""The families: parameter counts, state_dict keys, shapes and receptive fields as published."""
+
+import pytest
+import torch
+
+from models import networks
+from util.errors import UserError
+
+
+def count(net: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "norm", "parameters", "tensors"),
+    [
+        ("resnet_9blocks", "instance", 11_378_179, 48),
+        ("resnet_9blocks", "batch", 11_383_427, 140),
+        ("resnet_6blocks", "instance", 7_837_699, 36),
+        ("resnet_6blocks", "batch", 7_841_411, 104),
+        ("unet_256", "instance", 54_409_603, 32),
+        ("unet_256", "batch", 54_413_955, 82),
+        ("unet_128", "instance", 41_825_667, 28),
+        ("unet_128", "batch", 41_828_995, 70),
+    ],
+)
+def test_generators_have_the_published_sizes(name: str, norm: str, parameters: int, tensors: int) -> None:
+    with torch.device("meta"):
+        net = networks.define_G(3, 3, 64, name, norm, init_type="default")
+    assert count(net) == parameters
+    assert len(net.state_dict()) == tensors
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "norm", "parameters", "tensors"),
+    [
+        ("basic", 3, "instance", 2_764_737, 10),
+        ("basic", 3, "batch", 2_765_633, 22),
+        ("basic", 6, "instance", 2_767_809, 10),
+        ("basic", 6, "batch", 2_768_705, 22),
+        ("pixel", 3, "instance", 8_705, 6),
+        ("pixel", 3, "batch", 8_832, 9),
+    ],
+)
+def test_discriminators_have_the_published_sizes(
+    name: str, channels: int, norm: str, parameters: int, tensors: int
+) -> None:
+    net = networks.define_D(channels, 64, name, norm=norm)
+    assert count(net) == parameters
+    assert len(net.state_dict()) == tensors
+
+
+def keys(net: torch.nn.Module) -> set[str]:
+    return set(net.state_dict())
+
+
+def weights_and_biases(*names: str) -> set[str]:
+    return {f"{name}.{part}" for name in names for part in ("weight", "bias")}
+
+
+def test_resnet_keys_are_the_classic_ones() -> None:
+    outer = [f"model.{index}" for index in (1, 4, 7, 19, 22, 26)]
+    blocks = [f"model.{index}.conv_block" for index in range(10, 19)]
+    plain = networks.define_G(3, 3, 8, "resnet_9blocks", "instance")
+    assert keys(plain) == weights_and_biases(*outer, *(f"{b}.{i}" for b in blocks for i in (1, 5)))
+    dropout = networks.define_G(3, 3, 8, "resnet_9blocks", "instance", use_dropout=True)
+    assert keys(dropout) == weights_and_biases(*outer, *(f"{b}.{i}" for b in blocks for i in (1, 6)))
+
+
+def test_batch_norm_keys_are_the_classic_ones() -> None:
+    net = networks.define_G(3, 3, 8, "resnet_6blocks", "batch")
+    found = keys(net)
+    assert "model.1.bias" not in found and "model.23.bias" in found
+    assert {
+        "model.2.running_mean",
+        "model.20.running_var",
+        "model.10.conv_block.6.num_batches_tracked",
+    } <= found
+    assert "model.10.conv_block.5.bias" not in found
+
+
+def test_unet_keys_are_the_classic_ones() -> None:
+    found = keys(networks.define_G(3, 3, 2, "unet_128", "batch"))
+    level = "model.model.1"
+    assert "model.model.0.weight" in found and "model.model.0.bias" not in found
+    assert weights_and_biases("model.model.3") <= found
+    for _ in range(5):  # five levels between the outermost and the innermost
+        assert {
+            f"{level}.model.1.weight",
+            f"{level}.model.2.running_mean",
+            f"{level}.model.5.weight",
+        } <= found
+        assert f"{level}.model.6.running_mean" in found
+        level += ".model.3"
+    assert {key.removeprefix(f"{level}.") for key in found if key.startswith(f"{level}.model")} == {
+        "model.1.weight",
+        "model.3.weight",
+        *(
+            f"model.4.{part}"
+            for part in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+        ),
+    }
+
+
+def test_patchgan_keys_are_the_classic_ones() -> None:
+    assert keys(networks.define_D(3, 8, "basic", norm="instance")) == weights_and_biases(
+        *(f"model.{index}" for index in (0, 2, 5, 8, 11))
+    )
+    assert "model.2.bias" not in keys(networks.define_D(3, 8, "basic", norm="batch"))
+    assert keys(networks.define_D(3, 8, "pixel", norm="instance")) == weights_and_biases(
+        "net.0", "net.2", "net.5"
+    )
+
+
+@pytest.mark.parametrize(("side", "patches"), [(256, 30), (128, 14), (64, 6)])
+def test_patchgan_gives_the_published_number_of_patches(side: int, patches: int) -> None:
+    net = networks.define_D(3, 2, "basic")
+    assert net(torch.zeros(1, 3, side, side)).shape == (1, 1, patches, patches)
+
+
+@pytest.mark.parametrize(("layers", "field"), [(1, 16), (2, 34), (3, 70), (4, 142), (5, 286), (6, 574)])
+def test_receptive_field_by_formula(layers: int, field: int) -> None:
+    assert networks.receptive_field(networks.define_D(3, 1, "n_layers", layers, norm="none")) == field
+
+
+@pytest.mark.parametrize(("layers", "field"), [(1, 16), (2, 34), (3, 70), (4, 142)])
+def test_receptive_field_by_gradient(layers: int, field: int) -> None:
+    net = networks.define_D(1, 2, "n_layers", layers, norm="none", init_type="normal", init_gain=1.0)
+    x = torch.randn(1, 1, 2 * field + 64, 2 * field + 64, requires_grad=True)
+    logits = net(x)
+    middle = logits.shape[-1] // 2
+    logits[0, 0, middle, middle].backward()
+    assert x.grad is not None
+    seen = x.grad[0, 0].abs() > 0
+    rows, columns = seen.any(1).nonzero(), seen.any(0).nonzero()
+    assert int(rows.max() - rows.min()) + 1 == field
+    assert int(columns.max() - columns.min()) + 1 == field
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch", "syncbatch", "none"])
+@pytest.mark.parametrize("name", ["resnet_6blocks", "unet_128"])
+def test_generators_keep_the_size_and_range(name: str, norm: str) -> None:
+    net = networks.define_G(3, 2, 2, name, norm, use_dropout=True)
+    side = 128 if name.startswith("unet") else 24
+    y = net(torch.randn(2, 3, side, side))
+    assert y.shape == (2, 2, side, side)
+    assert y.abs().max() <= 1
+
+
+def test_resnet_takes_sides_that_are_no_multiple_of_four() -> None:
+    net = networks.define_G(3, 3, 2, "resnet_6blocks", "instance")
+    assert net(torch.randn(1, 3, 30, 41)).shape == (1, 3, 30, 41)
+
+
+def test_unet_explains_sides_it_cannot_take() -> None:
+    net = networks.define_G(3, 3, 2, "unet_128", "instance")
+    with pytest.raises(UserError, match=r"200 x 128 pixels .* multiples of 128"):
+        net(torch.randn(1, 3, 128, 200))
+
+
+def test_no_norm_leaves_the_convolutions_their_bias() -> None:
+    assert "model.1.bias" in keys(networks.define_G(3, 3, 2, "resnet_6blocks", "none"))
+
+
+def test_normal_init_draws_the_stated_deviation() -> None:
+    net = networks.define_G(3, 3, 64, "resnet_6blocks", "batch", init_gain=0.02)
+    block = net.get_submodule("model.10.conv_block")
+    weight = block.get_parameter("1.weight")
+    assert abs(weight.std().item() - 0.02) < 1e-3
+    scale, shift = block.get_parameter("2.weight"), block.get_parameter("2.bias")
+    assert abs(scale.mean().item() - 1) < 0.01 and abs(scale.std().item() - 0.02) < 5e-3
+    assert shift.abs().max() == 0
+
+
+def test_sync_batch_norm_is_initialised_as_batch_norm_is() -> None:
+    torch.manual_seed(0)
+    batch = networks.define_D(3, 8, "basic", norm="batch").state_dict()
+    torch.manual_seed(0)
+    sync = networks.define_D(3, 8, "basic", norm="syncbatch").state_dict()
+    assert batch.keys() == sync.keys()
+    assert all(torch.equal(batch[key], sync[key]) for key in batch)
+
+
+@pytest.mark.parametrize("init_type", ["normal", "xavier", "kaiming", "orthogonal", "default"])
+def test_every_init_is_repeatable(init_type: str) -> None:
+    nets = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        nets.append(networks.define_D(3, 4, "basic", norm="batch", init_type=init_type).state_dict())
+    assert all(torch.equal(nets[0][key], nets[1][key]) for key in nets[0])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: networks.define_G(3, 3, 8, "resnet_10blocks"),
+        lambda: networks.define_D(3, 8, "basics"),
+        lambda: networks.get_norm_layer("sync_batch"),
+        lambda: networks.init_weights(torch.nn.Conv2d(1, 1, 1), "uniform"),
+        lambda: networks.GANLoss("wgan"),
+    ],
+)
+def test_unknown_names_are_told_with_the_known_ones(call) -> None:
+    with pytest.raises(ValueError, match=r"unknown .*; known: "):
+        call()
+
+
+def test_spectral_norm_bounds_the_weight_and_rests_in_eval() -> None:
+    torch.manual_seed(0)
+    conv = torch.nn.Conv2d(6, 5, 3)
+    networks.apply_spectral_norm(conv)
+    x = torch.randn(1, 6, 8, 8)
+    for _ in range(50):
+        conv(x)
+    conv.eval()
+    before = {key: value.clone() for key, value in conv.state_dict().items()}
+    conv(x)
+    assert all(torch.equal(before[key], value) for key, value in conv.state_dict().items())
+    top = torch.linalg.svdvals(conv.weight.flatten(1))[0].item()
+    assert abs(top - 1) < 1e-3
+
+
+def test_spectral_norm_takes_the_output_dimension_of_transposed_convolutions() -> None:
+    conv = networks.apply_spectral_norm(torch.nn.ConvTranspose2d(6, 5, 3))
+    for _ in range(50):
+        weight = conv.weight
+    top = torch.linalg.svdvals(weight.transpose(0, 1).flatten(1))[0].item()
+    assert abs(top - 1) < 1e-3
+
+
+def test_spectral_norm_vectors_are_buffers_not_parameters() -> None:
+    conv = networks.apply_spectral_norm(torch.nn.Conv2d(3, 4, 3))
+    assert {name for name, _ in conv.named_parameters()} == {"bias", "parametrizations.weight.original"}
+    assert len(dict(conv.named_buffers())) == 2

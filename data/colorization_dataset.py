@@ -1,0 +1,51 @@
+"""Colour images of <phase> in Lab: A is the lightness, B the two colour channels."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from data.base_dataset import BaseDataset, Item, item_rng, preprocess_from
+from data.image_folder import make_dataset
+from data.images import open_image
+from util.errors import UserError
+from util.lab import rgb_to_lab
+
+FIXED = {"input_nc": 1, "output_nc": 2, "direction": "AtoB"}
+
+
+class ColorizationDataset(BaseDataset):
+    """A (1, H, W) = L / 50 - 1 in [-1, 1]; B (2, H, W) = (a, b) / 110, within about [-1, 1]."""
+
+    @staticmethod
+    def modify_commandline_options(
+        parser: argparse.ArgumentParser, is_train: bool
+    ) -> argparse.ArgumentParser:
+        parser.set_defaults(**FIXED)
+        return parser
+
+    def __init__(self, opt: argparse.Namespace) -> None:
+        super().__init__(opt)
+        for flag, value in FIXED.items():
+            if getattr(opt, flag) != value:
+                raise UserError(
+                    f"--{flag} {getattr(opt, flag)} does not fit --dataset_mode colorization, which always "
+                    f"goes from L to ab; leave the flag out or give --{flag} {value}"
+                )
+        self.AB_paths = make_dataset(Path(opt.dataroot, opt.phase), opt.max_dataset_size)
+        self.preprocess = preprocess_from(opt)
+
+    def __len__(self) -> int:
+        return len(self.AB_paths)
+
+    def __getitem__(self, index: int) -> Item:
+        path = self.AB_paths[index]
+        image = open_image(path, 3)
+        image = self.preprocess.apply(image, self.preprocess.draw(image.size, item_rng()), name=path)
+        lab = torch.from_numpy(rgb_to_lab(np.asarray(image))).permute(2, 0, 1)
+        A, B = lab[:1] / 50 - 1, lab[1:] / 110
+        return {"A": A.contiguous(), "B": B.contiguous(), "A_paths": path, "B_paths": path}
+
+    def files_to_check(self) -> list[str]:
+        return self.AB_paths

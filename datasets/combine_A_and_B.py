@@ -1,0 +1,8 @@
+"""The well-known place of scripts/combine_A_and_B.py."""
+
+import runpy
+from pathlib import Path
+
+if __name__ == "__main__":
+    script = Path(__file__).resolve().parents[1] / "scripts" / "combine_A_and_B.py"
+    runpy.run_path(str(script), run_name="__main__")

@@ -1,0 +1,311 @@
+"""The built-in datasets: which files they read, how they pair them, and what they refuse."""
+
+import argparse
+import math
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing
+from PIL import Image
+
+from data import create_dataset, find_dataset_using_name, get_option_setter
+from data.transforms import to_tensor
+from util.errors import UserError
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def options(root: Path, **changed: object) -> argparse.Namespace:
+    values: dict = {
+        "dataroot": str(root),
+        "dataset_mode": "unaligned",
+        "phase": "train",
+        "isTrain": True,
+        "direction": "AtoB",
+        "serial_batches": False,
+        "num_threads": 0,
+        "batch_size": 1,
+        "load_size": 10,
+        "crop_size": 8,
+        "max_dataset_size": math.inf,
+        "preprocess": "none",
+        "no_flip": True,
+        "input_nc": 3,
+        "output_nc": 3,
+        "seed": 0,
+        "plugin_path": [],
+        "check_data": False,
+    }
+    return argparse.Namespace(**(values | changed))
+
+
+def colour(path: Path, value: int, size: tuple[int, int] = (8, 8)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (value, 2 * value % 256, 255 - value)).save(path)
+    return path
+
+
+def noise(path: Path, size: tuple[int, int] = (24, 12)) -> np.ndarray:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(len(str(path))).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return pixels
+
+
+@pytest.fixture
+def unpaired(tmp_path: Path) -> Path:
+    for phase in ("train", "test"):
+        for number in range(3):
+            colour(tmp_path / f"{phase}A" / f"a{number}.png", number)
+        for number in range(5):
+            colour(tmp_path / f"{phase}B" / f"b{number}.png", 100 + number)
+    return tmp_path
+
+
+def names(batches: object, key: str) -> list[str]:
+    return [Path(path).name for batch in batches for path in batch[key]]
+
+
+def test_unaligned_wraps_the_smaller_folder_and_draws_b(unpaired: Path) -> None:
+    loader = create_dataset(options(unpaired))
+    assert len(loader) == 5
+    batches = [batch for epoch in range(1, 9) for batch in loader.epoch(epoch)]
+    assert sorted(names(batches[:5], "A_paths")) == ["a0.png", "a0.png", "a1.png", "a1.png", "a2.png"]
+    pairs = set(zip(names(batches, "A_paths"), names(batches, "B_paths"), strict=True))
+    assert len(pairs) > 10 and set(batches[0]) == {"A", "B", "A_paths", "B_paths"}
+    batch = batches[0]
+    assert torch.equal(batch["A"][0], to_tensor(Image.open(batch["A_paths"][0])))
+
+
+@pytest.mark.parametrize("changed", [{"serial_batches": True}, {"phase": "test", "isTrain": False}])
+def test_unaligned_reads_b_in_step_in_series_and_in_testing(unpaired: Path, changed: dict) -> None:
+    loader = create_dataset(options(unpaired, **changed))
+    assert names(loader, "A_paths") == ["a0.png", "a1.png", "a2.png", "a0.png", "a1.png"]
+    assert names(loader, "B_paths") == [f"b{number}.png" for number in range(5)]
+
+
+def test_unaligned_crops_and_flips_a_and_b_independently(tmp_path: Path) -> None:
+    for side in "AB":
+        noise(tmp_path / f"train{side}" / "1.png", (12, 12))
+    (tmp_path / "trainB" / "1.png").write_bytes((tmp_path / "trainA" / "1.png").read_bytes())
+    loader = create_dataset(options(tmp_path, preprocess="crop", no_flip=False))
+    same = [torch.equal(batch["A"], batch["B"]) for epoch in range(12) for batch in loader.epoch(epoch)]
+    assert not all(same)
+
+
+def test_max_dataset_size_counts_per_folder(unpaired: Path) -> None:
+    loader = create_dataset(options(unpaired, max_dataset_size=2))
+    assert len(loader) == 2
+    drawn = [batch for epoch in range(20) for batch in loader.epoch(epoch)]
+    assert set(names(drawn, "B_paths")) == {"b0.png", "b1.png"}
+
+
+@pytest.mark.parametrize(("direction", "channels"), [("AtoB", (1, 3)), ("BtoA", (3, 1))])
+@pytest.mark.parametrize("mode", ["unaligned", "aligned"])
+def test_direction_decides_the_channels(
+    unpaired: Path, mode: str, direction: str, channels: tuple[int, int]
+) -> None:
+    noise(unpaired / "train" / "1.png")
+    opt = options(unpaired, dataset_mode=mode, direction=direction, input_nc=1, output_nc=3)
+    batch = next(iter(create_dataset(opt)))
+    assert (batch["A"].shape[1], batch["B"].shape[1]) == channels
+
+
+@pytest.mark.parametrize("mode", ["unaligned", "aligned", "single"])
+def test_channel_counts_that_images_cannot_have_are_refused(unpaired: Path, mode: str) -> None:
+    noise(unpaired / "train" / "1.png")
+    with pytest.raises(UserError, match="--input_nc 5: image files are read with"):
+        create_dataset(options(unpaired, dataset_mode=mode, input_nc=5))
+
+
+def test_aligned_cuts_in_the_middle_and_crops_both_alike(tmp_path: Path) -> None:
+    pixels = noise(tmp_path / "train" / "1.png", (24, 12))
+    whole = create_dataset(options(tmp_path, dataset_mode="aligned"))
+    batch = next(iter(whole))
+    assert torch.equal(batch["A"][0], to_tensor(Image.fromarray(pixels[:, :12])))
+    assert torch.equal(batch["B"][0], to_tensor(Image.fromarray(pixels[:, 12:])))
+    assert batch["A_paths"] == batch["B_paths"]
+    half = noise(tmp_path / "train" / "1.png", (12, 12))
+    Image.fromarray(np.concatenate([half, half], axis=1)).save(tmp_path / "train" / "1.png")
+    loader = create_dataset(options(tmp_path, dataset_mode="aligned", preprocess="crop", no_flip=False))
+    drawn = [batch for epoch in range(8) for batch in loader.epoch(epoch)]
+    assert all(torch.equal(batch["A"], batch["B"]) for batch in drawn)
+    assert len({batch["A"].sum().item() for batch in drawn}) > 2
+
+
+def test_aligned_refuses_an_odd_width(tmp_path: Path) -> None:
+    noise(tmp_path / "train" / "1.png", (23, 12))
+    with pytest.raises(UserError, match=r"1\.png is 23 pixels wide"):
+        next(iter(create_dataset(options(tmp_path, dataset_mode="aligned"))))
+
+
+def test_aligned_pairs_two_folders_by_name(tmp_path: Path) -> None:
+    for name, value in {"x/1": 1, "2": 2, "3": 3}.items():
+        colour(tmp_path / "trainA" / f"{name}.png", value)
+        colour(tmp_path / "trainB" / f"{name}.bmp", value)
+    opt = options(tmp_path, dataset_mode="aligned", max_dataset_size=2, input_nc=1)
+    loader = create_dataset(opt)
+    assert len(loader) == 2
+    assert sorted(zip(names(loader, "A_paths"), names(loader, "B_paths"), strict=True)) == [
+        ("2.png", "2.bmp"),
+        ("3.png", "3.bmp"),
+    ]
+    assert len(loader.dataset.files_to_check()) == 4
+
+
+def test_aligned_folders_that_do_not_match_are_refused(tmp_path: Path) -> None:
+    opt = options(tmp_path, dataset_mode="aligned")
+    with pytest.raises(UserError, match=r"there is no folder .*train; found in .* instead: nothing"):
+        create_dataset(opt)
+    colour(tmp_path / "trainA" / "1.png", 1)
+    colour(tmp_path / "trainB" / "1.png", 1, size=(8, 12))
+    with pytest.raises(UserError, match=r"trainA/1\.png has 8x8 pixels and .*trainB/1\.png 8x12"):
+        next(iter(create_dataset(opt)))
+    colour(tmp_path / "trainB" / "2.png", 2)
+    with pytest.raises(
+        UserError, match=r"^1 of 1 images in .*trainA and 2 in .*trainB have no partner.*2\.png"
+    ):
+        create_dataset(opt)
+    colour(tmp_path / "trainA" / "1.bmp", 1)
+    with pytest.raises(UserError, match=r"1\.bmp and .*1\.png have the same name"):
+        create_dataset(opt)
+
+
+def test_single_reads_the_folder_itself_with_its_sub_folders(unpaired: Path) -> None:
+    opt = options(unpaired / "testA", dataset_mode="single", isTrain=False, phase="test", direction="BtoA")
+    colour(unpaired / "testA" / "deep" / "a9.png", 9)
+    opt.input_nc, opt.output_nc = 1, 3
+    batches = list(create_dataset(opt))
+    assert names(batches, "A_paths") == ["a0.png", "a1.png", "a2.png", "a9.png"]
+    assert set(batches[0]) == {"A", "A_paths"} and batches[0]["A"].shape == (1, 1, 8, 8)
+
+
+def test_colorization_gives_lightness_and_colour(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    Image.new("RGB", (8, 8), (255, 0, 0)).save(tmp_path / "train" / "1.png")
+    parser = get_option_setter("colorization")(argparse.ArgumentParser(), True)
+    defaults = {name: parser.get_default(name) for name in ("input_nc", "output_nc", "direction")}
+    assert defaults == {"input_nc": 1, "output_nc": 2, "direction": "AtoB"}
+    batch = next(iter(create_dataset(options(tmp_path, dataset_mode="colorization", **defaults))))
+    assert batch["A"].shape == (1, 1, 8, 8) and batch["B"].shape == (1, 2, 8, 8)
+    assert abs(batch["A"][0, 0, 0, 0].item() - (53.24 / 50 - 1)) < 1e-3
+    assert abs(batch["B"][0, 1, 0, 0].item() - 67.20 / 110) < 1e-3
+    with pytest.raises(UserError, match=r"--input_nc 3 does not fit --dataset_mode colorization"):
+        create_dataset(options(tmp_path, dataset_mode="colorization"))
+
+
+def test_template_shows_a_flag_and_changed_defaults(tmp_path: Path) -> None:
+    colour(tmp_path / "1.png", 128)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--max_dataset_size", type=int, default=math.inf)
+    parsed = get_option_setter("template")(parser, True).parse_args([])
+    assert (parsed.max_dataset_size, parsed.new_dataset_option) == (10, 2.0)
+    batch = next(iter(create_dataset(options(tmp_path, dataset_mode="template", **vars(parsed)))))
+    assert torch.equal(batch["B"], (2 * batch["A"]).clamp(-1, 1))
+
+
+@pytest.mark.parametrize("mode", ["unaligned", "aligned", "single", "template", "colorization"])
+def test_check_data_opens_every_file_before_training(unpaired: Path, mode: str) -> None:
+    noise(unpaired / "train" / "1.png")
+    changed: dict = {"input_nc": 1, "output_nc": 2} if mode == "colorization" else {"new_dataset_option": 2.0}
+    opt = options(unpaired, dataset_mode=mode, check_data=True, **changed)
+    create_dataset(opt)
+    for path in unpaired.rglob("*.png"):
+        path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(UserError, match=r"--check_data found \d+ broken: file 1 of"):
+        create_dataset(opt)
+
+
+def test_a_broken_file_stops_with_one_sentence_from_a_worker(unpaired: Path) -> None:
+    (unpaired / "trainA" / "a1.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"a1\.png cannot be read as an image"):
+        list(create_dataset(options(unpaired, num_threads=2)))
+
+
+def test_an_image_smaller_than_the_crop_is_named(unpaired: Path) -> None:
+    with pytest.raises(UserError, match=r"trainA/a\d\.png has 8x8 pixels .*--crop_size 9"):
+        next(iter(create_dataset(options(unpaired, preprocess="crop", crop_size=9))))
+
+
+def test_spawned_workers_read_what_the_main_process_reads(unpaired: Path) -> None:
+    changed = {"preprocess": "resize_and_crop", "no_flip": False, "batch_size": 2}
+    expected = list(create_dataset(options(unpaired, **changed)))
+    before = torch.multiprocessing.get_start_method()
+    torch.multiprocessing.set_start_method("spawn", force=True)
+    try:
+        found = list(create_dataset(options(unpaired, num_threads=1, **changed)))
+    finally:
+        torch.multiprocessing.set_start_method(before, force=True)
+    assert all(torch.equal(a[key], b[key]) for a, b in zip(expected, found, strict=True) for key in "AB")
+    assert names(found, "B_paths") == names(expected, "B_paths")
+
+
+@pytest.mark.parametrize("mode", ["aligned", "single"])
+def test_datasets_pickle(tmp_path: Path, mode: str) -> None:
+    noise(tmp_path / "train" / "1.png")
+    dataset = find_dataset_using_name(mode)(options(tmp_path, dataset_mode=mode))
+    assert torch.equal(pickle.loads(pickle.dumps(dataset))[0]["A"], dataset[0]["A"])
+
+
+CLASSIC_PLUGIN = '''
+"""A dataset as it is written for the classic layout."""
+import os
+from PIL import Image
+from data.base_dataset import BaseDataset, get_params, get_transform
+from data.image_folder import make_dataset
+
+class OldDataset(BaseDataset):
+    def __init__(self, opt):
+        BaseDataset.__init__(self, opt)
+        self.image_paths = sorted(make_dataset(os.path.join(opt.dataroot, opt.phase + "A"), opt.max_dataset_size))
+        self.transform = get_transform(opt)
+
+    def __getitem__(self, index):
+        image = Image.open(self.image_paths[index]).convert("RGB")
+        params = get_params(self.opt, image.size)
+        return {"A": self.transform(image), "B": get_transform(self.opt, params)(image),
+                "A_paths": self.image_paths[index]}
+
+    def __len__(self):
+        return len(self.image_paths)
+'''
+
+
+def test_a_classic_plugin_file_runs_unchanged_and_repeats(unpaired: Path, tmp_path_factory: object) -> None:
+    folder = tmp_path_factory.mktemp("plugins")
+    (folder / "old_dataset.py").write_text(CLASSIC_PLUGIN)
+    noise(unpaired / "trainA" / "a0.png", (12, 12))
+    opt = options(unpaired, dataset_mode="old", plugin_path=[str(folder)], check_data=True)
+    opt.preprocess, opt.no_flip, opt.load_size = "resize_and_crop", False, 16
+    loaders = create_dataset(opt), create_dataset(argparse.Namespace(**{**vars(opt), "num_threads": 2}))
+    plain, workers = (list(loader.epoch(2)) for loader in loaders)
+    assert all(torch.equal(a[key], b[key]) for a, b in zip(plain, workers, strict=True) for key in "AB")
+
+
+def test_an_unknown_dataset_is_refused() -> None:
+    with pytest.raises(UserError, match="did you mean unaligned"):
+        find_dataset_using_name("unalined")
+
+
+def test_the_package_is_quick_to_import() -> None:
+    code = "import sys, data; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1]).returncode == 0
+    code = "import sys, data.loader, data.unaligned_dataset; sys.exit('torchvision' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1]).returncode == 0
+
+
+@pytest.mark.skipif(
+    not (SHARED / "daisy2sunflower").is_dir(), reason="no real photographs beside the checkout"
+)
+def test_real_photographs_load_with_the_default_preprocessing() -> None:
+    opt = options(SHARED / "daisy2sunflower", preprocess="resize_and_crop", load_size=286, crop_size=256)
+    loader = create_dataset(opt)
+    assert len(loader) == 600
+    batch = next(iter(loader))
+    assert batch["A"].shape == batch["B"].shape == (1, 3, 256, 256)
+    assert -1 <= batch["A"].min() < -0.5 < 0.2 < batch["A"].max() <= 1

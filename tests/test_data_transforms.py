@@ -1,0 +1,120 @@
+"""Resizing, cropping, flipping and scaling give the classic pixels; torchvision is the judge."""
+
+import argparse
+import pickle
+import random
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision import transforms as tv
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as tvf
+
+from data.base_dataset import get_params, get_transform
+from data.transforms import Draw, Preprocess, to_tensor
+from util.errors import UserError
+
+
+def photo(width: int, height: int, mode: str = "RGB") -> Image.Image:
+    noise = np.random.default_rng(width * 1000 + height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(noise).convert(mode)
+
+
+def options(**changed: object) -> argparse.Namespace:
+    return argparse.Namespace(
+        **{"preprocess": "resize_and_crop", "load_size": 40, "crop_size": 32, "no_flip": False, **changed}
+    )
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+def test_to_tensor_is_bit_equal_to_totensor_and_normalize(mode: str) -> None:
+    image = photo(31, 17, mode)
+    channels = len(image.getbands())
+    expected = tv.Compose([tv.ToTensor(), tv.Normalize((0.5,) * channels, (0.5,) * channels)])(image)
+    found = to_tensor(image)
+    assert found.dtype == torch.float32 and found.is_contiguous()
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize(
+    ("mode", "size", "scaled"),
+    [
+        ("resize_and_crop", (57, 43), (40, 40)),
+        ("resize", (57, 43), (40, 40)),
+        ("crop", (57, 43), (57, 43)),
+        ("scale_width", (80, 70), (40, 35)),
+        ("scale_width", (80, 20), (40, 32)),  # not lower than the crop
+        ("scale_width", (40, 50), (40, 50)),
+        ("scale_width_and_crop", (63, 100), (40, 63)),
+        ("none", (58, 41), (56, 40)),  # 58 / 4 = 14.5 is rounded to even
+    ],
+)
+def test_equals_the_torchvision_pipeline(
+    mode: str, size: tuple[int, int], scaled: tuple[int, int], flip: bool
+) -> None:
+    image = photo(*size)
+    draw = Draw((5, 3), flip)
+    preprocess = Preprocess(mode, load_size=40, crop_size=32)
+    assert preprocess.scaled(size) == scaled
+    expected = tvf.resize(image, [scaled[1], scaled[0]], InterpolationMode.BICUBIC)
+    if mode.endswith("crop"):
+        expected = tvf.crop(expected, top=3, left=5, height=32, width=32)
+    if flip:
+        expected = tvf.hflip(expected)
+    assert np.array_equal(np.asarray(preprocess.apply(image, draw)), np.asarray(expected))
+
+
+def test_draws_reach_every_position_and_flip_half_the_time() -> None:
+    preprocess = Preprocess("crop", crop_size=8)
+    rng = random.Random(0)
+    draws = [preprocess.draw((11, 9), rng) for _ in range(2000)]
+    assert {draw.crop_pos for draw in draws} == {(x, y) for x in range(4) for y in range(2)}
+    assert abs(sum(draw.flip for draw in draws) / 2000 - 0.5) < 0.04
+    assert preprocess.draw((8, 5), rng).crop_pos == (0, 0)
+
+
+def test_no_flip_ignores_the_drawn_flip() -> None:
+    image = photo(8, 8)
+    assert Preprocess("none", flip=False).apply(image, Draw((0, 0), True)) == image
+
+
+def test_an_image_smaller_than_the_crop_is_named() -> None:
+    with pytest.raises(UserError, match=r"x/cat\.png has 40x20 pixels .*--crop_size 32; lower"):
+        Preprocess("crop", crop_size=32).apply(photo(40, 20), Draw((0, 0), False), name="x/cat.png")
+
+
+def test_impossible_settings_are_refused() -> None:
+    with pytest.raises(UserError, match=r"--preprocess resize_then_crop is unknown; known: .*scale_width"):
+        Preprocess("resize_then_crop")
+    with pytest.raises(UserError, match="--load_size 30 is smaller than --crop_size 32"):
+        Preprocess("resize_and_crop", load_size=30, crop_size=32)
+    assert Preprocess("scale_width", load_size=30, crop_size=32).scaled((60, 60)) == (30, 32)
+
+
+def test_classic_get_params_and_get_transform_repeat_with_the_global_seed() -> None:
+    opt, image = options(), photo(57, 43)
+    random.seed(3)
+    params = get_params(opt, image.size)
+    random.seed(3)
+    assert get_params(opt, image.size) == params
+    assert set(params) == {"crop_pos", "flip"} and all(0 <= at <= 8 for at in params["crop_pos"])
+    transform = get_transform(opt, params)
+    draw = Draw(params["crop_pos"], params["flip"])
+    assert torch.equal(transform(image), to_tensor(Preprocess(load_size=40, crop_size=32).apply(image, draw)))
+    anew = get_transform(opt)
+    assert len({anew(image).sum().item() for _ in range(8)}) > 1
+
+
+def test_classic_get_transform_knows_grayscale_method_and_convert() -> None:
+    opt, image = options(preprocess="resize", no_flip=True), photo(57, 43)
+    assert get_transform(opt, grayscale=True)(image).shape == (1, 40, 40)
+    nearest = get_transform(opt, method=Image.NEAREST, convert=False)(image)
+    assert nearest == image.resize((40, 40), Image.NEAREST)
+
+
+def test_transforms_pickle() -> None:
+    transform = get_transform(options(), {"crop_pos": (1, 2), "flip": True})
+    assert pickle.loads(pickle.dumps(transform)) == transform

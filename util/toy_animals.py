@@ -1,0 +1,220 @@
+"""Draws one horse-like animal out of tapering parts, with stripes across each of them."""
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from PIL import ImageDraw
+
+Spine = list[tuple[float, float, float]]  # x forward, y up, radius; 1 is the animal's height at the withers
+Point = tuple[float, float] | np.ndarray  # (2,)
+Lines = tuple[np.ndarray, np.ndarray, np.ndarray]  # upper, centre, lower: (SAMPLES, 2) in pixels
+SAMPLES = 97  # points along a spine
+BEFORE = np.maximum(np.arange(SAMPLES) - 1, 0)  # neighbours of each, for its direction
+AFTER = np.minimum(np.arange(SAMPLES) + 1, SAMPLES - 1)
+
+HIND_LEG: Spine = [
+    (0, 0, 0.19),
+    (0.02, -0.12, 0.145),
+    (0.01, -0.27, 0.078),
+    (-0.07, -0.4, 0.047),
+    (-0.05, -0.54, 0.032),
+    (-0.03, -0.66, 0.031),
+]
+FORE_LEG: Spine = [
+    (0, 0, 0.11),
+    (0, -0.14, 0.08),
+    (0.02, -0.32, 0.045),
+    (0.01, -0.47, 0.03),
+    (0.02, -0.6, 0.031),
+]
+TRUNK: Spine = [
+    (-0.545, 0.785, 0.035),
+    (-0.52, 0.78, 0.1),
+    (-0.48, 0.775, 0.145),
+    (-0.42, 0.77, 0.182),
+    (-0.3, 0.77, 0.207),
+    (-0.1, 0.755, 0.205),
+    (0.13, 0.74, 0.215),
+    (0.28, 0.74, 0.205),
+    (0.4, 0.745, 0.17),
+    (0.46, 0.75, 0.14),
+    (0.5, 0.755, 0.1),
+    (0.525, 0.76, 0.035),
+]
+HEAD = [(0.0, 0.08), (0.1, 0.095), (0.24, 0.068), (0.36, 0.05), (0.42, 0.047)]  # from the poll, radius
+MUZZLE = [(0.34, 0.053), (0.38, 0.051), (0.425, 0.048)]
+
+
+class Ink(IntEnum):
+    """What a fine pixel of a drawing shows."""
+
+    OPEN = 0  # sky and ground, which are computed and not drawn
+    HILL = 1
+    BUSH = 2
+    LEAF = 3
+    BLADE = 4
+    COAT = 5
+    STRIPE = 6  # of a coat: the next number
+    FAR_COAT = 7  # legs and ear on the far side, in the shade
+    FAR_STRIPE = 8
+    DARK = 9  # mane, tail, muzzle, hooves, eye
+
+
+ANIMAL_INKS = (Ink.COAT, Ink.STRIPE, Ink.FAR_COAT, Ink.FAR_STRIPE, Ink.DARK)
+
+
+@dataclass(frozen=True)
+class Animal:
+    """Where an animal stands, in picture units (x right, y down, 0 to 1), and how."""
+
+    x: float  # middle of the trunk
+    y: float  # where the hooves stand
+    height: float  # at the withers
+    facing: int  # 1 right, -1 left
+    neck: float  # 0 grazing, 1 head up
+    stride: float  # radians that the legs swing
+    tail: float  # how far the tail swings out, in heights
+
+
+class Part(NamedTuple):
+    """A spine with a radius, and the stripes across it."""
+
+    spine: Spine
+    ink: Ink = Ink.COAT
+    stripes: int = 0
+    first: float = 0.0  # the stripes lie between these two places on the spine, 0 to 1
+    last: float = 1.0
+    taper: float = 1.0  # width of a stripe's lower end by that of its upper end
+    round_ends: tuple[int, ...] = (0, -1)
+
+
+def paint_animal(draw: ImageDraw.ImageDraw, animal: Animal, pixels: int) -> None:
+    """Paint on a drawing of (pixels, pixels) whose values are inks."""
+    parts = list(_parts(animal))
+    curves = np.stack([smooth(np.array(part.spine), SAMPLES) for part in parts])
+    scale = animal.height * pixels
+    curves *= np.array([animal.facing * scale, -scale, scale])
+    centre, radius = curves[..., :2] + np.array([animal.x, animal.y]) * pixels, curves[..., 2:]
+    step = animal.facing * (centre[:, AFTER] - centre[:, BEFORE])
+    across = np.stack([step[..., 1], -step[..., 0]], axis=-1)
+    across *= radius / np.hypot(across[..., :1], across[..., 1:])
+    outlines = zip(centre + across, centre, centre - across, strict=True)
+    for part, lines, ends in zip(parts, outlines, radius, strict=True):
+        _paint_part(draw, part, lines, ends)
+
+
+def smooth(knots: np.ndarray, samples: int) -> np.ndarray:
+    """A Catmull-Rom curve (samples, D) through the knots (K, D), evenly spaced by its length in x and y."""
+    curve = _weights(len(knots), samples) @ knots
+    steps = curve[1:, :2] - curve[:-1, :2]
+    length = np.zeros(samples)
+    np.cumsum(np.hypot(steps[:, 0], steps[:, 1]), out=length[1:])
+    even = np.linspace(0, length[-1], samples)
+    return np.stack([np.interp(even, length, column) for column in curve.T], axis=1)
+
+
+@functools.lru_cache
+def _weights(knots: int, samples: int) -> np.ndarray:
+    """(samples, knots): the share of each knot in the points of a Catmull-Rom curve."""
+    each = np.eye(knots)
+    ends = np.concatenate([2 * each[:1] - each[1:2], each, 2 * each[-1:] - each[-2:-1]])
+    t = np.linspace(0, knots - 1, samples)
+    i = np.minimum(t.astype(int), knots - 2)
+    f = (t - i)[:, None]
+    p0, p1, p2, p3 = (ends[i + k] for k in range(4))
+    return p1 + 0.5 * f * (p2 - p0 + f * (2 * p0 - 5 * p1 + 4 * p2 - p3 + f * (3 * (p1 - p2) + p3 - p0)))
+
+
+def polygon(draw: ImageDraw.ImageDraw, points: np.ndarray, ink: Ink) -> None:
+    """Fill the outline of `points`, x and y in turn, in pixels."""
+    draw.polygon(points.ravel().tolist(), fill=int(ink))
+
+
+def _parts(animal: Animal) -> Iterator[Part]:
+    """All parts, from the far side to the near one."""
+    swing, out = animal.stride, animal.tail
+    yield from _leg((-0.31, 0.7), HIND_LEG, -0.8 * swing - 0.1, Ink.FAR_COAT)
+    yield from _leg((0.36, 0.64), FORE_LEG, 0.8 * swing + 0.1, Ink.FAR_COAT)
+    tail = [(-0.5, 0.89), (-0.6 - out, 0.82), (-0.64 - 1.5 * out, 0.6), (-0.62 - 1.2 * out, 0.34)]
+    yield Part(_spine(tail, (0.03, 0.03, 0.05, 0.01)), Ink.DARK)
+    yield Part(TRUNK, stripes=6, first=-0.01, last=0.99, taper=0.4)
+    yield from _leg((-0.345, 0.73), HIND_LEG, swing, Ink.COAT)
+    yield from _leg((0.33, 0.64), FORE_LEG, -swing, Ink.COAT)
+    yield from _neck_and_head(animal.neck)
+
+
+def _leg(hip: tuple[float, float], joints: Spine, swing: float, ink: Ink) -> Iterator[Part]:
+    """A leg that hangs from `hip`, turned by `swing` radians; its hoof stays on the ground."""
+    cos, sin = np.cos(swing), np.sin(swing)
+    turned = [(hip[0] + x * cos - y * sin, x * sin + y * cos, r) for x, y, r in joints]
+    reach = -hip[1] / turned[-1][1]
+    spine = [(x, hip[1] + y * reach, r) for x, y, r in turned]
+    yield Part(spine, ink, stripes=5, last=0.93, taper=0.8, round_ends=())
+    x, _, r = spine[-1]
+    hoof = [(x - 0.012, 0.06, r), (x, 0.035, r * 1.15), (x + 0.012, 0.0, r * 1.4)]
+    yield Part(hoof, Ink.DARK, round_ends=())
+
+
+def _neck_and_head(raised: float) -> Iterator[Part]:
+    towards, over = _axes(np.deg2rad(-36 + 106 * raised))
+    along, up = _axes(np.deg2rad(-78 + 32 * raised))
+    # a low neck starts further back, inside the trunk, and its corner does not stick out of the withers
+    base = np.array([0.35, 0.8]) - (1 - raised) * np.array([0.12, 0.05])
+    middle, poll = base + 0.27 * towards - 0.03 * over, base + 0.55 * towards
+    ear, eye = poll - 0.01 * along + 0.06 * up, poll + 0.14 * along + 0.035 * up
+    far_ear = [ear + 0.04 * along, ear + 0.03 * along + 0.08 * up, ear + 0.03 * along + 0.14 * up]
+    yield Part(_spine(far_ear, (0.025, 0.025, 0.004)), Ink.FAR_COAT)
+    neck = _spine([base, middle, poll], (0.19, 0.135, 0.085))
+    yield Part(neck, stripes=4, first=0.06, taper=0.7, round_ends=(-1,))
+    mane: list[Point] = [
+        np.array([0.2, 0.94]),
+        middle + 0.155 * over,
+        poll + 0.1 * over,
+        poll + 0.05 * towards + 0.08 * over,
+    ]
+    yield Part(_spine(mane, (0.015, 0.045, 0.045, 0.02)), Ink.DARK)
+    head = _spine([poll + t * along for t, _ in HEAD], [r for _, r in HEAD])
+    yield Part(head, stripes=2, first=0.36, last=0.76, taper=0.5)
+    muzzle = _spine([poll + t * along for t, _ in MUZZLE], [r for _, r in MUZZLE])
+    yield Part(muzzle, Ink.DARK, round_ends=(-1,))
+    yield Part(_spine([ear, ear + 0.07 * up, ear + 0.14 * up], (0.028, 0.027, 0.004)))
+    yield Part(_spine([eye, eye + 0.01 * along], (0.016, 0.016)), Ink.DARK)
+
+
+def _axes(angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """The unit vector at `angle` radians and the one to its left."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.array([cos, sin]), np.array([-sin, cos])
+
+
+def _spine(points: Sequence[Point], radii: Sequence[float]) -> Spine:
+    return [(float(x), float(y), r) for (x, y), r in zip(points, radii, strict=True)]
+
+
+def _paint_part(draw: ImageDraw.ImageDraw, part: Part, lines: Lines, radius: np.ndarray) -> None:
+    upper, centre, lower = lines
+    polygon(draw, np.concatenate([upper, lower[::-1]]), part.ink)
+    for end in part.round_ends:
+        (x, y), (r,) = centre[end].tolist(), radius[end].tolist()
+        draw.ellipse((x - r, y - r, x + r, y + r), fill=int(part.ink))
+    pitch = (part.last - part.first) / max(part.stripes, 1)
+    for k in range(part.stripes):
+        _paint_stripe(draw, part, lines, part.first + (k + 0.5) * pitch, 0.27 * pitch)
+
+
+def _paint_stripe(draw: ImageDraw.ImageDraw, part: Part, lines: Lines, at: float, half: float) -> None:
+    """A stripe from the upper to the lower line, of `half` a width to either side of the place `at`."""
+    upper, centre, lower = lines
+    top, foot = _stretch(at, half), _stretch(at, half * part.taper)
+    waist = centre[_stretch(at, half * (1 + part.taper) / 2)]
+    outline = [upper[top], waist[-1:], lower[foot][::-1], waist[:1]]
+    polygon(draw, np.concatenate(outline), Ink(part.ink + 1))
+
+
+def _stretch(at: float, half: float) -> slice:
+    """The samples of a spine within `half` of the place `at`, both 0 to 1."""
+    return slice(max(round((at - half) * (SAMPLES - 1)), 0), round((at + half) * (SAMPLES - 1)) + 1)

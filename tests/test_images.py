@@ -1,0 +1,101 @@
+"""util.images: what a tensor looks like as a picture, and how it gets onto the disk."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from util.errors import RunFault
+from util.images import GAP, image_size, save_image, sheet, to_uint8
+
+
+def flat(*values: float, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """(1, 1, 1, n) with these values."""
+    return torch.tensor(values, dtype=dtype).reshape(1, 1, 1, -1)
+
+
+def test_range_is_clamped_and_rounded():
+    # 0.7 is 216.75 of 255: truncation would give 216
+    assert to_uint8(flat(-3, -1, 0.7, 1, 3)).flatten().tolist() == [0, 0, 217, 255, 255]
+
+
+def test_what_is_not_a_number_is_mid_grey_and_infinity_is_an_end():
+    values = flat(float("nan"), float("inf"), float("-inf"))
+    assert to_uint8(values).flatten().tolist() == [128, 255, 0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_any_float_type(dtype):
+    assert to_uint8(flat(-1, 0.5, 1, dtype=dtype)).flatten().tolist() == [0, 191, 255]
+
+
+def test_gradients_do_not_matter():
+    assert to_uint8(flat(1).requires_grad_()).item() == 255
+
+
+@pytest.mark.parametrize(("channels", "shown"), [(1, 1), (2, 1), (3, 3), (4, 4), (7, 3)])
+def test_channels_that_are_shown(channels, shown):
+    images = torch.linspace(-1, 1, channels).reshape(1, channels, 1, 1).expand(2, channels, 3, 5)
+    pixels = to_uint8(images)
+    assert pixels.shape == (2, 3, 5, shown)
+    assert pixels.dtype == np.uint8
+    assert pixels[0, 0, 0].tolist() == to_uint8(images[:, :shown])[0, 0, 0].tolist()
+
+
+def test_order_of_axes():
+    images = torch.full((1, 3, 2, 2), -1.0)
+    images[0, 1, 0, 1] = 1  # green, upper right
+    assert to_uint8(images)[0, 0, 1].tolist() == [0, 255, 0]
+
+
+def test_sheet_places_images_row_by_row():
+    images = np.stack([np.full((4, 6, 3), value, np.uint8) for value in (10, 20, 30)])
+    grid = sheet(images)
+    assert grid.shape == (8 + GAP, 12 + GAP, 3)
+    assert [grid[0, 0, 0], grid[0, -1, 0], grid[-1, 0, 0], grid[-1, -1, 0]] == [10, 20, 30, 255]
+    assert (sheet(images[:1]) == images[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("aspect_ratio", "size"), [(1.0, (20, 10)), (2.0, (40, 10)), (1.5, (30, 10)), (0.5, (20, 20))]
+)
+def test_aspect_ratio_widens_above_one(tmp_path, aspect_ratio, size):
+    save_image(np.zeros((10, 20, 3), np.uint8), tmp_path / "wide.png", aspect_ratio)
+    assert image_size(tmp_path / "wide.png") == size
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")])
+def test_saved_pixels_are_the_given_ones(tmp_path, channels, mode):
+    image = np.arange(4 * 5 * channels, dtype=np.uint8).reshape(4, 5, channels)
+    save_image(image, tmp_path / "sub" / "x.png")
+    with Image.open(tmp_path / "sub" / "x.png") as picture:
+        assert picture.mode == mode
+        assert (np.asarray(picture).reshape(image.shape) == image).all()
+    assert [path.name for path in (tmp_path / "sub").iterdir()] == ["x.png"]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(RunFault, match=r"cannot write .*file"):
+        save_image(np.zeros((2, 2, 3), np.uint8), tmp_path / "file" / "x.png")
+
+
+def test_a_full_disk_leaves_the_old_picture(tmp_path, monkeypatch):
+    path = tmp_path / "x.png"
+    save_image(np.zeros((2, 2, 3), np.uint8), path)
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(RunFault, match=r"x\.png: No space left on device"):
+        save_image(np.ones((2, 2, 3), np.uint8), path)
+    assert path.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_size_of_what_is_no_image(tmp_path):
+    (tmp_path / "x.png").write_text("no picture")
+    assert image_size(tmp_path / "x.png") is None
+    assert image_size(tmp_path / "absent.png") is None

@@ -1,0 +1,66 @@
+"""The loss line on standard output and, on a terminal, a progress bar over the epoch's images."""
+
+import importlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from util.backends.base import Backend
+from util.clock import Clock
+from util.loss_line import loss_line
+
+
+class ConsoleBackend(Backend):
+    """Plain lines into files and pipes, or where tqdm is not installed; lines above a bar on a terminal."""
+
+    def __init__(self, *, images_per_epoch: int, last_epoch: int) -> None:
+        self._images_per_epoch = images_per_epoch
+        self._last_epoch = last_epoch
+        self._tqdm: Any = _tqdm() if sys.stdout.isatty() else None
+        self._bar: Any = None
+        self._bar_epoch = 0
+
+    def scalars(self, values: Mapping[str, float], clock: Clock) -> None:
+        if self._tqdm is None:
+            print(loss_line(values, clock), flush=True)
+            return
+        self._tqdm.write(loss_line(values, clock))
+        if self._bar is not None:
+            losses = " ".join(f"{name} {value:.3g}" for name, value in values.items())
+            self._bar.set_postfix_str(losses, refresh=False)
+
+    def step(self, clock: Clock) -> None:
+        if self._tqdm is None:
+            return
+        if clock.epoch != self._bar_epoch:
+            self._open_bar(clock)
+        if self._bar is not None:
+            self._bar.update(clock.epoch_images - self._bar.n)
+            if clock.epoch_images >= self._images_per_epoch:
+                self.close()  # so that what is said at the epoch's end has a line of its own
+
+    def _open_bar(self, clock: Clock) -> None:
+        self.close()
+        self._bar_epoch = clock.epoch
+        self._bar = self._tqdm(
+            desc=f"epoch {clock.epoch}/{self._last_epoch}",
+            total=self._images_per_epoch,
+            initial=clock.epoch_images,
+            file=sys.stdout,
+            unit=" images",
+            leave=False,
+            dynamic_ncols=True,
+            bar_format="{desc} {percentage:3.0f}% {bar:16} {n_fmt}/{total_fmt} {elapsed}<{remaining}{postfix}",
+        )
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _tqdm() -> Any:
+    try:
+        return importlib.import_module("tqdm").tqdm
+    except ImportError:
+        return None

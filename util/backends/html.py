@@ -1,0 +1,80 @@
+"""The training page under checkpoints/<name>/web, kept up while the run goes on."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from util.backends.base import Backend
+from util.clock import Clock
+from util.curves import loss_curves
+from util.files import set_aside
+from util.history import History
+from util.html import require_dominate
+from util.images import sheet, to_uint8
+from util.train_page import REFRESH_S, TrainPage
+
+
+class HtmlBackend(Backend):
+    """Pictures are saved as they come; the page follows every `update_freq` images and at each epoch's end.
+
+    With `resume`, it goes on from the pictures in `folder`/web as far as the clock has come; otherwise the
+    web folder of an earlier run is set aside. `history` is what the run's curves hold so far.
+
+    Raises UserError where dominate is missing.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        title: str,
+        options: Mapping[str, object],
+        image_width: int,
+        update_freq: int,
+        clock: Clock,
+        resume: bool,
+        history: History,
+    ) -> None:
+        require_dominate()
+        web_dir = folder / "web"
+        if not resume:
+            set_aside(web_dir)
+        self._history = history
+        self._page = TrainPage(web_dir, title=title, options=options, image_width=image_width)
+        self._update_freq = update_freq
+        self._clock = clock
+        self._written_epoch, self._written_images = clock.epoch, clock.images
+        if resume:
+            self._page.forget_after(clock)
+        self._write(clock, REFRESH_S)
+
+    def scalars(self, values: Mapping[str, float], clock: Clock) -> None:
+        self._history.add(clock.images, values)
+        self.step(clock)
+
+    def images(self, images: Mapping[str, Tensor], clock: Clock) -> None:
+        panels = {label: sheet(to_uint8(image)) for label, image in images.items()}
+        first = not self._page.shows(clock.epoch)
+        self._page.save_images(clock.epoch, panels)
+        if first:
+            self._write(clock, REFRESH_S)
+        self.step(clock)
+
+    def step(self, clock: Clock) -> None:
+        self._clock = clock
+        # not clock.due(): values and images come at other moments than the page's turn
+        turn = clock.images // self._update_freq > self._written_images // self._update_freq
+        if turn or clock.epoch != self._written_epoch:
+            self._write(clock, REFRESH_S)
+
+    def close(self) -> None:
+        self._write(self._clock, refresh=0)
+
+    def _write(self, clock: Clock, refresh: int) -> None:
+        self._written_epoch, self._written_images = clock.epoch, clock.images
+        now = time.strftime("%Y-%m-%d %H:%M")
+        reached = clock.epoch if clock.epoch_images else clock.epoch - 1
+        subtitle = f"epoch {reached} · {clock.images:,} images seen · written {now}"
+        self._page.write(subtitle=subtitle, charts=loss_curves(self._history.series), refresh=refresh)

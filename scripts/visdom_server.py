@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""Start visdom's server, with or without internet: `python scripts/visdom_server.py`, then open its address."""
+
+import argparse
+import asyncio
+import importlib.util
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+from importlib import metadata
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from util import visdom_assets
+from util.errors import RunFault, UserError, run
+from util.log import info, warn
+
+HOW_TO_INSTALL = "make setup, or: PIP_CONSTRAINT=constraints.txt pip install -r requirements-visdom.txt"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+MAX_MESSAGE_BYTES = 1024**3  # as visdom's own server allows
+# visdom's page stays offline once its server was away, until the red button is clicked; this clicks it,
+# except where a person has gone offline with the same button
+RECONNECT = """<script>
+var wanted = true;
+document.addEventListener("click", function (event) {
+  var text = event.target.textContent.trim();
+  if (event.isTrusted && event.target.tagName === "BUTTON" && /^(on|off)line$/.test(text))
+    wanted = text === "offline";
+}, true);
+setInterval(function () {
+  var button = document.querySelector("button.btn-danger");
+  if (wanted && button && button.textContent.trim() === "offline") button.click();
+}, 2000);
+</script>
+"""
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    add = parser.add_argument
+    add("--port", type=int, default=8097, help="port to listen on; train.py's --display_port")
+    add("--hostname", default="127.0.0.1", help="address to listen on; 0.0.0.0 opens it to the network")
+    add("--env_path", default="~/.visdom", help="folder of the environments saved from the page")
+    add("--assets", type=Path, help="folder or archive with the page's web files, made by --export")
+    add("--export", type=Path, metavar="FILE", help="write the web files to a .tar.gz or .zip and end")
+    add("--install_only", action="store_true", help="install the page's web files and end")
+    return parser.parse_args(arguments)
+
+
+def check_packages() -> str:
+    """visdom's version. Raises UserError where it, or a tornado that it works with, is missing."""
+    try:
+        version = metadata.version("visdom")
+        tornado = metadata.version("tornado")
+    except metadata.PackageNotFoundError as error:
+        raise UserError(f"the package {error.name} is missing; install it with {HOW_TO_INSTALL}") from error
+    if tuple(int(part) for part in tornado.split(".")[:2]) >= (6, 6):
+        raise UserError(
+            f"visdom's page answers 403 under tornado {tornado}; install an older one: pip install 'tornado<6.6'"
+        )
+    return version
+
+
+def take_port(hostname: str, port: int) -> list[socket.socket]:
+    """Listening sockets, taken before anything slow. Raises UserError where they cannot be had."""
+    from tornado.netutil import bind_sockets
+
+    if not 0 < port < 65536:
+        raise UserError(f"--port {port} must lie between 1 and 65535")
+    try:
+        return bind_sockets(port, address=hostname)
+    except (socket.gaierror, UnicodeError) as error:
+        raise UserError(f"--hostname {hostname} is not an address of this machine; leave it out") from error
+    except OSError as error:
+        raise UserError(
+            f"port {port} of {hostname} cannot be had ({os.strerror(error.errno or 0).lower()}); "
+            "end what runs there or choose another with --port, and give train.py the same --display_port"
+        ) from error
+
+
+def find_static() -> Path:
+    """The folder of visdom's web files, found without the cost of importing visdom (and torch with it)."""
+    spec = importlib.util.find_spec("visdom")
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent / "static"
+
+
+def prepare_static(version: str, assets: Path | None) -> Path:
+    """A complete `static` folder: visdom's own, or a copy in the user's cache where that is read-only."""
+    packaged = find_static()
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    cache = caches / "zebrawood" / f"visdom-{version}"
+    for static in (packaged, cache):
+        if visdom_assets.is_complete(static, version):
+            return static
+    static = packaged if os.access(packaged, os.W_OK) else cache
+    with visdom_assets.from_path(assets) if assets else visdom_assets.from_npm() as source:
+        if static is cache:
+            _copy(packaged, cache)
+        visdom_assets.install(source, static, version)
+    info(f"visdom: web files installed in {static}")
+    return static
+
+
+def _copy(packaged: Path, cache: Path) -> None:
+    try:
+        shutil.copytree(packaged, cache, dirs_exist_ok=True, copy_function=shutil.copyfile)
+    except OSError as error:
+        raise RunFault(f"visdom's web files can be written neither to {packaged} nor to {cache}") from error
+
+
+def prepare_env_path(given: str) -> str:
+    path = Path(given).expanduser()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--env_path {path} cannot be made: {error.strerror}") from error
+    if not os.access(path, os.W_OK):
+        raise UserError(f"--env_path {path} is not writable; pass a folder of your own")
+    return str(path)
+
+
+def address(hostname: str, port: int) -> str:
+    if hostname not in LOOPBACK:
+        warn(f"visdom asks for no password: whoever reaches {hostname}:{port} sees and changes its pages")
+    shown = socket.gethostname() if hostname in ("", "0.0.0.0", "::") else hostname
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+def serve(sockets: list[socket.socket], static: Path, env_path: str, *, where: str, port: int) -> None:
+    """Serve until a signal comes. Goes around visdom's own start, which downloads first."""
+    from tornado.httpserver import HTTPServer
+    from tornado.template import DictLoader
+    from visdom.server import app as visdom_app
+
+    pages = {page.name: page.read_text(encoding="utf-8") for page in static.glob("*.html")}
+    pages["index.html"] = pages["index.html"].replace("</body>", f"{RECONNECT}</body>")
+    visdom_app.tornado_settings.update(
+        static_path=str(static),
+        template_loader=DictLoader(pages, autoescape=None),
+        autoreload=False,  # visdom's debug mode would restart the server whenever a source file changes
+    )
+    # the page asks for a style sheet that is not there, and tornado would tell it at every opening
+    logging.getLogger("tornado.general").setLevel(logging.CRITICAL)
+    application = visdom_app.Application(port=port, env_path=env_path)
+    server = HTTPServer(application, max_buffer_size=MAX_MESSAGE_BYTES)
+
+    async def forever() -> None:
+        server.add_sockets(sockets)
+        info(f"visdom: open {where} (Ctrl-C ends the server)")
+        await asyncio.Event().wait()
+
+    asyncio.run(forever())
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    options = parse()
+    try:
+        version = check_packages()
+        if options.install_only or options.export:
+            static = prepare_static(version, options.assets)
+            if options.export:
+                visdom_assets.export(static, options.export)
+                info(f"visdom: web files written; install them elsewhere with --assets {options.export}")
+            return 0
+        sockets = take_port(options.hostname, options.port)
+        env_path = prepare_env_path(options.env_path)
+        static = prepare_static(version, options.assets)
+        where = address(options.hostname, options.port)
+        serve(sockets, static, env_path, where=where, port=options.port)
+    except KeyboardInterrupt:
+        info("visdom: server ended")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,239 @@
+"""The web files visdom's page needs, and how they get into its `static` folder without its own downloader.
+
+visdom's package leaves them out: its server fetches them at the first start and dies where it cannot.
+Every one of them is part of an npm package, so the machine's npm client (and its mirror) can bring them.
+"""
+
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from util.errors import RunFault, UserError
+from util.log import info
+
+NPM_TIMEOUT_S = 600
+STAMP = "version.built"  # visdom's own mark of a complete folder
+SUFFIXES = {".tar.gz": "gztar", ".tgz": "gztar", ".zip": "zip"}
+
+
+@dataclass(frozen=True)
+class Package:
+    """An npm package; `files` maps a path inside it to paths under visdom's `static` folder."""
+
+    name: str
+    version: str
+    files: dict[str, tuple[str, ...]]
+
+    @property
+    def tarball(self) -> str:
+        return f"{self.name}-{self.version}.tgz"
+
+
+def _glyphicons() -> dict[str, tuple[str, ...]]:
+    stem = "fonts/glyphicons-halflings-regular"
+    fonts = {f"dist/{stem}.{kind}": (f"{stem}.{kind}",) for kind in ("eot", "woff", "woff2", "ttf")}
+    # visdom's downloader saves the svg under its whole link; with both names there it rests content
+    return fonts | {f"dist/{stem}.svg": (f"{stem}.svg", f"{stem}.svg#glyphicons_halflingsregular")}
+
+
+MATHJAX = (
+    "MathJax.js",
+    "config/Safe.js",
+    "config/TeX-AMS-MML_HTMLorMML.js",
+    "extensions/Safe.js",
+    "jax/output/SVG/jax.js",
+    "jax/output/SVG/config.js",
+    "jax/output/SVG/fonts/TeX/fontdata.js",
+    "jax/output/SVG/fonts/TeX/Size1/Regular/Main.js",
+)
+
+PACKAGES = (
+    Package("jquery", "3.1.1", {"dist/jquery.min.js": ("js/jquery.min.js",)}),
+    Package(
+        "bootstrap",
+        "3.3.7",
+        {
+            "dist/js/bootstrap.min.js": ("js/bootstrap.min.js",),
+            "dist/css/bootstrap.min.css": ("css/bootstrap.min.css",),
+            **_glyphicons(),
+        },
+    ),
+    Package("react", "16.2.0", {"umd/react.production.min.js": ("js/react-react.min.js",)}),
+    Package("react-dom", "16.2.0", {"umd/react-dom.production.min.js": ("js/react-dom.min.js",)}),
+    Package("react-modal", "3.1.10", {"dist/react-modal.min.js": ("js/react-modal.min.js",)}),
+    Package("plotly.js-dist-min", "2.11.1", {"plotly.min.js": ("js/plotly-plotly.min.js",)}),
+    Package("sjcl", "1.0.7", {"sjcl.js": ("js/sjcl.js",)}),
+    Package(
+        "layout-bin-packer",
+        "1.4.0",
+        {
+            "dist/layout-bin-packer.js": ("js/layout_bin_packer.js",),
+            "dist/layout-bin-packer.js.map": ("js/layout-bin-packer.js.map",),
+        },
+    ),
+    Package("d3", "3.5.17", {"d3.min.js": ("js/d3.v3.min.js",)}),
+    Package(
+        "d3-selection-multi",
+        "1.0.1",
+        {"build/d3-selection-multi.js": ("js/d3-selection-multi.v1.js",)},
+    ),
+    Package("save-svg-as-png", "1.4.17", {"lib/saveSvgAsPng.js": ("js/saveSvgAsPng.js",)}),
+    Package("react-resizable", "1.4.6", {"css/styles.css": ("css/react-resizable-styles.css",)}),
+    Package("react-grid-layout", "0.16.3", {"css/styles.css": ("css/react-grid-layout-styles.css",)}),
+    Package("classnames", "2.2.5", {"index.js": ("fonts/classnames",)}),
+    Package("mathjax", "2.7.5", {file: (f"js/mathjax/2.7.5/{file}",) for file in MATHJAX}),
+)
+
+
+def asset_paths(packages: tuple[Package, ...] = PACKAGES) -> list[str]:
+    """Every path under `static` that the packages fill."""
+    return [path for package in packages for paths in package.files.values() for path in paths]
+
+
+def is_complete(static: Path, version: str) -> bool:
+    """Whether `static` holds every asset and visdom's mark of `version`."""
+    stamp = static / STAMP
+    if not stamp.is_file() or stamp.read_text().strip() != version:
+        return False
+    return all((static / path).is_file() for path in asset_paths())
+
+
+def install(source: Path, static: Path, version: str) -> None:
+    """Copy the assets from the folder `source` into `static`, each whole, the mark of completeness last.
+
+    Raises RunFault where the disk refuses.
+    """
+    try:
+        (static / STAMP).unlink(missing_ok=True)
+        for path in asset_paths():
+            _put((source / path).read_bytes(), static / path)
+        _put(version.encode(), static / STAMP)
+    except OSError as error:
+        raise RunFault(f"visdom's web files cannot be written to {static}: {error.strerror}") from error
+
+
+def _put(content: bytes, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def export(static: Path, archive: Path) -> None:
+    """Pack the assets of a complete `static` folder into `archive`, for a machine without internet."""
+    kind = SUFFIXES.get(_suffix(archive))
+    if kind is None:
+        raise UserError(f"--export {archive} must end in one of: {', '.join(SUFFIXES)}")
+    with tempfile.TemporaryDirectory() as folder:
+        for path in asset_paths():
+            _put((static / path).read_bytes(), Path(folder, "static", path))
+        packed = shutil.make_archive(str(Path(folder, "assets")), kind, root_dir=folder, base_dir="static")
+        try:
+            archive.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(packed, archive)
+        except OSError as error:
+            raise UserError(f"--export {archive} cannot be written: {error.strerror}") from error
+
+
+def _suffix(archive: Path) -> str:
+    return next((suffix for suffix in SUFFIXES if archive.name.lower().endswith(suffix)), archive.suffix)
+
+
+@contextmanager
+def from_path(given: Path) -> Iterator[Path]:
+    """A folder laid out as `static`, read from a folder or an archive that a person brought along.
+
+    Raises UserError where `given` is missing, unreadable or incomplete.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        if given.is_dir():
+            source = given / "static" if (given / "static").is_dir() else given
+        elif given.is_file():
+            source = Path(folder)
+            _unpack(given, source)
+        else:
+            raise UserError(f"--assets {given} is neither a folder nor a file")
+        missing = [path for path in asset_paths() if not (source / path).is_file()]
+        if missing:
+            raise UserError(
+                f"--assets {given} lacks {len(missing)} of {len(asset_paths())} files, {missing[0]} for one; "
+                "make it with --export FILE.tar.gz on a machine that has internet"
+            )
+        yield source
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Take the known paths out of `archive` and nothing else, whatever names it holds."""
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as zipped:
+                _take(zipped.namelist(), zipped.read, folder)
+        else:
+            with tarfile.open(archive) as tar:
+                files = {member.name: member for member in tar.getmembers() if member.isfile()}
+                _take(list(files), lambda name: _read(tar, files[name]), folder)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+        raise UserError(f"--assets {archive} cannot be read as an archive: {error}") from error
+
+
+def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    stream = tar.extractfile(member)
+    assert stream is not None, member.name
+    return stream.read()
+
+
+def _take(names: list[str], read: Callable[[str], bytes], folder: Path) -> None:
+    wanted = set(asset_paths())
+    for name in names:
+        path = name.removeprefix("./").removeprefix("static/")
+        if path in wanted:
+            _put(read(name), folder / path)
+
+
+@contextmanager
+def from_npm() -> Iterator[Path]:
+    """A folder laid out as `static`, fetched by the machine's npm client from whatever mirror it is set to.
+
+    Raises UserError where there is no npm, RunFault where it brings nothing.
+    """
+    npm = shutil.which("npm")
+    if npm is None:
+        raise UserError(
+            "visdom's page needs web files that its package leaves out: install npm, or pass --assets FILE "
+            "(made by --export FILE elsewhere), or start `python -m visdom.server` where there is internet"
+        )
+    info("visdom: fetching the page's web files with npm, once")
+    with tempfile.TemporaryDirectory() as folder:
+        _npm_pack(npm, Path(folder))
+        for package in PACKAGES:
+            with tarfile.open(Path(folder, package.tarball)) as tar:
+                for inside, paths in package.files.items():
+                    content = _read(tar, tar.getmember(f"package/{inside}"))
+                    for path in paths:
+                        _put(content, Path(folder, "static", path))
+        yield Path(folder, "static")
+
+
+def _npm_pack(npm: str, folder: Path) -> None:
+    quick = ["--loglevel=error", "--ignore-scripts", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
+    specs = [f"{package.name}@{package.version}" for package in PACKAGES]
+    command = [npm, "pack", *quick, "--pack-destination", str(folder), *specs]
+    way_out = "pass --assets FILE, made by --export FILE on a machine that has internet"
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=NPM_TIMEOUT_S)
+    except subprocess.TimeoutExpired as error:
+        raise RunFault(f"npm did not fetch visdom's web files in {NPM_TIMEOUT_S} s; {way_out}") from error
+    if done.returncode or not all((folder / package.tarball).is_file() for package in PACKAGES):
+        errors = [line.removeprefix("npm error ") for line in done.stderr.splitlines() if "error" in line]
+        reason = errors[0] if errors else f"exit code {done.returncode}"
+        raise RunFault(f"npm could not fetch visdom's web files ({reason}); {way_out}")

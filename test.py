@@ -25,7 +25,6 @@ def main() -> int:
     model = create_model(opt)
     model.load_networks(f"iter_{opt.load_iter}" if opt.load_iter else opt.epoch)
     model.print_networks(opt.verbose)
-    options.save(opt)
 
     page = ResultsPage(
         results_folder(opt),
@@ -47,6 +46,7 @@ def main() -> int:
         if done >= count:
             break
     page.save()
+    options.save(opt)
     more = "" if count == len(loader) else f" of {len(loader)}; --num_test all makes all"
     log.info(f"{count}{more} images: {results_folder(opt) / 'index.html'}")
     return 0

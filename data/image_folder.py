@@ -59,8 +59,9 @@ def _scan(folder: str, above: frozenset[str]) -> list[str]:
 def _missing(folder: Path) -> str:
     """The sentence for a folder that is not there, with what its parent holds instead."""
     parent = folder.parent
-    if folder.exists():
-        return f"{folder} is a file; --dataroot names a folder"
+    for path in (folder, parent):
+        if path.exists() and not path.is_dir():
+            return f"{path} is a file; --dataroot names a folder"
     if not parent.is_dir():
         return f"there is no folder {folder}, nor {parent}; check --dataroot"
     if any(is_image_file(name) for name in os.listdir(parent)):
@@ -77,5 +78,6 @@ def _contents(folder: Path) -> str:
     folders = [name for name in names if (folder / name).is_dir()]
     words = folders[:12] + (["..."] if len(folders) > 12 else [])
     if len(names) > len(folders):
-        words.append(f"{len(names) - len(folders)} files")
+        files = len(names) - len(folders)
+        words.append("1 file" if files == 1 else f"{files} files")
     return ", ".join(words) or "nothing"

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +20,6 @@ Batch = dict[str, Tensor | list[str]]
 Terms = dict[str, Tensor]
 AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 GUARD_EVERY = 100  # steps between looks at the losses on devices where a look costs a wait
-
-
-class Stateful(Protocol):
-    def state_dict(self) -> dict: ...
-
-    def load_state_dict(self, state: dict, /) -> object: ...
 
 
 @dataclass(frozen=True)
@@ -76,7 +69,7 @@ class BaseModel(ABC):
         self.save_dir = Path(opt.checkpoints_dir) / opt.name
         self.nets = nn.ModuleDict()
         self.phases: list[Phase] = []
-        self.local_state = StateBag()  # what differs between ranks
+        self.local_state = checkpoint.StateBag()  # what differs between ranks
         self.ema = EMA(opt.ema_decay if self.is_train else 0.0)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=opt.amp == "fp16" and self.is_train)
         self.steps = 0
@@ -133,7 +126,7 @@ class BaseModel(ABC):
         optimizer = shared[0] if shared else torch.optim.Adam(parameters, lr=lr, betas=betas)
         self.phases.append(Phase(name, tuple(nets), terms, optimizer, every, scale))
 
-    def add_state(self, name: str, state: Stateful) -> None:
+    def add_state(self, name: str, state: checkpoint.Stateful) -> None:
         """Save and restore `state` (an image pool, say) with the run."""
         self.local_state.parts[name] = state
 
@@ -166,7 +159,8 @@ class BaseModel(ABC):
                     self._forward(part, learners=phase.nets)
                 self._backward(phase, share=1 / len(parts))
             self._update(phase)
-        self.ema.update(self.nets)
+        if any(net in self.ema.shadows for phase in due for net in phase.nets):
+            self.ema.update(self.nets)
         self.steps += 1
 
     @torch.no_grad()
@@ -181,7 +175,7 @@ class BaseModel(ABC):
             self.ema.applied_to(self.nets),
             self._autocast(),
         ):
-            self.set_input(batch)
+            self._take(batch)
             self.forward()
             return self.visuals()
 
@@ -236,12 +230,9 @@ class BaseModel(ABC):
 
     def save_networks(self, epoch: int | str) -> None:
         """Write `<epoch>_net_<name>.pth`, and `<epoch>_net_<name>_ema.pth` where the net is averaged."""
-        if not log.is_main():
-            return
-        shadows = {f"{name}_ema": net for name, net in self.ema.shadows.items()}
-        for name, net in (dict(self.nets.items()) | shadows).items():
-            state = {key: value.detach().cpu() for key, value in net.state_dict().items()}
-            checkpoint.save(state, self.save_dir / f"{epoch}_net_{name}.pth")
+        if log.is_main():
+            averaged = {f"{name}_ema": net for name, net in self.ema.shadows.items()}
+            weights.save_nets(dict(self.nets.items()) | averaged, self.save_dir, epoch)
 
     def load_networks(self, epoch: int | str) -> None:
         """Read `<epoch>_net_<name>.pth` of every net; averaged weights at test time where there are any.
@@ -249,15 +240,8 @@ class BaseModel(ABC):
         Raises:
             UserError: a file is missing, damaged or of another architecture.
         """
-        for name, net in self.nets.items():
-            path = self.save_dir / f"{epoch}_net_{name}.pth"
-            averaged = self.save_dir / f"{epoch}_net_{name}_ema.pth"
-            if not self.is_train and not self.opt.no_ema and averaged.exists():
-                path = averaged
-            if not path.exists():
-                raise UserError(f"there is no {path}: {_what_there_is(self.save_dir)}")
-            weights.load_into(net, path, name)
-            log.info(f"loaded {path}")
+        averaged = not self.is_train and not self.opt.no_ema
+        weights.load_nets(dict(self.nets.items()), self.save_dir, epoch, averaged=averaged)
         self.ema.restart(self.nets)
 
     def print_networks(self, verbose: bool = False) -> None:
@@ -280,8 +264,19 @@ class BaseModel(ABC):
     def _forward(self, batch: Batch, learners: Iterable[str]) -> None:
         self._let_learn(learners)
         with self._autocast():
-            self.set_input(batch)
+            self._take(batch)
             self.forward()
+
+    def _take(self, batch: Batch) -> None:
+        try:
+            self.set_input(batch)
+        except KeyError as error:
+            if error.args[0] in batch:
+                raise
+            raise UserError(
+                f"--model {self.opt.model} asks for {error} of each item, but --dataset_mode "
+                f"{self.opt.dataset_mode} gives {', '.join(batch)}: choose another --dataset_mode"
+            ) from error
 
     def _backward(self, phase: Phase, share: float) -> None:
         self._let_learn(phase.nets)
@@ -320,20 +315,6 @@ class BaseModel(ABC):
                 module.training = mode
 
 
-class StateBag:
-    """Several stateful things as one."""
-
-    def __init__(self) -> None:
-        self.parts: dict[str, Stateful] = {}
-
-    def state_dict(self) -> dict:
-        return {name: part.state_dict() for name, part in self.parts.items()}
-
-    def load_state_dict(self, state: dict) -> None:
-        for name, part in self.parts.items():
-            part.load_state_dict(state[name])
-
-
 def split_batch(batch: Batch, parts: int) -> list[Batch]:
     """Cut every entry of a batch into `parts` equal pieces along its first axis."""
     if parts == 1:
@@ -342,14 +323,3 @@ def split_batch(batch: Batch, parts: int) -> list[Batch]:
     assert size % parts == 0, (size, parts)
     step = size // parts
     return [{key: value[i : i + step] for key, value in batch.items()} for i in range(0, size, step)]
-
-
-def _what_there_is(folder: Path) -> str:
-    epochs = sorted({path.name.split("_net_")[0] for path in folder.glob("*_net_*.pth")})
-    if not epochs:
-        return "the folder holds no weights; check --name and --checkpoints_dir, or train first"
-    return f"--epoch can be {', '.join(epochs)}, with nets {', '.join(_nets(folder))}"
-
-
-def _nets(folder: Path) -> list[str]:
-    return sorted({path.stem.split("_net_")[1] for path in folder.glob("*_net_*.pth")})

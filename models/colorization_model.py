@@ -1,10 +1,11 @@
 """Colorization: pix2pix from lightness to colour in Lab space (after Zhang et al. 2016, arXiv:1603.08511)."""
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 
 from torch import Tensor
 
 from models.pix2pix_model import Pix2PixModel
+from util.errors import UserError
 from util.lab import lab_to_rgb
 
 
@@ -16,6 +17,15 @@ class ColorizationModel(Pix2PixModel):
         parser = Pix2PixModel.modify_commandline_options(parser, is_train)
         parser.set_defaults(dataset_mode="colorization")
         return parser
+
+    @staticmethod
+    def check_options(opt: Namespace) -> None:
+        Pix2PixModel.check_options(opt)
+        if (opt.input_nc, opt.output_nc) != (1, 2):
+            raise UserError(
+                f"--model colorization goes from 1 channel to 2, not from --input_nc {opt.input_nc} to --output_nc "
+                f"{opt.output_nc}: use --dataset_mode colorization, which says so"
+            )
 
     def visuals(self) -> dict[str, Tensor]:
         return {

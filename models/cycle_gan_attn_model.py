@@ -66,22 +66,25 @@ class CycleGANAttnModel(CycleGANModel):
 
     def generator(self, input_nc: int, output_nc: int) -> nn.Module:
         net = super().generator(input_nc, output_nc)
-        return self._attend(
-            net, _places("--attn_G_pos", self.opt.attn_G_pos, G_PLACES), self.opt.spectral == "both"
-        )
+        places = _places("--attn_G_pos", self.opt.attn_G_pos, G_PLACES)
+        return self._attend(net, "--attn_G_pos", places, self.opt.spectral == "both")
 
     def discriminator(self, input_nc: int) -> nn.Module:
         net = super().discriminator(input_nc)
-        return self._attend(net, _places("--attn_D", self.opt.attn_D, D_PLACES), self.opt.spectral != "none")
+        places = _places("--attn_D", self.opt.attn_D, D_PLACES)
+        return self._attend(net, "--attn_D", places, self.opt.spectral != "none")
 
-    def _attend(self, net: nn.Module, places: list[str], spectral: bool) -> nn.Module:
-        networks.add_attention(
-            net,
-            places,
-            pooled=self.opt.attn_form == "pooled",
-            init_type=self.opt.init_type,
-            init_gain=self.opt.init_gain,
-        )
+    def _attend(self, net: nn.Module, flag: str, places: list[str], spectral: bool) -> nn.Module:
+        try:
+            networks.add_attention(
+                net,
+                places,
+                pooled=self.opt.attn_form == "pooled",
+                init_type=self.opt.init_type,
+                init_gain=self.opt.init_gain,
+            )
+        except ValueError as error:
+            raise UserError(f"{flag} {','.join(places)}: {error}, or {flag} none") from error
         return networks.apply_spectral_norm(net) if spectral else net
 
     def scalars(self) -> dict[str, Tensor]:

@@ -14,8 +14,8 @@ from models.nets.attention import SelfAttention2d
 from models.nets.init import INITS, init_weights
 from models.nets.layers import NORMS, Norm, apply_spectral_norm, get_norm_layer, receptive_field
 from models.nets.losses import GANLoss, gradient_penalty
-from models.nets.patchgan import NLayerDiscriminator, PixelDiscriminator
-from models.nets.resnet import ResnetBlock, ResnetGenerator
+from models.nets.patchgan import NLayerDiscriminator, PixelDiscriminator, smallest_side
+from models.nets.resnet import SMALLEST_SIDE, ResnetBlock, ResnetGenerator
 from models.nets.tapped import TappedChain
 from models.nets.unet import UnetGenerator, UnetSkipConnectionBlock
 from util.errors import UserError
@@ -193,7 +193,11 @@ def check(
             f"--netG {netG} needs images whose sides are multiples of {multiple}, not {side} pixels: "
             f"use --load_size {near} --crop_size {near}, or --netG resnet_9blocks"
         )
-    smallest = 3 * 2 ** (3 if netD == "basic" else n_layers_D)
+    if netG.startswith("resnet") and side < SMALLEST_SIDE:
+        raise UserError(
+            f"--netG {netG} needs images of at least {SMALLEST_SIDE} pixels, not {side}: use a larger --crop_size"
+        )
+    smallest = smallest_side(3 if netD == "basic" else n_layers_D)
     if netD in ("basic", "n_layers") and side < smallest:
         raise UserError(
             f"--netD {netD} needs images of at least {smallest} pixels, not {side}: "

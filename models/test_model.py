@@ -1,5 +1,6 @@
 """One direction of a trained translator, for a folder of single images."""
 
+import re
 from argparse import ArgumentParser, Namespace
 
 from torch import Tensor
@@ -26,6 +27,10 @@ class TestModel(BaseModel):
 
     @staticmethod
     def check_options(opt: Namespace) -> None:
+        if not re.fullmatch(r"\w*", opt.model_suffix):
+            raise UserError(
+                f"--model_suffix {opt.model_suffix} must be letters, as in _A for <epoch>_net_G_A.pth"
+            )
         networks.check(netG=opt.netG, norm=opt.norm, init_type=opt.init_type, side=opt.image_side)
 
     def __init__(self, opt: Namespace) -> None:

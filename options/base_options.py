@@ -55,9 +55,9 @@ class BaseOptions:
         argv = legacy.translate(sys.argv[1:] if argv is None else argv)
         self._answer_questions(argv)
         first = self._gather(argv, {}, strictly=False)
-        run = files.read_run(checks.run_folder(first))
-        self.parser = Parser(self.prog, argv)
-        opt = self._gather(argv, self._inherit(first, run), strictly=True)
+        folder = checks.run_folder(first)
+        run = self._inherit(first, files.read_run(folder))
+        opt = self._gather(argv, run, strictly=True, source=f"the options of {folder}")
         opt.image_side = checks.image_side(opt)
         self._check_model(opt)
         return opt
@@ -183,12 +183,14 @@ class BaseOptions:
 
     # ------------------------------------------------------------------ private
 
-    def _gather(self, argv: Sequence[str], lower: files.Options, strictly: bool) -> Namespace:
+    def _gather(
+        self, argv: Sequence[str], lower: files.Options, strictly: bool, source: str = ""
+    ) -> Namespace:
         self.parser = parser = Parser(self.prog, argv)
         self.initialize(parser)
         opt, _ = parser.parse_known_args()
         config = files.read_config(opt.config) if opt.config else {}
-        parser.layers = [lower, config]
+        parser.layers = [(source, lower), (f"--config {opt.config}", config)]
         opt, _ = parser.parse_known_args()
         with parser.section(f"flags of --model {opt.model}"):
             plugins.find("model", opt.model, opt.plugin_path).modify_commandline_options(

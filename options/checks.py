@@ -9,6 +9,7 @@ from pathlib import Path
 from util.errors import UserError
 
 PREPROCESS = ("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none", "resize")
+LONGEST_NAME = 200  # bytes; file systems take 255, and prefixes and endings are added
 
 
 def gpu_ids(word: str) -> str:
@@ -22,24 +23,30 @@ def with_suffix(opt: Namespace) -> str:
     """The run's name with --suffix filled in."""
     try:
         return f"{opt.name}_{opt.suffix.format(**vars(opt))}"
-    except (KeyError, IndexError, ValueError) as error:
+    except (LookupError, ValueError, AttributeError, TypeError) as error:
         raise UserError(f"--suffix {opt.suffix} names an option that does not exist: {error}") from error
 
 
 def run_folder(opt: Namespace) -> Path:
     """The folder of the run, refused where the name leads out of --checkpoints_dir."""
-    name = Path(opt.name)
-    if (
-        not opt.name.strip()
-        or name.is_absolute()
-        or ".." in name.parts
-        or "\\" in opt.name
-        or "\0" in opt.name
-    ):
+    if not stays_inside(opt.name):
         raise UserError(
-            f"--name {opt.name} must be a plain name inside {opt.checkpoints_dir}, without .. or a leading /"
+            f"--name {opt.name or repr('')} must be a plain name inside {opt.checkpoints_dir}, "
+            f"without .. or a leading / and of at most {LONGEST_NAME} letters"
         )
-    return Path(opt.checkpoints_dir) / name
+    return Path(opt.checkpoints_dir) / opt.name
+
+
+def stays_inside(name: str) -> bool:
+    """Whether a name, or a path of names, leads to something inside the folder it is joined to."""
+    path = Path(name)
+    return (
+        bool(name.strip() and path.parts)
+        and not path.is_absolute()
+        and ".." not in path.parts
+        and not set(name) & {"\\", "\0", "\n"}
+        and all(len(part.encode()) <= LONGEST_NAME for part in path.parts)
+    )
 
 
 def image_side(opt: Namespace) -> int | None:
@@ -64,7 +71,12 @@ def check(opt: Namespace) -> None:
             f"--load_size {opt.load_size} is smaller than --crop_size {opt.crop_size}: "
             f"images are scaled first and cropped then, so use --load_size {opt.crop_size} or more"
         )
+    for flag, value in (("--phase", opt.phase), ("--epoch", opt.epoch)):
+        if not stays_inside(value):
+            raise UserError(f"{flag} {value or repr('')} must be a plain name, without .. or a leading /")
     writable(Path(opt.checkpoints_dir), "--checkpoints_dir")
+    if run_folder(opt).is_file():
+        raise UserError(f"--name {opt.name}: {run_folder(opt)} is a file, not a folder; choose another name")
 
 
 def check_training(opt: Namespace) -> None:

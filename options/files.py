@@ -22,7 +22,9 @@ def read_config(path: str) -> Options:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise UserError(f"--config {path} cannot be read: {error.strerror}") from error
+        raise UserError(f"--config {path} cannot be read: {error.strerror}; check the path") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"--config {path} is not text in UTF-8: save it as such") from error
     try:
         import yaml
     except ModuleNotFoundError as error:
@@ -41,9 +43,12 @@ def read_run(folder: Path) -> Options:
     saved, classic = folder / "opt.json", folder / "train_opt.txt"
     if saved.exists():
         try:
-            return json.loads(saved.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise UserError(f"{saved} is damaged: remove it and give the run's options by hand") from error
+            options = json.loads(saved.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # ValueError: not UTF-8, or not JSON
+            options = None
+        if not isinstance(options, dict):
+            raise UserError(f"{saved} is damaged: remove it and give the run's options by hand")
+        return options
     if classic.exists():
         return _read_classic(classic.read_text(encoding="utf-8", errors="replace"))
     return {}

@@ -5,15 +5,17 @@ import difflib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
+from util import plugins
+from util.arguments import Arguments
 from util.errors import UserError
 
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
-class Parser(argparse.ArgumentParser):
-    """Reads, from the weakest to the strongest: defaults, `layers` (dicts of options), the command line.
+class Parser(Arguments):
+    """Reads, from the weakest to the strongest: defaults, `layers` (where from, options), the command line.
 
     `parse_known_args()` without arguments, which plugins call to look at the options so far, reads
     all of them.
@@ -22,7 +24,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, prog: str, argv: Sequence[str]) -> None:
         super().__init__(prog=prog, allow_abbrev=False, add_help=False, formatter_class=_Formatter)
         self.argv = list(argv)
-        self.layers: list[dict[str, Any]] = []
+        self.layers: list[tuple[str, dict[str, Any]]] = []
         self._section: argparse._ArgumentGroup | None = None
 
     @contextmanager
@@ -35,9 +37,12 @@ class Parser(argparse.ArgumentParser):
             self._section = None
 
     def add_argument(self, *names: Any, **settings: Any) -> argparse.Action:
-        if self._section is not None:
+        if self._section is None:
+            return super().add_argument(*names, **settings)
+        try:
             return self._section.add_argument(*names, **settings)
-        return super().add_argument(*names, **settings)
+        except argparse.ArgumentError as error:
+            raise UserError(f"{self._section.title}: {names[0]} exists already; rename it there") from error
 
     def flag(self, name: str, help: str) -> None:
         """A switch: `--x` turns it on, `--x false` off, whatever a plugin has made the default."""
@@ -58,14 +63,15 @@ class Parser(argparse.ArgumentParser):
         given = (self._option_string_actions.get(word.split("=")[0]) for word in self.argv)
         return {action.dest for action in given if action is not None}
 
-    def error(self, message: str) -> NoReturn:
-        raise UserError(message.replace("argument ", "", 1) + f"; see {self.prog} --help")
-
     def _all_arguments(self) -> list[str]:
         words: list[str] = []
-        for layer in self.layers:
-            for name, value in layer.items():
-                words += self._as_words(name, value)
+        for source, layer in self.layers:
+            given = [word for name, value in layer.items() for word in self._as_words(name, value)]
+            try:
+                super().parse_known_args(given)
+            except UserError as error:
+                raise UserError(f"{source}: {error}") from error
+            words += given
         return words + self.argv
 
     def _as_words(self, name: str, value: Any) -> list[str]:
@@ -85,11 +91,13 @@ class Parser(argparse.ArgumentParser):
         if not flag.startswith("--"):
             return f"{self.prog} does not know what to do with {word}: every option needs a flag before it"
         near = difflib.get_close_matches(flag, self._option_string_actions, n=1, cutoff=0.6)
-        hint = (
-            f"did you mean {near[0]}?"
-            if near
-            else f"see {self.prog} --help and {self.prog} --model NAME --help"
-        )
+        owners = plugins.with_flag(flag)
+        if owners:
+            hint = f"it belongs to {', '.join(owners)}"
+        elif near:
+            hint = f"did you mean {near[0]}?"
+        else:
+            hint = f"see {self.prog} --help and {self.prog} --model NAME --help"
         return f"{flag} is no flag of {self.prog} with these plugins; {hint}"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from options import checks, files
 from options.base_options import INHERITED, BaseOptions
 from options.parser import Parser, count_or_all, names, number
+from util.packages import require
 
 
 class TestOptions(BaseOptions):
@@ -38,7 +39,7 @@ class TestOptions(BaseOptions):
         parser.set_defaults(model="test", num_threads=0, serial_batches=True, no_flip=True)
 
     def finish(self, opt: Namespace) -> None:
-        given = self.parser.explicit() | set(self.parser.layers[-1])
+        given = self.parser.explicit() | set(self.parser.layers[-1][1])
         if "load_size" not in given:
             opt.load_size = opt.crop_size
         opt.no_flip = opt.serial_batches = True
@@ -60,3 +61,4 @@ class TestOptions(BaseOptions):
     def _check_model(self, opt: Namespace) -> None:
         super()._check_model(opt)
         checks.writable(Path(opt.results_dir), "--results_dir")
+        require("dominate", "the page of results")

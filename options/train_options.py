@@ -5,7 +5,7 @@ from argparse import Namespace
 from options import checks, files
 from options.base_options import NOT_RESUMED, BaseOptions
 from options.parser import Parser, names, number, whole
-from util.visualizer import check_names
+from util.visualizer import check_names, check_packages
 
 GAN_MODES = ("vanilla", "lsgan", "hinge", "wgangp")
 DISPLAYS = ("console", "loss_log", "jsonl", "html", "visdom")
@@ -126,3 +126,4 @@ class TrainOptions(BaseOptions):
         checks.check_training(opt)
         check_names(opt.display)
         super()._check_model(opt)
+        check_packages(opt.display)

@@ -18,6 +18,7 @@ from PIL import Image
 from data.image_folder import is_image_file
 from data.images import open_image
 from util import log
+from util.arguments import Arguments
 from util.errors import RunFault, UserError, run
 
 Pair = tuple[Path, Path, Path]  # files of A, of B, and of both
@@ -40,9 +41,7 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fold_A", type=Path, required=True, help="folder of the images A")
     parser.add_argument("--fold_B", type=Path, required=True, help="folder of the images B")
     parser.add_argument("--fold_AB", type=Path, required=True, help="folder to write to")

@@ -27,6 +27,7 @@ from typing import IO
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from util import log, plugins
+from util.arguments import Arguments
 from util.errors import RunFault, UserError, run
 
 HOST = "http://efrosgans.eecs.berkeley.edu"
@@ -90,9 +91,7 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", nargs="?", help="the data set")
     parser.add_argument("--list", action="store_true", help="list the data sets and end")
     parser.add_argument("--dest", type=Path, default=Path("datasets"), help="folder to unpack into")

@@ -21,6 +21,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from util.arguments import Arguments
 from util.errors import RunFault, UserError, run
 from util.log import info
 from util.toy_scenes import Scene, Style, draw_scene, render, render_mask
@@ -123,9 +124,7 @@ def _save(path: Path, image: np.ndarray) -> None:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the set")
     parser.add_argument("--size", type=int, default=64, help="width and height in pixels, 32 to 1024 (64)")
     parser.add_argument("--train", type=int, default=400, help="scenes in each training folder (400)")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from util.arguments import Arguments
 from util.errors import run
 from util.files import write_whole
 from util.log import info
@@ -21,9 +22,7 @@ from util.metrics.translation import score, summary
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, required=True, help="folder of the <stem>_fake_B.png")
     parser.add_argument("--dataroot", type=Path, required=True, help="the toy data set")
     parser.add_argument("--json", type=Path, help="also write the figures into this file")

@@ -167,7 +167,9 @@ def test_all_generators_are_seeded_and_restored() -> None:
 
 
 def test_a_plugin_of_a_persons_folder_is_found_by_its_name(tmp_path: Path) -> None:
-    (tmp_path / "my_own_model.py").write_text('"""Mine."""\nclass MyOwnModel:\n    pass\n')
+    (tmp_path / "my_own_model.py").write_text(
+        '"""Mine."""\nclass BaseModel: ...\nclass MyOwnModel(BaseModel): ...\n'
+    )
     found = plugins.find("model", "my_own", [str(tmp_path)])
     assert found.__name__ == "MyOwnModel"
     assert plugins.available("model", [str(tmp_path)])["my_own"] == "Mine."

@@ -1,6 +1,9 @@
 """Writing files whole or not at all, and the one file from which a run goes on."""
 
 import pickle
+import struct
+import textwrap
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +14,12 @@ from util import distributed, files, log
 from util.errors import UserError
 
 FORMAT = "zebrawood-state-1"
+# what unpickling is known to raise on damaged files, and load_state_dict on those of other nets
+DAMAGE = (
+    *(RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError),
+    *(OSError, EOFError, MemoryError, struct.error, zipfile.BadZipFile, pickle.UnpicklingError),
+)
+MISFIT = (RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 
 
 class Stateful(Protocol):
@@ -31,29 +40,36 @@ def load(path: Path) -> Any:
         UserError: no such file, damaged, or it holds code.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of strange files, about which the error says more
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise UserError(f"there is no checkpoint {path}") from error
-    except PermissionError as error:
-        raise UserError(f"{path} may not be read by this user: check its permissions") from error
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" in str(error) or "Unsupported" in str(error):
+    except (PermissionError, IsADirectoryError) as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): check it, and its permissions") from error
+    except DAMAGE as error:
+        if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
             raise UserError(
-                f"{path} holds more than weights, and reading it would run its code: refused"
+                f"{path} holds more than weights, and reading it would run its code: refused; "
+                "get the weights alone, as a dict of tensors"
             ) from error
-        raise UserError(f"{path} is not a checkpoint, or is damaged: copy or download it again") from error
-    except (
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        OSError,
-        zipfile.BadZipFile,
-        UnicodeDecodeError,
-    ) as error:
         raise UserError(
-            f"{path} is damaged or cut short: copy or download it again, or use an older one"
+            f"{path} is no checkpoint, or is damaged or cut short: copy or download it again, or use an older one"
         ) from error
+
+
+class StateBag:
+    """Several stateful things as one."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, Stateful] = {}
+
+    def state_dict(self) -> dict:
+        return {name: part.state_dict() for name, part in self.parts.items()}
+
+    def load_state_dict(self, state: dict) -> None:
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
 
 
 class Checkpoint:
@@ -89,19 +105,20 @@ class Checkpoint:
             raise UserError(
                 f"{self.path} was not written by this project: move it away, or choose another --name"
             )
-        if set(state["parts"]) != set(self.parts):
+        if set(state.get("parts", ())) != set(self.parts):
             raise UserError(
-                f"{self.path} holds {sorted(state['parts'])}, not {sorted(self.parts)}: another version?"
+                f"{self.path} does not hold {', '.join(sorted(self.parts))}: it is of another version of this "
+                "project; move it away, or choose another --name"
             )
-        for name, part in self.parts.items():
-            try:
+        try:
+            for name, part in self.parts.items():
                 part.load_state_dict(state["parts"][name])
-            except (RuntimeError, KeyError, ValueError) as error:
-                raise UserError(
-                    f"{self.path} does not fit these options ({_first_line(error)}): "
-                    "go on with the run's own options (leave them out), or choose another --name"
-                ) from error
-        self._load_ranks(state["ranks"])
+            self._load_ranks(state["ranks"])
+        except MISFIT as error:
+            raise UserError(
+                f"{self.path} does not fit these options ({_reason(error)}): "
+                "go on with the run's own options (leave them out), or choose another --name"
+            ) from error
 
     def _load_ranks(self, ranks: list[dict]) -> None:
         if len(ranks) != distributed.world_size():
@@ -114,6 +131,10 @@ class Checkpoint:
             part.load_state_dict(ranks[distributed.rank()][name])
 
 
-def _first_line(error: BaseException) -> str:
+def _reason(error: Exception) -> str:
+    """What torch says of the first tensor that does not fit; or the name of what is missing."""
+    if isinstance(error, LookupError):
+        return f"it lacks {error}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:2])[:160]
+    first = next((line for line in lines if not line.startswith("Error(s) in loading")), type(error).__name__)
+    return textwrap.shorten(first, 160, placeholder=" ...")

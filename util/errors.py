@@ -1,8 +1,12 @@
 """A person's mistakes and a run's misfortunes, each told in one sentence and an exit code."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
+
+# what torch says, on one device or another, as a plain RuntimeError
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 class UserError(Exception):
@@ -27,11 +31,35 @@ def run(main: Callable[[], int | None]) -> int:
     except UserError as error:
         if os.environ.get("ZEBRAWOOD_DEBUG") == "1":
             raise
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        return _tell(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (MemoryError, RuntimeError, OSError) as error:
+        fault = _fault_of_the_machine(error)
+        if fault is None:
+            raise
+        return _tell(fault)
+
+
+def _tell(error: UserError) -> int:
+    print("error:", " ".join(str(error).splitlines()), file=sys.stderr)
+    return error.exit_code
+
+
+def _fault_of_the_machine(error: Exception) -> RunFault | None:
+    """The sentence for memory or a disk that ran out where no file of ours was being written."""
+    if isinstance(error, OSError):
+        if error.errno != errno.ENOSPC:
+            return None
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # most likely the full one
+        return RunFault("the disk is full, perhaps under the output of this program: free some space")
+    if not isinstance(error, MemoryError) and not any(words in str(error).lower() for words in OUT_OF_MEMORY):
+        return None
+    return RunFault(
+        "out of memory: use a smaller --batch_size, --crop_size or --ngf, or in training --accumulate or --amp; "
+        "what was saved last is unharmed"
+    )

@@ -21,13 +21,15 @@ class Interruption:
             signal.signal(heard, handler)
 
     def requested(self) -> bool:
-        """True on all ranks as soon as one was asked to stop."""
-        return distributed.any_rank(self.signal != 0)
+        """True on all ranks as soon as one was asked to stop; every rank must call it."""
+        if distributed.any_rank(self.signal != 0) and not self.signal:
+            self.signal = signal.SIGTERM
+        return self.signal != 0
 
     @property
     def exit_code(self) -> int:
-        """As a shell counts: 130 for Ctrl-C, 143 for SIGTERM."""
-        return 128 + (self.signal or signal.SIGTERM)
+        """As a shell counts: 130 for Ctrl-C, 143 for SIGTERM, 0 where nobody asked."""
+        return 128 + self.signal if self.signal else 0
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.signal:

@@ -14,6 +14,7 @@ from util.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"model": "models", "dataset": "data"}
+PARTS = {"model": "model", "dataset": "dataset_mode"}  # kind -> the flag that names one
 CONTRACT_FILES = {"base_model.py", "latent_model.py", "base_dataset.py"}  # what plugins stand on
 
 
@@ -25,18 +26,18 @@ def find(kind: str, name: str, folders: Sequence[str] = ()) -> Any:
     """
     path = files(kind, folders).get(name)
     if path is None:
-        raise UserError(
-            unknown(f"--{'model' if kind == 'model' else 'dataset_mode'}", name, files(kind, folders))
-        )
+        raise UserError(unknown(f"--{PARTS[kind]}", name, files(kind, folders)))
     module = _import(kind, path)
     wanted = f"{name.replace('_', '')}{kind}".lower()
+    base = f"Base{kind.capitalize()}"
     for attribute, found in vars(module).items():
-        if inspect.isclass(found) and attribute.lower() == wanted:
+        if inspect.isclass(found) and attribute.lower() == wanted and _descends(found, base):
+            if inspect.isabstract(found):
+                missing = ", ".join(sorted(found.__abstractmethods__))
+                raise UserError(f"{path}: class {attribute} must define {missing}, as {base} says")
             return found
     title = "".join(part.capitalize() for part in name.split("_")) + kind.capitalize()
-    raise UserError(
-        f"{path} must define a class {title} that subclasses Base{kind.capitalize()}; it has none"
-    )
+    raise UserError(f"{path} must define a class {title} that subclasses {base}; it has none")
 
 
 def available(kind: str, folders: Sequence[str] = ()) -> dict[str, str]:
@@ -54,6 +55,16 @@ def files(kind: str, folders: Sequence[str] = ()) -> dict[str, Path]:
             if path.name not in CONTRACT_FILES:
                 found.setdefault(path.name.removesuffix(f"_{kind}.py"), path)
     return found
+
+
+def with_flag(flag: str) -> list[str]:
+    """`--model pix2pix`, ... for each of our plugins that adds a flag, told from its text alone."""
+    return [
+        f"--{PARTS[kind]} {name}"
+        for kind in PACKAGES
+        for name, path in sorted(files(kind).items())
+        if f'"{flag}"' in path.read_text(encoding="utf-8")
+    ]
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
@@ -77,9 +88,17 @@ def _import(kind: str, path: Path) -> ModuleType:
     except UserError:
         raise
     except ModuleNotFoundError as error:
-        raise UserError(f"{path} needs the package {error.name}: pip install {error.name}") from error
+        package = str(error.name).split(".")[0]
+        if (ROOT / package).is_dir():
+            raise UserError(f"{path} imports {error.name}, which does not exist") from error
+        raise UserError(f"{path} needs the package {package}: pip install {package}") from error
     except Exception as error:
         raise UserError(f"{path} does not import: {type(error).__name__}: {error}") from error
+
+
+def _descends(found: type, base: str) -> bool:
+    """Told by name, since this room does not know the classes that plugins stand on."""
+    return base in (ancestor.__name__ for ancestor in found.__mro__[1:])
 
 
 def _first_line(path: Path) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
 from util import checkpoint, distributed, files, log, weights
 from util.checkpoint import Checkpoint
@@ -17,7 +17,7 @@ from util.visualizer import Settings, Visualizer, create_visualizer
 
 
 class Model(checkpoint.Stateful, Protocol):
-    """What a run asks of a model."""
+    """All that the training loop asks of a model."""
 
     nets: nn.ModuleDict
     save_dir: Path
@@ -28,6 +28,16 @@ class Model(checkpoint.Stateful, Protocol):
     def save_networks(self, epoch: int | str) -> None: ...
 
     def load_networks(self, epoch: int | str) -> None: ...
+
+    def optimize_parameters(self, batch: dict) -> None: ...
+
+    def get_current_losses(self) -> dict[str, float]: ...
+
+    def get_current_visuals(self) -> dict[str, Tensor]: ...
+
+    def generator_loss(self) -> float: ...
+
+    def update_learning_rate(self, factor: float) -> None: ...
 
     def check_finite(self) -> None: ...
 
@@ -42,13 +52,18 @@ class Run:
     checkpoint: Checkpoint
     resumed: bool = False
 
+    @property
+    def last_epoch(self) -> int:
+        return self.schedule.n_epochs + self.schedule.n_epochs_decay
+
     def save(self, *prefixes: int | str) -> None:
         """Write latest_state.pt and `<prefix>_net_<name>.pth`.
 
         Raises:
-            RunFault: a loss is not finite, or a file cannot be written; the files of before stay.
+            RunFault: a loss or a weight is not finite, or a file cannot be written; the files of before stay.
         """
         self.model.check_finite()
+        weights.check_finite(self.model.nets)
         self.checkpoint.save()
         for prefix in prefixes:
             self.model.save_networks(prefix)
@@ -73,7 +88,7 @@ def begin(opt: Namespace, model: Model) -> Run:
     return run
 
 
-def visualizer(opt: Namespace, run: Run, *, images_per_epoch: int, last_epoch: int) -> Visualizer:
+def visualizer(opt: Namespace, run: Run, *, images_per_epoch: int) -> Visualizer:
     """The chosen backends, wound back to the run's clock."""
     settings = Settings(
         folder=run.model.save_dir,
@@ -82,7 +97,7 @@ def visualizer(opt: Namespace, run: Run, *, images_per_epoch: int, last_epoch: i
         clock=run.clock,
         resume=run.resumed,
         images_per_epoch=images_per_epoch,
-        last_epoch=last_epoch,
+        last_epoch=run.last_epoch,
         image_width=opt.display_winsize,
         update_html_freq=opt.update_html_freq,
         visdom_server=opt.display_server,
@@ -94,42 +109,52 @@ def visualizer(opt: Namespace, run: Run, *, images_per_epoch: int, last_epoch: i
     return create_visualizer(opt.display, settings)
 
 
-def leave(opt: Namespace, run: Run, show: Visualizer, exit_code: int) -> int:
-    """Save because someone asked to stop, say how to go on, and give the exit code back."""
-    run.save("latest")
-    show.close()
+def farewell(opt: Namespace, run: Run, *, finished: bool) -> str:
+    """The last line of a run: where it is, or how to go on."""
+    if finished:
+        return f"done: {run.model.save_dir}"
     where = "" if opt.checkpoints_dir == "./checkpoints" else f" --checkpoints_dir {opt.checkpoints_dir}"
-    log.info(
+    return (
         f"saved at epoch {run.clock.epoch}, image {run.clock.images}; "
         f"go on with: python train.py --continue_train --name {opt.name}{where}"
     )
-    return exit_code
 
 
 def _start_anew(opt: Namespace, run: Run) -> None:
-    if run.checkpoint.path.exists() and log.is_main():
-        kept = files.set_aside(run.model.save_dir)
-        log.info(f"an earlier run of this name was moved to {kept}")
-    distributed.barrier()
+    folder = run.model.save_dir
     if opt.init_from:
-        folder = Path(opt.init_from)
-        folder = folder if folder.is_dir() else Path(opt.checkpoints_dir) / opt.init_from
-        weights.init_from(dict(run.model.nets.items()), folder, opt.epoch)
+        source = Path(opt.init_from)
+        source = source if source.is_dir() else Path(opt.checkpoints_dir) / source
+        weights.init_from(dict(run.model.nets.items()), source, opt.epoch)
+    distributed.barrier()  # all have read, perhaps from the very folder that is moved now
+    if log.is_main() and (run.checkpoint.path.exists() or list(folder.glob("*_net_*.pth"))):
+        log.info(f"an earlier run of this name was moved to {files.set_aside(folder)}")
 
 
 def _go_on(opt: Namespace, run: Run) -> None:
     prefix = f"iter_{opt.load_iter}" if opt.load_iter else opt.epoch
     if prefix == "latest" and run.checkpoint.path.exists():
         run.checkpoint.load()
+        _check_step(run, opt.batch_size * distributed.world_size())
         run.resumed = True
         log.info(f"going on at epoch {run.clock.epoch}, after {run.clock.images} images")
         return
-    if not list(run.model.save_dir.glob(f"{prefix}_net_*.pth")):
+    found = sorted({path.name.split("_net_")[0] for path in run.model.save_dir.glob("*_net_*.pth")})
+    if prefix not in found:
         raise UserError(
-            f"--continue_train: {run.model.save_dir} holds no {prefix} run; "
-            "check --name and --checkpoints_dir, or leave the flag out to begin"
+            f"--continue_train: {run.model.save_dir} holds no weights of {prefix}; it holds "
+            f"{', '.join(found) or 'none'}; check --name and --checkpoints_dir, or leave the flag out to begin"
         )
     run.model.load_networks(prefix)
     log.warn(
         "only weights were found: optimizers, schedule and image pools start anew; give --epoch_count by hand"
     )
+
+
+def _check_step(run: Run, step_images: int) -> None:
+    """Refuse to go on within an epoch by steps of another length, before the run's options are overwritten."""
+    if run.clock.epoch_images % step_images:
+        raise UserError(
+            f"the run stopped after {run.clock.epoch_images} images of epoch {run.clock.epoch}, which is no "
+            f"multiple of the {step_images} images of a step; go on with its own --batch_size and number of processes"
+        )

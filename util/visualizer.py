@@ -12,8 +12,8 @@ from util import log
 from util.backends.base import Backend
 from util.clock import Clock
 from util.errors import UserError
-from util.packages import require
 from util.history import History
+from util.packages import require
 
 if TYPE_CHECKING:
     from torch import Tensor

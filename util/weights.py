@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from util import checkpoint, log
-from util.errors import UserError
+from util.errors import RunFault, UserError
 
 State = dict[str, Tensor]
 PREFIXES = ("module.", "_orig_mod.")
@@ -31,6 +32,36 @@ def read(path: Path) -> State:
     return {_bare(key): value for key, value in state.items()}
 
 
+def save_nets(nets: dict[str, nn.Module], folder: Path, epoch: int | str) -> None:
+    """Write `<epoch>_net_<name>.pth` of each net: a plain state dict on the CPU, as the classic repository reads it."""
+    for name, net in nets.items():
+        state = {key: value.detach().cpu() for key, value in net.state_dict().items()}
+        checkpoint.save(state, folder / f"{epoch}_net_{name}.pth")
+
+
+def load_nets(nets: dict[str, nn.Module], folder: Path, epoch: int | str, *, averaged: bool) -> None:
+    """Read `<epoch>_net_<name>.pth` of each net, or with `averaged` its `..._ema.pth` where there is one.
+
+    Raises:
+        UserError: a file is missing, damaged or of another architecture.
+    """
+    for name, net in nets.items():
+        plain, ema = (folder / f"{epoch}_net_{name}{ending}.pth" for ending in ("", "_ema"))
+        path = ema if averaged and ema.exists() else plain
+        if not path.exists():
+            raise UserError(f"there is no {path}: {_what_there_is(folder)}")
+        load_into(net, path, name)
+        log.info(f"loaded {path}")
+
+
+def _what_there_is(folder: Path) -> str:
+    found = sorted(path.stem.split("_net_") for path in folder.glob("*_net_*.pth"))
+    if not found:
+        return "the folder holds no weights; check --name and --checkpoints_dir, or train first"
+    epochs, nets = ({pair[place] for pair in found} for place in (0, 1))
+    return f"--epoch can be {', '.join(sorted(epochs))}, with nets {', '.join(sorted(nets))}"
+
+
 def load_into(net: nn.Module, path: Path, name: str) -> None:
     """Load a file into a net, all keys or none.
 
@@ -45,6 +76,17 @@ def load_into(net: nn.Module, path: Path, name: str) -> None:
     if wrong:
         raise UserError(f"{path} does not fit net {name}: {wrong}")
     net.load_state_dict(state)
+
+
+def check_finite(nets: nn.ModuleDict) -> None:
+    """Raise RunFault where a weight is not a finite number, which a finite loss can leave behind."""
+    for name, net in nets.items():
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in net.parameters()):
+            raise RunFault(
+                f"the weights of {name} are no longer finite numbers, so they were not saved; what was saved "
+                "before is unharmed: go on from it with --continue_train and a lower --lr, --clip_grad 1, "
+                "or without --amp"
+            )
 
 
 def load_shared(net: nn.Module, path: Path) -> tuple[list[str], list[str]]:
@@ -126,7 +168,7 @@ def mismatch(net: nn.Module, state: State) -> str:
 
 def _explanation(own: State, state: State, missing: list[str], extra: list[str], shapes: list[str]) -> str:
     if not own.keys() & state.keys():
-        return "it is the file of another kind of network, or of another project"
+        return "it is the file of another kind of network (check --netG and --netD), or of another project"
     if any("attention." in key for key in missing):
         return "it has no attention: load it with --init_from, or use --model cycle_gan"
     if any("attention." in key for key in extra):

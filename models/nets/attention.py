@@ -22,7 +22,9 @@ class SelfAttention2d(nn.Module):
     def __init__(self, channels: int, *, pooled: bool = False) -> None:
         super().__init__()
         if channels < 8:
-            raise ValueError(f"self-attention needs at least 8 channels, not {channels}: use a wider net")
+            raise ValueError(
+                f"self-attention needs at least 8 channels, not {channels}: use a wider net (--ngf, --ndf)"
+            )
         self.pooled = pooled
         inner = channels // 2 if pooled else channels
         self.query = nn.Conv2d(channels, channels // 8, 1, bias=not pooled)

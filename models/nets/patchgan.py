@@ -4,6 +4,12 @@ from torch import Tensor, nn
 
 from models.nets.layers import Norm, needs_bias
 from models.nets.tapped import TappedChain
+from util.errors import UserError
+
+
+def smallest_side(n_layers: int) -> int:
+    """In pixels: n_layers halvings must leave the 3 that two convolutions of width 4, padded by 1, take."""
+    return 3 * 2**n_layers
 
 
 class NLayerDiscriminator(TappedChain):
@@ -26,9 +32,20 @@ class NLayerDiscriminator(TappedChain):
             width = wider
         layers += [nn.Conv2d(width, 1, 4, stride=1, padding=1)]
         super().__init__(layers, taps)
+        self.smallest_side = smallest_side(n_layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, input_nc, H, W) in [-1, 1] -> logits (N, 1, h, w), one a patch; 256 px -> 30 x 30."""
+        """(N, input_nc, H, W) in [-1, 1] -> logits (N, 1, h, w), one a patch; 256 px -> 30 x 30.
+
+        Raises:
+            UserError: a side is too small.
+        """
+        height, width = x.shape[-2:]
+        if min(height, width) < self.smallest_side:
+            raise UserError(
+                f"an image of {width} x {height} pixels reached a discriminator that needs {self.smallest_side} or "
+                "more a side: use larger images, --preprocess resize_and_crop, or --netD pixel"
+            )
         return super().forward(x)
 
 

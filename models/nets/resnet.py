@@ -4,6 +4,9 @@ from torch import Tensor, nn
 
 from models.nets.layers import Norm, needs_bias
 from models.nets.tapped import TappedChain
+from util.errors import UserError
+
+SMALLEST_SIDE = 5  # pixels: a quarter of it, rounded up, is the 2 that reflection padding takes
 
 
 class ResnetBlock(nn.Module):
@@ -66,6 +69,16 @@ class ResnetGenerator(TappedChain):
         super().__init__(layers, taps)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, input_nc, H, W) in [-1, 1] -> (N, output_nc, H, W) in [-1, 1]."""
+        """(N, input_nc, H, W) in [-1, 1] -> (N, output_nc, H, W) in [-1, 1].
+
+        Raises:
+            UserError: a side is too small.
+        """
+        height, width = x.shape[-2:]
+        if min(height, width) < SMALLEST_SIDE:
+            raise UserError(
+                f"an image of {width} x {height} pixels reached a ResNet that needs {SMALLEST_SIDE} or more a side: "
+                "use larger images, or --preprocess resize_and_crop"
+            )
         # two halvings and doublings round sides up to a multiple of 4
-        return super().forward(x)[..., : x.shape[-2], : x.shape[-1]]
+        return super().forward(x)[..., :height, :width]

@@ -1,0 +1,13 @@
+"""An argument parser that tells a mistake in one sentence, as everything else does."""
+
+import argparse
+from typing import NoReturn
+
+from util.errors import UserError
+
+
+class Arguments(argparse.ArgumentParser):
+    """Raises UserError where argparse would print its usage and exit."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message.replace("argument ", "", 1) + f"; see {self.prog} --help")

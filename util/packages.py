@@ -1,0 +1,15 @@
+"""Packages that are needed only where something asks for them."""
+
+import importlib.util
+
+from util.errors import UserError
+
+
+def require(package: str, user: str) -> None:
+    """See that a package is installed, without the cost of importing it; `user` is what asks for it.
+
+    Raises:
+        UserError: it is not.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise UserError(f"{user} needs the package {package}: pip install {package}")

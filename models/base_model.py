@@ -200,7 +200,7 @@ class BaseModel(ABC):
         """Set every optimizer to `factor` times the rate that it was made with."""
         for phase in self.phases:
             for group in phase.optimizer.param_groups:
-                group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
+                group["lr"] = factor * phase.optimizer.defaults["lr"]
 
     def check_finite(self) -> None:
         """Raise RunFault where a term of the last step is not a finite number."""
@@ -225,6 +225,9 @@ class BaseModel(ABC):
         self.ema.load_state_dict(state["ema"])
         for phase in self.phases:
             phase.optimizer.load_state_dict(state["optimizers"][phase.name])
+            asked = phase.optimizer.defaults  # what is asked for now counts, not what was saved
+            for group in phase.optimizer.param_groups:
+                group.update(lr=asked["lr"], betas=asked["betas"])
         self.scaler.load_state_dict(state["scaler"])
         self.steps = state["steps"]
 

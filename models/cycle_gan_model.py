@@ -93,11 +93,13 @@ class CycleGANModel(BaseModel):
         self.real_A, self.real_B = self.pair(batch)
 
     def forward(self) -> None:
-        self.fake_B, self.fake_A = self.G_A(self.real_A), self.G_B(self.real_B)
-        self.rec_A, self.rec_B = self.G_B(self.fake_B), self.G_A(self.fake_A)
         self.wants_identity = self.is_train and self.opt.lambda_identity > 0
         if self.wants_identity:
-            self.idt_A, self.idt_B = self.G_A(self.real_B), self.G_B(self.real_A)
+            self.fake_B, self.idt_A = networks.together(self.G_A, self.real_A, self.real_B)
+            self.fake_A, self.idt_B = networks.together(self.G_B, self.real_B, self.real_A)
+        else:
+            self.fake_B, self.fake_A = self.G_A(self.real_A), self.G_B(self.real_B)
+        self.rec_A, self.rec_B = self.G_B(self.fake_B), self.G_A(self.fake_A)
 
     def terms_G(self) -> Terms:
         weight_A, weight_B = self.opt.lambda_A, self.opt.lambda_B

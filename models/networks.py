@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from models.nets.attention import SelfAttention2d
 from models.nets.init import INITS, init_weights
-from models.nets.layers import NORMS, Norm, apply_spectral_norm, get_norm_layer, receptive_field
+from models.nets.layers import NORMS, Norm, apply_spectral_norm, get_norm_layer, receptive_field, together
 from models.nets.losses import GANLoss, gradient_penalty
 from models.nets.patchgan import NLayerDiscriminator, PixelDiscriminator, smallest_side
 from models.nets.resnet import SMALLEST_SIDE, ResnetBlock, ResnetGenerator
@@ -43,6 +43,7 @@ __all__ = [
     "gradient_penalty",
     "init_weights",
     "receptive_field",
+    "together",
 ]
 
 T = TypeVar("T")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import ParametrizationList
 
 Norm = Callable[[int], nn.Module]
 
@@ -72,6 +73,18 @@ def apply_spectral_norm(net: nn.Module) -> nn.Module:
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             spectral_norm(module)
     return net
+
+
+def together(net: nn.Module, *inputs: Tensor) -> tuple[Tensor, ...]:
+    """`net` on several inputs (N, C, H, W) of one size, as one batch where its norms keep images apart.
+
+    Batch norm mixes the images of a batch, and spectral norm takes a step each forward: nets with
+    either are run on one input after the other.
+    """
+    mixing = any(isinstance(module, _BatchNorm | ParametrizationList) for module in net.modules())
+    if mixing or len({x.shape[1:] for x in inputs}) > 1:
+        return tuple(net(x) for x in inputs)
+    return net(torch.cat(inputs)).split([len(x) for x in inputs])
 
 
 def receptive_field(net: nn.Module) -> int:

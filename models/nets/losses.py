@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from models.nets.layers import together
+
 Elementwise = Callable[[Tensor], Tensor]
 
 # name -> (loss of D on real logits, loss of D on fake logits, loss of G on fake logits), per logit
@@ -55,7 +57,8 @@ class GANLoss(nn.Module):
     def discriminator(self, net: nn.Module, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """What `net` minimises on real and fake images (N, C, H, W): terms `real`, `fake` and, for wgangp, `gp`."""
         fake = fake.detach()
-        terms = {"real": self.real(net(real)), "fake": self.fake(net(fake))}
+        on_real, on_fake = together(net, real, fake)
+        terms = {"real": self.real(on_real), "fake": self.fake(on_fake)}
         if self.gan_mode == "wgangp":
             terms["gp"] = 10.0 * gradient_penalty(net, real, fake)
         return terms

@@ -76,6 +76,9 @@ def learn(opt: Namespace, loader: Loader, run: Run, show: Visualizer, stop: Inte
                 return
         schedule.end_epoch()
         clock.end_epoch()
+        log.info(
+            f"end of epoch {epoch} / {run.last_epoch}, {schedule.factor(epoch):.4g} of the learning rate"
+        )
         if epoch % opt.save_epoch_freq == 0 or epoch == run.last_epoch:
             run.save("latest", epoch)
 

@@ -136,6 +136,19 @@ def test_rates_are_factors_of_each_phase_s_own(train_opt: OptionMaker) -> None:
         assert rates == pytest.approx([1e-3 * factor, 4e-3 * factor])
 
 
+def test_a_rate_given_anew_on_resume_is_taken(train_opt: OptionMaker) -> None:
+    first = model_of(train_opt, "cycle_gan", "--lr", 1e-3)
+    first.optimize_parameters(random_batch("pairs"))
+    begin(first.opt, first).save()
+    again = model_of(train_opt, "cycle_gan", "--lr", 5e-4, "--beta1", 0.3, "--continue_train")
+    begin(again.opt, again)
+    again.update_learning_rate(0.5)
+    group = again.phases[0].optimizer.param_groups[0]
+    assert group["lr"] == pytest.approx(2.5e-4) and group["betas"] == (0.3, 0.999)
+    moment = first.phases[0].optimizer.state[first.phases[0].parameters[0]]["exp_avg"]
+    assert torch.equal(again.phases[0].optimizer.state[again.phases[0].parameters[0]]["exp_avg"], moment)
+
+
 def test_phases_over_the_same_nets_share_an_optimizer_and_can_be_lazy(train_opt: OptionMaker) -> None:
     model = model_of(train_opt, "cycle_gan")
     calls = []

@@ -232,3 +232,29 @@ def test_spectral_norm_vectors_are_buffers_not_parameters() -> None:
     conv = networks.apply_spectral_norm(torch.nn.Conv2d(3, 4, 3))
     assert {name for name, _ in conv.named_parameters()} == {"bias", "parametrizations.weight.original"}
     assert len(dict(conv.named_buffers())) == 2
+
+
+@pytest.mark.parametrize("norm", ["instance", "none", "batch"])
+def test_together_equals_one_input_after_the_other(norm: str) -> None:
+    torch.manual_seed(0)
+    net = networks.define_D(3, 8, "basic", norm=norm).double()
+    inputs = [torch.randn(size, 3, 32, 32, dtype=torch.float64, requires_grad=True) for size in (1, 2)]
+    results = []
+    for run in (lambda: tuple(net(x) for x in inputs), lambda: networks.together(net, *inputs)):
+        outputs = run()
+        results.append([*outputs, *torch.autograd.grad(sum(y.square().sum() for y in outputs), inputs)])
+    assert all(torch.allclose(a, b, atol=1e-12, rtol=0) for a, b in zip(*results, strict=True))
+
+
+def test_together_counts_the_forwards_of_spectral_norm_and_takes_unequal_sizes() -> None:
+    plain = networks.define_D(3, 4, "basic", norm="instance")
+    calls: list[int] = []
+    plain.register_forward_hook(lambda *_: calls.append(1))
+    networks.together(plain, torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 32, 32))
+    assert len(calls) == 1
+    networks.together(plain, torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 40, 32))
+    assert len(calls) == 3
+    networks.together(
+        networks.apply_spectral_norm(plain), torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 32, 32)
+    )
+    assert len(calls) == 5

@@ -11,6 +11,9 @@ GAN_MODES = ("vanilla", "lsgan", "hinge", "wgangp")
 DISPLAYS = ("console", "loss_log", "jsonl", "html", "visdom")
 LR_POLICIES = ("linear", "step", "plateau", "cosine", "constant")
 
+# what finish() fills in from other options: where one of those is given anew, it is not taken from the run
+FOLLOWS = {"lr_G": {"lr"}, "lr_D": {"lr"}, "display": {"display_id", "no_html", "use_wandb"}}
+
 
 class TrainOptions(BaseOptions):
     def initialize(self, parser: Parser) -> None:
@@ -119,8 +122,10 @@ class TrainOptions(BaseOptions):
     def _inherit(self, opt: Namespace, run: files.Options) -> files.Options:
         if not opt.continue_train:
             return {}
+        given = self.parser.explicit()
+        out = NOT_RESUMED | {name for name, leaders in FOLLOWS.items() if given & leaders}
         self._warn_of_changes(opt, {name: run[name] for name in run.keys() - NOT_RESUMED})
-        return {name: value for name, value in run.items() if name not in NOT_RESUMED}
+        return {name: value for name, value in run.items() if name not in out}
 
     def _check_model(self, opt: Namespace) -> None:
         checks.check_training(opt)

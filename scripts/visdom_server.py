@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from util import visdom_assets
+from util.arguments import Arguments
 from util.errors import RunFault, UserError, run
 from util.log import info, warn
 
@@ -40,9 +41,7 @@ setInterval(function () {
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = Arguments(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add = parser.add_argument
     add("--port", type=int, default=8097, help="port to listen on; train.py's --display_port")
     add("--hostname", default="127.0.0.1", help="address to listen on; 0.0.0.0 opens it to the network")

@@ -32,8 +32,8 @@ def find(kind: str, name: str, folders: Sequence[str] = ()) -> Any:
     base = f"Base{kind.capitalize()}"
     for attribute, found in vars(module).items():
         if inspect.isclass(found) and attribute.lower() == wanted and _descends(found, base):
-            if inspect.isabstract(found):
-                missing = ", ".join(sorted(found.__abstractmethods__))
+            missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
+            if missing:
                 raise UserError(f"{path}: class {attribute} must define {missing}, as {base} says")
             return found
     title = "".join(part.capitalize() for part in name.split("_")) + kind.capitalize()

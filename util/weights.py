@@ -10,7 +10,7 @@ from util import checkpoint, log
 from util.errors import RunFault, UserError
 
 State = dict[str, Tensor]
-PREFIXES = ("module.", "_orig_mod.")
+WRAPPERS = ("module", "_orig_mod")  # what DataParallel and torch.compile put into keys
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -198,7 +198,4 @@ def _is_only_edge(shapes: list[str]) -> bool:
 
 
 def _bare(key: str) -> str:
-    for prefix in PREFIXES:
-        while prefix in key:
-            key = key.replace(prefix, "")
-    return key
+    return ".".join(part for part in key.split(".") if part not in WRAPPERS)

@@ -18,8 +18,8 @@ MAKE = ["scripts/make_toy_dataset.py", "--out", DATA, "--size", "64", "--train",
 TRAIN = f"""
 train.py --model cycle_gan_attn --dataroot {DATA} --name {NAME}
 --preprocess resize --load_size 64 --crop_size 64
---netG resnet_6blocks --ngf 16 --ndf 16 --batch_size 2 --lr 4e-4 --ema_decay 0.99
---n_epochs 3 --n_epochs_decay 2 --num_threads 1
+--netG resnet_6blocks --ngf 16 --ndf 16 --batch_size 2 --lr 6e-4 --lambda_identity 1 --ema_decay 0.99
+--n_epochs 2 --n_epochs_decay 2 --num_threads 1
 --print_freq 100 --display_freq 200 --update_html_freq 200 --save_latest_freq 1000 --display_winsize 128
 """.split()
 TEST = ["test.py", "--dataroot", DATA, "--name", NAME, "--num_test", "all", "--display_winsize", "128"]

@@ -26,7 +26,7 @@ from util.errors import RunFault, UserError, run
 from util.log import info
 from util.toy_scenes import Scene, Style, draw_scene, render, render_mask
 
-DRAWING = 1  # raise it when the pictures change: an older set is then drawn anew
+DRAWING = 2  # raise it when the pictures change: an older set is then drawn anew
 UNALIGNED: dict[str, Style] = {"A": "plain", "B": "striped"}
 FOLDERS = [
     name + ending

@@ -141,7 +141,7 @@ def _parts(animal: Animal) -> Iterator[Part]:
     yield from _leg((0.36, 0.64), FORE_LEG, 0.8 * swing + 0.1, Ink.FAR_COAT)
     tail = [(-0.5, 0.89), (-0.6 - out, 0.82), (-0.64 - 1.5 * out, 0.6), (-0.62 - 1.2 * out, 0.34)]
     yield Part(_spine(tail, (0.03, 0.03, 0.05, 0.01)), Ink.DARK)
-    yield Part(TRUNK, stripes=6, first=-0.01, last=0.99, taper=0.4)
+    yield Part(TRUNK, stripes=5, first=-0.01, last=0.99, taper=0.4)
     yield from _leg((-0.345, 0.73), HIND_LEG, swing, Ink.COAT)
     yield from _leg((0.33, 0.64), FORE_LEG, -swing, Ink.COAT)
     yield from _neck_and_head(animal.neck)
@@ -153,7 +153,7 @@ def _leg(hip: tuple[float, float], joints: Spine, swing: float, ink: Ink) -> Ite
     turned = [(hip[0] + x * cos - y * sin, x * sin + y * cos, r) for x, y, r in joints]
     reach = -hip[1] / turned[-1][1]
     spine = [(x, hip[1] + y * reach, r) for x, y, r in turned]
-    yield Part(spine, ink, stripes=5, last=0.93, taper=0.8, round_ends=())
+    yield Part(spine, ink, stripes=4, last=0.93, taper=0.8, round_ends=())
     x, _, r = spine[-1]
     hoof = [(x - 0.012, 0.06, r), (x, 0.035, r * 1.15), (x + 0.012, 0.0, r * 1.4)]
     yield Part(hoof, Ink.DARK, round_ends=())
@@ -169,7 +169,7 @@ def _neck_and_head(raised: float) -> Iterator[Part]:
     far_ear = [ear + 0.04 * along, ear + 0.03 * along + 0.08 * up, ear + 0.03 * along + 0.14 * up]
     yield Part(_spine(far_ear, (0.025, 0.025, 0.004)), Ink.FAR_COAT)
     neck = _spine([base, middle, poll], (0.19, 0.135, 0.085))
-    yield Part(neck, stripes=4, first=0.06, taper=0.7, round_ends=(-1,))
+    yield Part(neck, stripes=3, first=0.06, taper=0.7, round_ends=(-1,))
     mane: list[Point] = [
         np.array([0.2, 0.94]),
         middle + 0.155 * over,
@@ -203,7 +203,7 @@ def _paint_part(draw: ImageDraw.ImageDraw, part: Part, lines: Lines, radius: np.
         draw.ellipse((x - r, y - r, x + r, y + r), fill=int(part.ink))
     pitch = (part.last - part.first) / max(part.stripes, 1)
     for k in range(part.stripes):
-        _paint_stripe(draw, part, lines, part.first + (k + 0.5) * pitch, 0.27 * pitch)
+        _paint_stripe(draw, part, lines, part.first + (k + 0.5) * pitch, 0.28 * pitch)
 
 
 def _paint_stripe(draw: ImageDraw.ImageDraw, part: Part, lines: Lines, at: float, half: float) -> None:

@@ -21,9 +21,9 @@ Colour = tuple[float, float, float]  # 8-bit grey levels of red, green, blue
 COATS: dict[Style, dict[Ink, Colour]] = {
     "plain": {
         Ink.COAT: (150, 86, 42),
-        Ink.STRIPE: (126, 77, 46),
+        Ink.STRIPE: (104, 62, 40),
         Ink.FAR_COAT: (112, 65, 33),
-        Ink.FAR_STRIPE: (95, 58, 35),
+        Ink.FAR_STRIPE: (78, 46, 30),
         Ink.DARK: (52, 33, 26),
     },
     "striped": {
@@ -59,8 +59,8 @@ def draw_scene(seed: int, split: str, index: int) -> Scene:
     """Scene number `index` of `split`; the same, however many scenes are drawn around it."""
     rng = np.random.default_rng([seed, zlib.crc32(split.encode()), index])
     facing = int(rng.choice([-1, 1]))
-    if rng.random() < 0.75:
-        animals = [_draw_animal(rng, facing, middle=0.5, y=(0.92, 0.96), height=(0.56, 0.61))]
+    if rng.random() < 0.85:
+        animals = [_draw_animal(rng, facing, middle=0.5, y=(0.92, 0.96), height=(0.6, 0.65))]
     else:
         side = int(rng.choice([-1, 1]))
         turned = facing if rng.random() < 0.6 else -facing
@@ -164,9 +164,9 @@ def _ellipse(
 def _paint_blades(draw: ImageDraw.ImageDraw, scene: Scene, pixels: int) -> None:
     """Tufts of grass, in front of the hooves too."""
     rng = np.random.default_rng([scene.texture, 1])
-    x = rng.uniform(0, 1, (26, 1))
-    y = rng.uniform(scene.horizon + 0.35, 1.02, (26, 1))
-    tall, lean = 0.05 * (y - scene.horizon + 0.15), rng.uniform(-0.7, 0.7, (26, 4))
+    x = rng.uniform(0, 1, (16, 1))
+    y = rng.uniform(scene.horizon + 0.35, 1.02, (16, 1))
+    tall, lean = 0.05 * (y - scene.horizon + 0.15), rng.uniform(-0.7, 0.7, (16, 4))
     root, tip = x + 0.3 * lean * tall, y - tall * (1.2 - abs(lean))
     foot = y + 0 * lean
     blades = np.stack([root - 0.003, foot, root + 0.003, foot, root + lean * tall, tip], axis=-1)
@@ -181,11 +181,11 @@ def _open_land(scene: Scene, size: int) -> np.ndarray:
     zenith = _mix((120, 172, 216), (144, 186, 218), scene.haze)
     sky = _mix(zenith, (206, 222, 226), np.clip(y / scene.horizon, 0, 1) ** 1.5)
     clouds = np.clip(_noise(rng, 18, 5, size) - 0.15, 0, 1)[..., None]
-    sky += (240 - sky) * 0.6 * clouds
-    patches = 0.15 * _noise(rng, 5, 3, size) + 0.1 * _noise(rng, 11, 6, size)
+    sky += (240 - sky) * 0.4 * clouds
+    patches = 0.12 * _noise(rng, 5, 3, size) + 0.05 * _noise(rng, 11, 6, size)
     ground = _mix(*LAND[Ink.OPEN], np.clip(scene.dryness + patches, 0, 1))
     depth = np.clip((y - scene.horizon) / (1 - scene.horizon), 0, 1)
-    grass = 0.03 * _noise(rng, 40, 12, size) + 0.05 * _noise(rng, 160, 90, size)
+    grass = 0.02 * _noise(rng, 40, 12, size) + 0.03 * _noise(rng, 160, 90, size)
     bright = 1.12 - 0.22 * depth + np.sqrt(depth) * grass
     for animal in scene.animals:
         away = ((x - animal.x) / 0.62) ** 2 + ((y - animal.y) / 0.1) ** 2

@@ -175,9 +175,7 @@ def _unequal_sizes(items: list[dict[str, Any]]) -> list[tuple[int, ...]]:
 
 def _data_loader(items: Items, sampler: EpochSampler, num_threads: int) -> DataLoader:
     workers = min(num_threads, len(sampler))
-    with warnings.catch_warnings():
-        # more workers than cores is the person's choice
-        warnings.filterwarnings("ignore", message="This DataLoader will create")
+    with _many_workers_are_fine():
         return DataLoader(
             items,
             batch_sampler=sampler,
@@ -189,6 +187,14 @@ def _data_loader(items: Items, sampler: EpochSampler, num_threads: int) -> DataL
             # without its own generator a DataLoader takes a number from the global one at each epoch
             generator=torch.Generator(),
         )
+
+
+@contextmanager
+def _many_workers_are_fine() -> Iterator[None]:
+    """Keep torch from warning of more workers than cores, which is the person's choice."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        yield
 
 
 def _init_worker(worker: int) -> None:
@@ -207,7 +213,8 @@ def _start_workers(loader: DataLoader) -> Iterator[Any]:
     child_signal: int = getattr(signal, "SIGCHLD", 0)  # Windows has none
     before = signal.getsignal(child_signal) if child_signal else None
     try:
-        batches = iter(loader)
+        with _many_workers_are_fine():
+            batches = iter(loader)
     except Exception as error:
         reason = f"{type(error).__name__}: {_one_line(error)}"
         raise RunFault(f"the data workers could not be started ({reason}); {WAY_OUT}") from error

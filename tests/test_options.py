@@ -135,7 +135,7 @@ def test_rates_of_their_own_default_to_the_shared_one() -> None:
         ([], ["console", "loss_log", "jsonl", "html", "visdom"]),
         (["--display_id", -1], ["console", "loss_log", "jsonl", "html"]),
         (["--no_html", "--display_id", 0], ["console", "loss_log", "jsonl"]),
-        (["--display", "jsonl,tensorboard"], ["jsonl", "tensorboard"]),
+        (["--display", "jsonl,console"], ["jsonl", "console"]),
     ],
 )
 def test_where_a_run_is_shown(words: list, shown: list[str]) -> None:

@@ -179,7 +179,11 @@ def check_packages(names: Sequence[str]) -> None:
     """UserError where a backend's package is not installed."""
     for name in names:
         if name in PACKAGES:
-            require(PACKAGES[name], f"--display {name}")
+            require(
+                PACKAGES[name],
+                f"--display {name}",
+                other="--no_html" if name == "html" else "another --display",
+            )
 
 
 def create_visualizer(names: Sequence[str], settings: Settings) -> Visualizer:

@@ -7,11 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from util import errors, log
 
+ROOT = Path(__file__).resolve().parents[1]
 NAME = "demo"
 DATA = "datasets/toy"
 MAKE = ["scripts/make_toy_dataset.py", "--out", DATA, "--size", "64", "--train", "400", "--test", "40"]

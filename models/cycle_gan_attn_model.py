@@ -20,20 +20,7 @@ class CycleGANAttnModel(CycleGANModel):
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
         parser = CycleGANModel.modify_commandline_options(parser, is_train)
-        parser.add_argument(
-            "--attn_G_pos",
-            default="trunk",
-            help="where the generators attend, comma-separated: down (1/2 of the image's side), mid, trunk (1/4), none",
-        )
-        parser.add_argument(
-            "--attn_form",
-            choices=("pooled", "plain"),
-            default="pooled",
-            help="keys and values pooled 2x2 or not",
-        )
-        parser.add_argument(
-            "--spectral", choices=("none", "D", "both"), default="none", help="which nets get spectral norm"
-        )
+        add_generator_flags(parser, place="trunk")
         if is_train:
             parser.add_argument(
                 "--attn_D",
@@ -56,36 +43,17 @@ class CycleGANAttnModel(CycleGANModel):
     @staticmethod
     def check_options(opt: Namespace) -> None:
         CycleGANModel.check_options(opt)
-        _places("--attn_G_pos", opt.attn_G_pos, G_PLACES)
-        if opt.attn_G_pos != "none" and not opt.netG.startswith("resnet"):
-            raise UserError(
-                f"--netG {opt.netG} has no place for attention: use a resnet, or --attn_G_pos none"
-            )
+        check_generator(opt)
         if opt.isTrain and _places("--attn_D", opt.attn_D, D_PLACES) and opt.netD == "pixel":
             raise UserError("--netD pixel has no place for attention: use --netD basic, or --attn_D none")
 
     def generator(self, input_nc: int, output_nc: int) -> nn.Module:
-        net = super().generator(input_nc, output_nc)
-        places = _places("--attn_G_pos", self.opt.attn_G_pos, G_PLACES)
-        return self._attend(net, "--attn_G_pos", places, self.opt.spectral == "both")
+        return attend_in_generator(super().generator(input_nc, output_nc), self.opt)
 
     def discriminator(self, input_nc: int) -> nn.Module:
         net = super().discriminator(input_nc)
         places = _places("--attn_D", self.opt.attn_D, D_PLACES)
-        return self._attend(net, "--attn_D", places, self.opt.spectral != "none")
-
-    def _attend(self, net: nn.Module, flag: str, places: list[str], spectral: bool) -> nn.Module:
-        try:
-            networks.add_attention(
-                net,
-                places,
-                pooled=self.opt.attn_form == "pooled",
-                init_type=self.opt.init_type,
-                init_gain=self.opt.init_gain,
-            )
-        except ValueError as error:
-            raise UserError(f"{flag} {','.join(places)}: {error}, or {flag} none") from error
-        return networks.apply_spectral_norm(net) if spectral else net
+        return _attend(net, self.opt, "--attn_D", places, spectral=self.opt.spectral != "none")
 
     def scalars(self) -> dict[str, Tensor]:
         """gamma_<net>_<place>: how much each attention has been let in."""
@@ -102,6 +70,47 @@ class CycleGANAttnModel(CycleGANModel):
             for label, net, images in (("attn_A", self.G_A, self.real_A), ("attn_B", self.G_B, self.real_B)):
                 shown[label] = overlay(images, networks.attention_rows(net, place, images, QUERIES), QUERIES)
         return shown
+
+
+def add_generator_flags(parser: ArgumentParser, *, place: str) -> None:
+    """The flags that decide over a generator's layers, with `place` the default one of its attention."""
+    parser.add_argument(
+        "--attn_G_pos",
+        default=place,
+        help="where the generators attend, comma-separated: down (1/2 of the image's side), mid, trunk (1/4), none",
+    )
+    parser.add_argument(
+        "--attn_form", choices=("pooled", "plain"), default="pooled", help="keys and values pooled 2x2 or not"
+    )
+    parser.add_argument(
+        "--spectral", choices=("none", "D", "both"), default="none", help="which nets get spectral norm"
+    )
+
+
+def check_generator(opt: Namespace) -> None:
+    """Raise UserError for attention that the generator has no place for."""
+    if _places("--attn_G_pos", opt.attn_G_pos, G_PLACES) and not opt.netG.startswith("resnet"):
+        raise UserError(f"--netG {opt.netG} has no place for attention: use a resnet, or --attn_G_pos none")
+
+
+def attend_in_generator(net: nn.Module, opt: Namespace) -> nn.Module:
+    """Give a generator the attention and the spectral norm that the flags ask for, in place."""
+    places = _places("--attn_G_pos", opt.attn_G_pos, G_PLACES)
+    return _attend(net, opt, "--attn_G_pos", places, spectral=opt.spectral == "both")
+
+
+def _attend(net: nn.Module, opt: Namespace, flag: str, places: list[str], *, spectral: bool) -> nn.Module:
+    try:
+        networks.add_attention(
+            net,
+            places,
+            pooled=opt.attn_form == "pooled",
+            init_type=opt.init_type,
+            init_gain=opt.init_gain,
+        )
+    except ValueError as error:
+        raise UserError(f"{flag} {','.join(places)}: {error}, or {flag} none") from error
+    return networks.apply_spectral_norm(net) if spectral else net
 
 
 def _places(flag: str, value: str, known: tuple[str, ...]) -> list[str]:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from models import networks
 from models.base_model import BaseModel, Batch
+from models.cycle_gan_attn_model import add_generator_flags, attend_in_generator, check_generator
 from util.errors import UserError
 
 
@@ -23,6 +24,7 @@ class TestModel(BaseModel):
             )
         parser.set_defaults(dataset_mode="single")
         parser.add_argument("--model_suffix", default="", help="which generator: _A or _B of a CycleGAN")
+        add_generator_flags(parser, place="none")
         return parser
 
     @staticmethod
@@ -31,6 +33,7 @@ class TestModel(BaseModel):
             raise UserError(
                 f"--model_suffix {opt.model_suffix} must be letters, as in _A for <epoch>_net_G_A.pth"
             )
+        check_generator(opt)
         networks.check(netG=opt.netG, norm=opt.norm, init_type=opt.init_type, side=opt.image_side)
 
     def __init__(self, opt: Namespace) -> None:
@@ -38,7 +41,7 @@ class TestModel(BaseModel):
         net = networks.define_G(
             opt.input_nc, opt.output_nc, opt.ngf, opt.netG, norm=opt.norm, use_dropout=not opt.no_dropout
         )
-        self.G = self.add_net(f"G{opt.model_suffix}", net)
+        self.G = self.add_net(f"G{opt.model_suffix}", attend_in_generator(net, opt))
 
     def set_input(self, batch: Batch) -> None:
         self.real = self.to_device(batch["A"])

@@ -121,6 +121,20 @@ def test_the_test_plugin_takes_images_of_mixed_sizes(
     assert Image.open(images / "more" / "000_fake.png").size == (32, 60)
 
 
+def test_the_test_plugin_takes_a_generator_with_attention(
+    run_script: Run, unpaired: Path, tmp_path: Path
+) -> None:
+    trained(run_script, "cycle_gan_attn", unpaired, tmp_path, "--attn_form", "plain", "--attn_G_pos", "mid")
+    words = ["--checkpoints_dir", tmp_path, "--name", "r", "--results_dir", tmp_path]
+    one = ["--model", "test", "--model_suffix", "_A", "--dataroot", unpaired / "testA"]
+    assert run_script("test.py", *words, *one, "--phase", "one") == 0
+    assert run_script("test.py", *words, "--dataroot", unpaired) == 0
+    alone = Image.open(tmp_path / "r" / "one_latest" / "images" / "000_fake.png")
+    assert (
+        alone.tobytes() == Image.open(tmp_path / "r" / "test_latest" / "images" / "000_fake_B.png").tobytes()
+    )
+
+
 def test_training_follows_the_direction_and_the_iterations(
     run_script: Run, paired: Path, tmp_path: Path
 ) -> None:

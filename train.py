@@ -44,19 +44,21 @@ def main() -> int:
     show = runs.visualizer(opt, run, images_per_epoch=loader.images_per_epoch)
     with Interruption() as stop, closing(show):
         try:
-            learn(opt, loader, run, show, stop)
+            finished = learn(opt, loader, run, show, stop)
         except errors.RunFault:
-            if not stop.signal:  # else the data workers were told to stop, too
+            # a scheduler's signal ends the data workers, too; several ranks cannot know of each other's
+            if not stop.signal or distributed.world_size() > 1:
                 raise
-        if stop.signal:
+            finished = False
+        if not finished:
             run.save("latest")
     distributed.stop()
-    log.info(runs.farewell(opt, run, finished=not stop.signal))
-    return stop.exit_code
+    log.info(runs.farewell(opt, run, finished=finished))
+    return 0 if finished else stop.exit_code
 
 
-def learn(opt: Namespace, loader: Loader, run: Run, show: Visualizer, stop: Interruption) -> None:
-    """Train until the last epoch is done or someone asks to stop."""
+def learn(opt: Namespace, loader: Loader, run: Run, show: Visualizer, stop: Interruption) -> bool:
+    """Train until the last epoch is done, or False as soon as someone asks to stop."""
     model, clock, schedule = run.model, run.clock, run.schedule
     for epoch in clock.epochs(run.last_epoch):
         model.update_learning_rate(schedule.factor(epoch))
@@ -73,7 +75,7 @@ def learn(opt: Namespace, loader: Loader, run: Run, show: Visualizer, stop: Inte
             if clock.due(opt.save_latest_freq):
                 run.save(f"iter_{clock.images}" if opt.save_by_iter else "latest")
             if stop.requested():
-                return
+                return False
         schedule.end_epoch()
         clock.end_epoch()
         log.info(
@@ -81,6 +83,7 @@ def learn(opt: Namespace, loader: Loader, run: Run, show: Visualizer, stop: Inte
         )
         if epoch % opt.save_epoch_freq == 0 or epoch == run.last_epoch:
             run.save("latest", epoch)
+    return True
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ class Loader:
         max_images: float = math.inf,
         rank: int = 0,
         world: int = 1,
+        pin_memory: bool = False,
     ) -> None:
         self.dataset = dataset
         self._count = int(min(len(dataset), max_images))  # type: ignore[arg-type]
@@ -60,7 +61,7 @@ class Loader:
         )
         self.step_images = self._sampler.step_images
         self.images_per_epoch = self._sampler.images_per_epoch
-        self._batches = _data_loader(Items(dataset), self._sampler, num_threads)
+        self._batches = _data_loader(Items(dataset), self._sampler, num_threads, pin_memory)
 
     def __len__(self) -> int:
         return self._count
@@ -173,7 +174,7 @@ def _unequal_sizes(items: list[dict[str, Any]]) -> list[tuple[int, ...]]:
     return []
 
 
-def _data_loader(items: Items, sampler: EpochSampler, num_threads: int) -> DataLoader:
+def _data_loader(items: Items, sampler: EpochSampler, num_threads: int, pin_memory: bool) -> DataLoader:
     workers = min(num_threads, len(sampler))
     with _many_workers_are_fine():
         return DataLoader(
@@ -181,7 +182,7 @@ def _data_loader(items: Items, sampler: EpochSampler, num_threads: int) -> DataL
             batch_sampler=sampler,
             num_workers=workers,
             persistent_workers=workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=pin_memory,
             collate_fn=collate,
             worker_init_fn=_init_worker,
             # without its own generator a DataLoader takes a number from the global one at each epoch

@@ -145,7 +145,8 @@ class BaseModel(ABC):
         """One training step: run every phase that is due on this batch.
 
         Raises:
-            RunFault: a loss is not a finite number; weights are then those of the step before.
+            RunFault: a loss is not a finite number; nothing has been learned from it on a CPU, where
+                every term is looked at, while GPUs look at every hundredth step and before each save.
         """
         due = [phase for phase in self.phases if self.steps % phase.every == 0]
         parts = split_batch(batch, self.opt.accumulate)
@@ -203,11 +204,11 @@ class BaseModel(ABC):
                 group["lr"] = factor * phase.optimizer.defaults["lr"]
 
     def check_finite(self) -> None:
-        """Raise RunFault where a term of the last step is not a finite number."""
+        """Raise RunFault where a term of the last step is not a finite number, on any rank; all must call it."""
         bad = [name for name, term in self._last_terms.items() if not torch.isfinite(term)]
-        if bad:
+        if distributed.any_rank(bool(bad)):
             raise RunFault(
-                f"the loss {', '.join(bad)} is not a finite number at step {self.steps + 1}; the last saved state is "
+                f"the loss {', '.join(bad) or 'of another process'} is not a finite number at step {self.steps + 1}; the last saved state is "
                 "unharmed: go on from it with --continue_train and a lower --lr, --clip_grad 1, or without --amp"
             )
 
@@ -247,11 +248,23 @@ class BaseModel(ABC):
         weights.load_nets(dict(self.nets.items()), self.save_dir, epoch, averaged=averaged)
         self.ema.restart(self.nets)
 
+    def init_networks(self, folder: Path, epoch: str) -> None:
+        """Start from the weights in another run's folder, by shared keys, and say what was taken.
+
+        Raises:
+            UserError: it holds none that fit.
+        """
+        weights.init_from(dict(self.nets.items()), folder, epoch)
+        self.ema.restart(self.nets)
+
     def print_networks(self, verbose: bool = False) -> None:
         """Say how many parameters each net has; with `verbose` its layers, too."""
         for name, net in self.nets.items():
             count = sum(parameter.numel() for parameter in net.parameters())
             log.info(f"{net}\n" * verbose + f"[Network {name}] parameters: {count / 1e6:.3f} M")
+            describe = getattr(net, "describe", lambda side: ())  # a net may have more to say of itself
+            for line in describe(self.opt.image_side):
+                log.info(f"[Network {name}] {line}")
 
     # ------------------------------------------------------------------ private
 

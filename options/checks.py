@@ -90,6 +90,10 @@ def check_training(opt: Namespace) -> None:
             f"--epoch_count {opt.epoch_count} lies beyond the last epoch, {opt.n_epochs + opt.n_epochs_decay} "
             "(--n_epochs + --n_epochs_decay): raise one of those"
         )
+    if opt.gan_mode == "wgangp" and opt.compile:
+        raise UserError(
+            "--gan_mode wgangp needs second derivatives, which compiled nets have not: leave out --compile"
+        )
     if opt.gan_mode == "wgangp" and getattr(opt, "spectral", "none") != "none":
         raise UserError("--gan_mode wgangp already bounds the discriminator: leave out --spectral")
 

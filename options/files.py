@@ -1,5 +1,6 @@
 """Options in files: opt.json and train_opt.txt of a run, and a person's --config."""
 
+import ast
 import json
 import math
 from argparse import Namespace
@@ -57,7 +58,9 @@ def read_run(folder: Path) -> Options:
 def save(opt: Namespace, parser: Parser, folder: Path) -> None:
     """Write `<phase>_opt.txt` and, in training, opt.json."""
     text = describe(opt, parser) + "\n"
-    write_whole(folder / f"{opt.phase}_opt.txt", text.encode())
+    # the options of `test.py --phase train` must not take the place of the run's own
+    name = "test" if opt.phase == "train" and not opt.isTrain else opt.phase
+    write_whole(folder / f"{name}_opt.txt", text.encode())
     if opt.isTrain:
         values = {name: "inf" if value == math.inf else value for name, value in vars(opt).items()}
         written = json.dumps(values, indent=1, sort_keys=True) + "\n"
@@ -74,10 +77,20 @@ def describe(opt: Namespace, parser: Parser) -> str:
     return "\n".join([*lines, "----------------- End -------------------"])
 
 
+def _value(text: str) -> Any:
+    """A list as it was printed; everything else stays text, which the parser converts."""
+    if not text.startswith("["):
+        return text
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
 def _read_classic(text: str) -> Options:
     options: Options = {}
     for line in text.splitlines():
         name, colon, value = line.partition(": ")
         if colon and not line.startswith("-"):
-            options[name.strip()] = value.split("\t")[0].strip()
+            options[name.strip()] = _value(value.split("\t")[0].strip())
     return {name: value for name, value in options.items() if value not in ("", "None")}

@@ -75,16 +75,18 @@ class Parser(Arguments):
         return words + self.argv
 
     def _as_words(self, name: str, value: Any) -> list[str]:
-        action = self._option_string_actions.get(f"--{name}")
-        if action is None or value is None:
+        action = next((action for action in self._actions if action.dest == name), None)
+        if action is None or value is None or not action.option_strings:
             return []
-        if isinstance(action, argparse._StoreTrueAction):
-            return [f"--{name}"] if switch(str(value)) else []
+        flag = action.option_strings[-1]
+        items = value if isinstance(value, list) else [value]
+        if action.nargs == 0:  # store_true, store_false: the flag alone says its constant
+            return [flag] if switch(str(value)) == bool(action.const) else []
         if isinstance(action, argparse._AppendAction):
-            return [f"--{name}={item}" for item in value]
-        if isinstance(value, list):
-            value = ",".join(map(str, value))
-        return [f"--{name}={value}"]
+            return [f"{flag}={item}" for item in items]
+        if action.nargs in ("+", "*") or isinstance(action.nargs, int):
+            return [flag, *map(str, items)]
+        return [f"{flag}={','.join(map(str, items))}"]
 
     def _about_unknown(self, word: str) -> str:
         flag = word.split("=")[0]

@@ -40,7 +40,7 @@ class TestOptions(BaseOptions):
 
     def finish(self, opt: Namespace) -> None:
         given = self.parser.explicit() | set(self.parser.layers[-1][1])
-        if "load_size" not in given:
+        if "load_size" not in given and opt.preprocess != "resize":
             opt.load_size = opt.crop_size
         opt.no_flip = opt.serial_batches = True
 
@@ -48,6 +48,8 @@ class TestOptions(BaseOptions):
         """What the nets are built and fed with, and the flags of the run's own plugins."""
         shared = {action.dest for action in self._shared_actions()}
         own = {name: value for name, value in run.items() if name in INHERITED or name not in shared}
+        if run.get("preprocess") == "resize":
+            own["load_size"] = run["load_size"]  # which is the size that the nets saw
         if "model" in self.parser.explicit() and opt.model != run.get("model"):
             own.pop("dataset_mode", None)
         self._warn_of_changes(opt, own)

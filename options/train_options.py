@@ -115,9 +115,10 @@ class TrainOptions(BaseOptions):
     def finish(self, opt: Namespace) -> None:
         opt.lr_G = opt.lr if opt.lr_G is None else opt.lr_G
         opt.lr_D = opt.lr if opt.lr_D is None else opt.lr_D
-        if opt.display is None:
-            off = ({"visdom"} if opt.display_id <= 0 else set()) | ({"html"} if opt.no_html else set())
-            opt.display = [name for name in DISPLAYS if name not in off] + ["wandb"] * opt.use_wandb
+        off = ({"visdom"} if opt.display_id <= 0 else set()) | ({"html"} if opt.no_html else set())
+        asked = DISPLAYS if opt.display is None else opt.display
+        on = [name for name in asked if name not in off]
+        opt.display = on + ["wandb"] * (opt.use_wandb and "wandb" not in on)
 
     def _inherit(self, opt: Namespace, run: files.Options) -> files.Options:
         if not opt.continue_train:

@@ -159,3 +159,25 @@ def test_overlay_shows_each_query_side_by_side_and_marks_it() -> None:
 
 def test_overlay_of_grey_images_has_colour() -> None:
     assert overlay(torch.zeros(2, 1, 8, 8), torch.rand(2, 1, 4, 4), [(0.5, 0.5)]).shape == (2, 3, 8, 8)
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_training_saves_nothing_of_the_size_of_a_map(pooled: bool) -> None:
+    module, x = attention(32, pooled=pooled), torch.randn(2, 32, 32, 32, requires_grad=True)
+    sizes: list[int] = []
+
+    def keep(saved: torch.Tensor) -> torch.Tensor:
+        sizes.append(saved.numel())
+        return saved
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
+        module(x).sum().backward()
+    assert max(sizes) <= x.numel() < 32**4 // 4
+
+
+def test_the_log_tells_what_a_map_would_take() -> None:
+    net = networks.add_attention(networks.define_G(3, 3, 8, "resnet_6blocks"), ["trunk"], pooled=False)
+    assert net.describe(256) == [
+        "attention at trunk, 4096 x 4096 places: a map would take 64.0 MiB an image, none is held"
+    ]
+    assert net.describe(None) == ["attention at trunk"]

@@ -77,11 +77,12 @@ def test_a_cycle_gan_run_warm_starts_the_attention_model(train_opt: OptionMaker,
     plain = model_of(train_opt, "cycle_gan", "--name", "plain")
     plain.optimize_parameters(random_batch("pairs"))
     plain.save_networks("latest")
-    warm = model_of(
-        train_opt, "cycle_gan_attn", "--name", "warm", "--init_from", "plain", "--attn_preset", preset
-    )
+    words = ("--name", "warm", "--init_from", "plain", "--attn_preset", preset, "--ema_decay", 0.9)
+    warm = model_of(train_opt, "cycle_gan_attn", *words)
     begin(warm.opt, warm)
     told = capsys.readouterr().out
+    shadow = warm.ema.shadows["G_A"].state_dict()
+    assert all(torch.equal(value, shadow[key]) for key, value in warm.G_A.state_dict().items())
     assert "G_A took 36 tensors" in told and "new: attention.trunk.gamma" in told
     batch = random_batch("pairs", seed=5)
     assert torch.equal(plain.test(batch)["fake_B"], warm.test(batch)["fake_B"])

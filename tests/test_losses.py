@@ -8,6 +8,7 @@ from torch import nn
 
 from models import networks
 from models.networks import GANLoss, gradient_penalty
+from util.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -101,3 +102,8 @@ def test_penalty_goes_through_attention() -> None:
 
 def test_half_precision_logits_are_judged_in_full_precision() -> None:
     assert GANLoss("vanilla").real(torch.zeros(3, dtype=torch.bfloat16)).dtype == torch.float32
+
+
+def test_the_penalty_asks_for_images_of_one_size() -> None:
+    with pytest.raises(UserError, match="images of one size"):
+        gradient_penalty(networks.define_D(3, 4, "pixel"), torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 9))

@@ -136,6 +136,7 @@ def test_rates_of_their_own_default_to_the_shared_one() -> None:
         (["--display_id", -1], ["console", "loss_log", "jsonl", "html"]),
         (["--no_html", "--display_id", 0], ["console", "loss_log", "jsonl"]),
         (["--display", "jsonl,console"], ["jsonl", "console"]),
+        (["--display", "html,visdom,console", "--no_html", "--display_id", -1], ["console"]),
     ],
 )
 def test_where_a_run_is_shown(words: list, shown: list[str]) -> None:
@@ -232,6 +233,49 @@ def test_a_classic_run_is_read_from_its_train_opt_txt(tmp_path: Path) -> None:
     )
     opt = test("--checkpoints_dir", tmp_path, "--name", "x")
     assert (opt.model, opt.netG, opt.no_dropout) == ("cycle_gan", "resnet_6blocks", True)
+
+
+def test_our_own_train_opt_txt_is_read_where_opt_json_is_gone(tmp_path: Path) -> None:
+    saved_run(
+        tmp_path, "--model", "pix2pix", "--plugin_path", ".", "--no_dropout", "--display", "console,jsonl"
+    )
+    (tmp_path / "x" / "opt.json").unlink()
+    opt = TrainOptions().parse(["--continue_train", "--checkpoints_dir", str(tmp_path), "--name", "x"])
+    assert (opt.model, opt.plugin_path, opt.no_dropout) == ("pix2pix", ["."], True)
+    assert (opt.display, opt.max_dataset_size) == (["console", "jsonl"], math.inf)
+
+
+def test_testing_on_the_training_phase_leaves_the_record_of_training(tmp_path: Path) -> None:
+    saved_run(tmp_path)
+    before = (tmp_path / "x" / "train_opt.txt").read_text()
+    options = TestOptions()
+    where = ["--dataroot", ".", "--checkpoints_dir", str(tmp_path), "--name", "x"]
+    options.save(options.parse([*where, "--phase", "train"]))
+    assert (tmp_path / "x" / "train_opt.txt").read_text() == before
+    assert "results_dir" in (tmp_path / "x" / "test_opt.txt").read_text()
+
+
+def test_images_that_were_only_resized_are_tested_at_that_size(tmp_path: Path) -> None:
+    saved_run(tmp_path, "--preprocess", "resize", "--load_size", "64")
+    where = ("--checkpoints_dir", tmp_path, "--name", "x")
+    assert (test(*where).load_size, test(*where).image_side) == (64, 64)
+    assert test(*where, "--load_size", 128).image_side == 128
+
+
+def test_plugin_flags_of_every_kind_come_back(tmp_path: Path) -> None:
+    parser = Parser("x", [])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1])
+    parser.add_argument("--pair", type=int, nargs=2)
+    parser.add_argument("--no_x", dest="use_x", action="store_false")
+    parser.add_argument("--y", action="store_true")
+    parser.add_argument("--path", action="append", default=[])
+    saved = {"sizes": [0, 4, 8], "pair": [1, 2], "use_x": False, "y": True, "path": "one", "gone": 3}
+    parser.layers = [("a run", saved)]
+    opt = parser.parse_strictly()
+    assert (opt.sizes, opt.pair, opt.use_x, opt.y, opt.path) == ([0, 4, 8], [1, 2], False, True, ["one"])
+    parser.layers = [("a run", {"use_x": True, "y": False})]
+    opt = parser.parse_strictly()
+    assert opt.use_x is True and opt.y is False
 
 
 def test_going_on_takes_everything_from_the_run(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -132,6 +132,16 @@ def test_a_pool_keeps_copies_without_gradients() -> None:
     assert [image.item() for image in pool.images] == [1.0, 1.0]
 
 
+def test_pools_of_one_seed_trade_differently() -> None:
+    torch.manual_seed(0)
+    pools, kept = [ImagePool(3), ImagePool(3)], []
+    for pool in pools:
+        for value in range(40):
+            pool.query(torch.full((1, 1, 1, 1), float(value)))
+        kept.append([image.item() for image in pool.images])
+    assert kept[0] != kept[1]
+
+
 def test_a_restored_pool_goes_on_to_the_bit() -> None:
     torch.manual_seed(1)
     pool = ImagePool(5)

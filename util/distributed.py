@@ -27,7 +27,8 @@ def pick_device(name: str = "auto", gpu_ids: str = "0") -> torch.device:
     Raises:
         UserError: a device was named that this machine does not have.
     """
-    first = int(gpu_ids.split(",")[0])
+    ids = [int(word) for word in gpu_ids.split(",")]
+    first = ids[0]
     if name == "cpu" or (name == "auto" and first < 0):
         return torch.device("cpu")
     if name == "mps" or (
@@ -40,8 +41,12 @@ def pick_device(name: str = "auto", gpu_ids: str = "0") -> torch.device:
         if name == "cuda":
             raise UserError("--device cuda: torch sees no CUDA device here; use --device cpu")
         return torch.device("cpu")
-    index = int(os.environ.get("LOCAL_RANK", first))
-    if index >= torch.cuda.device_count():
+    local = int(os.environ.get("LOCAL_RANK", 0))
+    if len(ids) > 1 and local < len(ids):
+        index = ids[local]
+    else:
+        index = local if "LOCAL_RANK" in os.environ else first
+    if not 0 <= index < torch.cuda.device_count():
         raise UserError(
             f"--gpu_ids {gpu_ids}: this machine has {torch.cuda.device_count()} GPUs, counted from 0"
         )

@@ -57,8 +57,9 @@ def set_aside(path: Path) -> Path:
     """Rename what an earlier run left to the first free `<stem>_<n><suffix>`, and return that; nothing there is fine."""
     if not path.exists():
         return path
-    number = 1
-    while (target := path.with_name(f"{path.stem}_{number}{path.suffix}")).exists():
+    number, ending = 1, "" if path.is_dir() else path.suffix
+    stem = path.name.removesuffix(ending)
+    while (target := path.with_name(f"{stem}_{number}{ending}")).exists():
         number += 1
     try:
         path.rename(target)

@@ -3,18 +3,21 @@
 import torch
 from torch import Tensor
 
+from util import distributed
+
 
 class ImagePool:
     """Keeps up to `pool_size` images; `query` trades new ones for old ones half of the time.
 
-    Its draws come from a generator of its own, seeded from torch's, so that it can be saved and
-    restored: a resumed run shows the discriminator the very same images.
+    Its draws come from a generator of its own, seeded by a number from torch's, so that it can be
+    saved and restored: a resumed run shows the discriminator the very same images.
     """
 
     def __init__(self, pool_size: int) -> None:
         self.pool_size = pool_size
         self.images: list[Tensor] = []
-        self.generator = torch.Generator().manual_seed(torch.initial_seed() % 2**63)
+        seed = int(torch.randint(2**62, ())) + distributed.rank()
+        self.generator = torch.Generator().manual_seed(seed)
 
     def query(self, images: Tensor) -> Tensor:
         """(N, C, H, W) new images -> (N, C, H, W), each new or, once the pool is full, with probability 1/2 an old one."""
@@ -33,7 +36,7 @@ class ImagePool:
         return image
 
     def state_dict(self) -> dict:
-        return {"images": list(self.images), "generator": self.generator.get_state()}
+        return {"images": [image.cpu() for image in self.images], "generator": self.generator.get_state()}
 
     def load_state_dict(self, state: dict) -> None:
         self.images = list(state["images"])

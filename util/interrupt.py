@@ -22,9 +22,10 @@ class Interruption:
 
     def requested(self) -> bool:
         """True on all ranks as soon as one was asked to stop; every rank must call it."""
-        if distributed.any_rank(self.signal != 0) and not self.signal:
+        agreed = distributed.any_rank(self.signal != 0)
+        if agreed and not self.signal:
             self.signal = signal.SIGTERM
-        return self.signal != 0
+        return agreed  # not self.signal: it may have come to this rank alone, after the ranks agreed
 
     @property
     def exit_code(self) -> int:

@@ -10,8 +10,12 @@ def is_main() -> bool:
 
 
 def info(message: str = "") -> None:
+    """Print a line; where nobody reads any more (`| head`), go on in silence."""
     if is_main():
-        print(message, flush=True)
+        try:
+            print(message, flush=True)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def warn(message: str) -> None:

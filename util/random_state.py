@@ -28,7 +28,9 @@ class RandomState:
                 float(cached),
             ],
             "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            # asking a GPU that is not in use would start it
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+            "mps": [torch.mps.get_rng_state()] if torch.backends.mps.is_available() else [],
         }
 
     def load_state_dict(self, state: dict) -> None:
@@ -37,5 +39,7 @@ class RandomState:
         keys, position, has_gauss, cached = state["numpy"]
         np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, cached))
         torch.set_rng_state(state["torch"])
-        if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        if torch.cuda.is_initialized() and len(state["cuda"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(state["cuda"])
+        if torch.backends.mps.is_available() and state["mps"]:
+            torch.mps.set_rng_state(state["mps"][0])

@@ -39,6 +39,8 @@ class Model(checkpoint.Stateful, Protocol):
 
     def update_learning_rate(self, factor: float) -> None: ...
 
+    def init_networks(self, folder: Path, epoch: str) -> None: ...
+
     def check_finite(self) -> None: ...
 
 
@@ -57,16 +59,16 @@ class Run:
         return self.schedule.n_epochs + self.schedule.n_epochs_decay
 
     def save(self, *prefixes: int | str) -> None:
-        """Write latest_state.pt and `<prefix>_net_<name>.pth`.
+        """Write `<prefix>_net_<name>.pth` and then latest_state.pt: a state on the disk has its weights beside it.
 
         Raises:
             RunFault: a loss or a weight is not finite, or a file cannot be written; the files of before stay.
         """
         self.model.check_finite()
         weights.check_finite(self.model.nets)
-        self.checkpoint.save()
         for prefix in prefixes:
             self.model.save_networks(prefix)
+        self.checkpoint.save()
 
 
 def begin(opt: Namespace, model: Model) -> Run:
@@ -125,7 +127,7 @@ def _start_anew(opt: Namespace, run: Run) -> None:
     if opt.init_from:
         source = Path(opt.init_from)
         source = source if source.is_dir() else Path(opt.checkpoints_dir) / source
-        weights.init_from(dict(run.model.nets.items()), source, opt.epoch)
+        run.model.init_networks(source, opt.epoch)
     distributed.barrier()  # all have read, perhaps from the very folder that is moved now
     if log.is_main() and (run.checkpoint.path.exists() or list(folder.glob("*_net_*.pth"))):
         log.info(f"an earlier run of this name was moved to {files.set_aside(folder)}")

@@ -36,11 +36,13 @@ class SelfAttention2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W); no H*W x H*W map is ever held."""
         query, key, value = self._project(x)
-        # the fused kernel wants one width for all three; zeros leave the products as they are
+        # the fused kernels want four dimensions, rows in one piece, and one width for all three;
+        # zeros leave the products as they are
         padding = value.shape[-1] - key.shape[-1]
         query, key = F.pad(query, (0, padding)), F.pad(key, (0, padding))
+        query, key, value = (rows.unsqueeze(1).contiguous() for rows in (query, key, value))
         with torch.autocast(x.device.type, enabled=False):
-            mixed = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+            mixed = F.scaled_dot_product_attention(query, key, value, scale=1.0).squeeze(1)
         return self._residual(x, mixed)
 
     def explicit(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,6 +62,11 @@ class SelfAttention2d(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             weights = torch.softmax(query[:, places] @ key.transpose(1, 2), dim=-1)
         return weights.view(len(x), len(points), *self._key_size(height, width))
+
+    def describe(self, cells: int) -> str:
+        """What a map over `cells` places would take in float32; training never holds it, showing holds a few rows."""
+        keys = -(-cells // 4) if self.pooled else cells
+        return f"{cells} x {keys} places: a map would take {4 * cells * keys / 2**20:.1f} MiB an image, none is held"
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(N, C, H, W) -> query (N, HW, C/8), key (N, M, C/8), value (N, M, C or C/2), in float32 or better."""

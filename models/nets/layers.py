@@ -8,7 +8,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 from torch.nn.utils.parametrize import ParametrizationList
 
 Norm = Callable[[int], nn.Module]
@@ -21,14 +21,16 @@ class SyncBatchNorm(nn.SyncBatchNorm):
         """(N, C, H, W) -> (N, C, H, W)."""
         if x.is_cuda or not self.training or not dist.is_initialized():
             return super().forward(x)
+        kind = x.dtype
+        x = x.float() if kind in (torch.float16, torch.bfloat16) else x
         sums = torch.cat([x.sum((0, 2, 3)), (x * x).sum((0, 2, 3)), x.new_tensor([x.numel() / x.shape[1]])])
         sums = all_reduce(sums)
         count = sums[-1]
         mean, square = sums[:-1].div(count).chunk(2)
-        variance = square - mean**2
+        variance = (square - mean**2).clamp_min(0)
         self._follow(mean.detach(), (variance * count / (count - 1)).detach())
         x = (x - mean[None, :, None, None]) * torch.rsqrt(variance + self.eps)[None, :, None, None]
-        return x * self.weight[None, :, None, None] + self.bias[None, :, None, None]
+        return (x * self.weight[None, :, None, None] + self.bias[None, :, None, None]).to(kind)
 
     @torch.no_grad()
     def _follow(self, mean: Tensor, variance: Tensor) -> None:
@@ -63,6 +65,14 @@ def needs_bias(norm: Norm) -> bool:
     return not isinstance(norm(1), _BatchNorm)
 
 
+class FullPrecisionSpectralNorm(_SpectralNorm):
+    """torch's own, with its products of vectors kept out of autocast: sigma divides every weight."""
+
+    def forward(self, weight: Tensor) -> Tensor:
+        with torch.autocast(weight.device.type, enabled=False):
+            return super().forward(weight)
+
+
 def apply_spectral_norm(net: nn.Module) -> nn.Module:
     """Divide every convolution's and linear layer's weight by its largest singular value (arXiv:1802.05957).
 
@@ -72,6 +82,7 @@ def apply_spectral_norm(net: nn.Module) -> nn.Module:
     for module in list(net.modules()):
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             spectral_norm(module)
+            module.get_submodule("parametrizations.weight.0").__class__ = FullPrecisionSpectralNorm
     return net
 
 

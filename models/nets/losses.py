@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from models.nets.layers import together
+from util.errors import UserError
 
 Elementwise = Callable[[Tensor], Tensor]
 
@@ -73,7 +74,15 @@ def gradient_penalty(net: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """E[(|grad D(x)| - 1)^2] at points x drawn on lines from real to fake (arXiv:1704.00028, Eq. 3).
 
     real, fake (N, C, H, W) -> scalar. Logits that are patches are summed over the image first.
+
+    Raises:
+        UserError: real and fake images differ in size, so no line joins them.
     """
+    if real.shape != fake.shape:
+        raise UserError(
+            f"--gan_mode wgangp needs images of one size, not {tuple(real.shape[2:])} and {tuple(fake.shape[2:])} "
+            "(height, width): use --preprocess resize_and_crop, or another --gan_mode"
+        )
     share = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
     points = (share * real + (1 - share) * fake).detach().requires_grad_(True)
     # the fused attention kernels have no second derivative

@@ -32,6 +32,15 @@ class TappedChain(nn.Module):
         self.attention[tap] = attention
         return attention
 
+    def describe(self, side: int | None) -> list[str]:
+        """A line for each attention; what its map would take is known where images have one side (in pixels)."""
+        lines = []
+        for tap, attention in self.attention.items():
+            cells = None if side is None else (-(-side // self.taps[tap][2])) ** 2
+            assert isinstance(attention, SelfAttention2d)
+            lines.append(f"attention at {tap}" + ("" if cells is None else f", {attention.describe(cells)}"))
+        return lines
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> what the chain makes of it."""
         if not self.attention:

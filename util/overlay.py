@@ -12,10 +12,15 @@ RAMP = torch.tensor(
 )
 
 
+def stretch(weights: Tensor) -> Tensor:
+    """(N, H, W) of any scale -> the same in [0, 1], from each map's lowest to its highest value."""
+    low, high = weights.amin((1, 2), keepdim=True), weights.amax((1, 2), keepdim=True)
+    return (weights - low) / (high - low).clamp_min(1e-12)
+
+
 def heat(weights: Tensor) -> Tensor:
     """(N, H, W) of any scale -> colours (N, 3, H, W) in [-1, 1], from each map's lowest to its highest value."""
-    low, high = weights.amin((1, 2), keepdim=True), weights.amax((1, 2), keepdim=True)
-    place = (weights - low) / (high - low).clamp_min(1e-12) * (len(RAMP) - 1)
+    place = stretch(weights) * (len(RAMP) - 1)
     below = place.floor().clamp(max=len(RAMP) - 2).long()
     ramp = RAMP.to(weights.device)
     share = (place - below).unsqueeze(-1)
@@ -23,10 +28,13 @@ def heat(weights: Tensor) -> Tensor:
     return colours.permute(0, 3, 1, 2) * 2 - 1
 
 
-def overlay(images: Tensor, rows: Tensor, points: list[Point], opacity: float = 0.6) -> Tensor:
+def overlay(
+    images: Tensor, rows: Tensor, points: list[Point], least: float = 0.4, most: float = 0.85
+) -> Tensor:
     """What each query point attends to, drawn over the image, one picture a point side by side.
 
     images (N, C, H, W) in [-1, 1], rows (N, P, h, w), points (y, x) in [0, 1) -> (N, 3, H, P * W) in [-1, 1].
+    The colours of the map cover the image from `least`, where its weight is lowest, to `most`.
     """
     images = images.float()
     base = images if images.shape[1] == 3 else images[:, :1].expand(-1, 3, -1, -1)
@@ -34,7 +42,9 @@ def overlay(images: Tensor, rows: Tensor, points: list[Point], opacity: float = 
     pictures = []
     for index, point in enumerate(points):
         weights = F.interpolate(rows[:, index : index + 1].float(), size=(height, width), mode="bilinear")
-        picture = (1 - opacity) * base + opacity * heat(weights[:, 0])
+        # what is not looked at stays to be seen
+        cover = least + (most - least) * stretch(weights[:, 0])[:, None]
+        picture = (1 - cover) * base + cover * heat(weights[:, 0])
         pictures.append(_mark(picture, point))
     return torch.cat(pictures, dim=3)
 

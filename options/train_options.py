@@ -18,99 +18,10 @@ FOLLOWS = {"lr_G": {"lr"}, "lr_D": {"lr"}, "display": {"display_id", "no_html", 
 class TrainOptions(BaseOptions):
     def initialize(self, parser: Parser) -> None:
         super().initialize(parser)
-        with parser.section("how long, how fast"):
-            parser.add_argument(
-                "--n_epochs", type=whole(0), default=100, help="epochs at the first learning rate"
-            )
-            parser.add_argument(
-                "--n_epochs_decay", type=whole(0), default=100, help="epochs in which it falls"
-            )
-            parser.add_argument("--epoch_count", type=whole(1), default=1, help="number of the first epoch")
-            parser.add_argument(
-                "--lr", type=number(above=0), default=0.0002, help="first learning rate of Adam"
-            )
-            parser.add_argument(
-                "--lr_G", type=number(above=0), default=None, help="of the generators, instead of --lr"
-            )
-            parser.add_argument(
-                "--lr_D", type=number(above=0), default=None, help="of the discriminators, instead of --lr"
-            )
-            parser.add_argument("--beta1", type=number(least=0, below=1), default=0.5, help="Adam's momentum")
-            parser.add_argument(
-                "--beta2", type=number(least=0, below=1), default=0.999, help="Adam's second moment"
-            )
-            parser.add_argument(
-                "--lr_policy", choices=LR_POLICIES, default="linear", help="how the rate falls"
-            )
-            parser.add_argument(
-                "--lr_decay_iters", type=whole(1), default=50, help="epochs between steps of --lr_policy step"
-            )
-            parser.add_argument(
-                "--accumulate",
-                type=whole(1),
-                default=1,
-                help="cut each batch into so many parts to save memory",
-            )
-            parser.add_argument(
-                "--clip_grad", type=number(least=0), default=0.0, help="largest norm of a gradient; 0 = any"
-            )
-            parser.add_argument(
-                "--ema_decay",
-                type=number(least=0, below=1),
-                default=0.0,
-                help="average the generators' weights, e.g. 0.999; 0 = off",
-            )
-        with parser.section("adversarial game"):
-            parser.add_argument(
-                "--gan_mode", choices=GAN_MODES, default="lsgan", help="adversarial objective"
-            )
-            parser.add_argument(
-                "--pool_size", type=whole(0), default=50, help="generated images kept for the discriminator"
-            )
-        with parser.section("saving and resuming"):
-            parser.add_argument(
-                "--save_latest_freq", type=whole(1), default=5000, help="images between saves"
-            )
-            parser.add_argument(
-                "--save_epoch_freq", type=whole(1), default=5, help="epochs between saves that are kept"
-            )
-            parser.flag("--save_by_iter", "keep every save, as iter_<n>")
-            parser.flag("--continue_train", "go on where the run of this name stopped, with its options")
-            parser.add_argument(
-                "--init_from",
-                default=None,
-                metavar="FOLDER",
-                help="start from the weights in a run's folder, by shared keys",
-            )
-            parser.add_argument("--phase", default="train", help="which part of the data set")
-        with parser.section("what to show"):
-            parser.add_argument(
-                "--display",
-                type=names,
-                default=None,
-                metavar="NAMES",
-                help="console,loss_log,jsonl,html,visdom,tensorboard,wandb; default: the first five",
-            )
-            parser.add_argument(
-                "--print_freq", type=whole(1), default=100, help="images between lines of losses"
-            )
-            parser.add_argument("--display_freq", type=whole(1), default=400, help="images between pictures")
-            parser.add_argument(
-                "--update_html_freq", type=whole(1), default=1000, help="images between updates of the page"
-            )
-            parser.flag("--no_html", "write no page")
-            parser.add_argument(
-                "--display_id", type=int, default=1, help="visdom's window; 0 or less turns visdom off"
-            )
-            parser.add_argument(
-                "--display_ncols",
-                type=int,
-                default=4,
-                help="pictures in a row in visdom; 0 or less: a window each",
-            )
-            parser.add_argument("--display_server", default="http://localhost", help="visdom's server")
-            parser.add_argument("--display_port", type=whole(1, 65535), default=8097, help="visdom's port")
-            parser.add_argument("--display_env", default="main", help="visdom's environment")
+        _pace_flags(parser)
+        _game_flags(parser)
+        _saving_flags(parser)
+        _display_flags(parser)
 
     def finish(self, opt: Namespace) -> None:
         opt.lr_G = opt.lr if opt.lr_G is None else opt.lr_G
@@ -133,3 +44,96 @@ class TrainOptions(BaseOptions):
         check_names(opt.display)
         super()._check_model(opt)
         check_packages(opt.display)
+
+
+def _pace_flags(parser: Parser) -> None:
+    with parser.section("how long, how fast"):
+        parser.add_argument(
+            "--n_epochs", type=whole(0), default=100, help="epochs at the first learning rate"
+        )
+        parser.add_argument("--n_epochs_decay", type=whole(0), default=100, help="epochs in which it falls")
+        parser.add_argument("--epoch_count", type=whole(1), default=1, help="number of the first epoch")
+        parser.add_argument("--lr", type=number(above=0), default=0.0002, help="first learning rate of Adam")
+        parser.add_argument(
+            "--lr_G", type=number(above=0), default=None, help="of the generators, instead of --lr"
+        )
+        parser.add_argument(
+            "--lr_D", type=number(above=0), default=None, help="of the discriminators, instead of --lr"
+        )
+        parser.add_argument("--beta1", type=number(least=0, below=1), default=0.5, help="Adam's momentum")
+        parser.add_argument(
+            "--beta2", type=number(least=0, below=1), default=0.999, help="Adam's second moment"
+        )
+        parser.add_argument("--lr_policy", choices=LR_POLICIES, default="linear", help="how the rate falls")
+        parser.add_argument(
+            "--lr_decay_iters", type=whole(1), default=50, help="epochs between steps of --lr_policy step"
+        )
+        parser.add_argument(
+            "--accumulate",
+            type=whole(1),
+            default=1,
+            help="cut each batch into so many parts to save memory",
+        )
+        parser.add_argument(
+            "--clip_grad", type=number(least=0), default=0.0, help="largest norm of a gradient; 0 = any"
+        )
+        parser.add_argument(
+            "--ema_decay",
+            type=number(least=0, below=1),
+            default=0.0,
+            help="average the generators' weights, e.g. 0.999; 0 = off",
+        )
+
+
+def _game_flags(parser: Parser) -> None:
+    with parser.section("adversarial game"):
+        parser.add_argument("--gan_mode", choices=GAN_MODES, default="lsgan", help="adversarial objective")
+        parser.add_argument(
+            "--pool_size", type=whole(0), default=50, help="generated images kept for the discriminator"
+        )
+
+
+def _saving_flags(parser: Parser) -> None:
+    with parser.section("saving and resuming"):
+        parser.add_argument("--save_latest_freq", type=whole(1), default=5000, help="images between saves")
+        parser.add_argument(
+            "--save_epoch_freq", type=whole(1), default=5, help="epochs between saves that are kept"
+        )
+        parser.flag("--save_by_iter", "keep every save, as iter_<n>")
+        parser.flag("--continue_train", "go on where the run of this name stopped, with its options")
+        parser.add_argument(
+            "--init_from",
+            default=None,
+            metavar="FOLDER",
+            help="start from the weights in a run's folder, by shared keys",
+        )
+        parser.add_argument("--phase", default="train", help="which part of the data set")
+
+
+def _display_flags(parser: Parser) -> None:
+    with parser.section("what to show"):
+        parser.add_argument(
+            "--display",
+            type=names,
+            default=None,
+            metavar="NAMES",
+            help="console,loss_log,jsonl,html,visdom,tensorboard,wandb; default: the first five",
+        )
+        parser.add_argument("--print_freq", type=whole(1), default=100, help="images between lines of losses")
+        parser.add_argument("--display_freq", type=whole(1), default=400, help="images between pictures")
+        parser.add_argument(
+            "--update_html_freq", type=whole(1), default=1000, help="images between updates of the page"
+        )
+        parser.flag("--no_html", "write no page")
+        parser.add_argument(
+            "--display_id", type=int, default=1, help="visdom's window; 0 or less turns visdom off"
+        )
+        parser.add_argument(
+            "--display_ncols",
+            type=int,
+            default=4,
+            help="pictures in a row in visdom; 0 or less: a window each",
+        )
+        parser.add_argument("--display_server", default="http://localhost", help="visdom's server")
+        parser.add_argument("--display_port", type=whole(1, 65535), default=8097, help="visdom's port")
+        parser.add_argument("--display_env", default="main", help="visdom's environment")

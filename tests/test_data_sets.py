@@ -38,6 +38,8 @@ def options(root: Path, **changed: object) -> argparse.Namespace:
         "input_nc": 3,
         "output_nc": 3,
         "seed": 0,
+        "device": "cpu",
+        "gpu_ids": "0",
         "plugin_path": [],
         "check_data": False,
     }

@@ -426,7 +426,7 @@ PROCESS_ROWS = [
     Wrong(
         "disk_full_while_saving",
         "train",
-        "cannot write checkpoints/new/latest_state.pt",
+        "cannot write checkpoints/new/latest_net_G_A.pth",
         code=1,
         running=True,
     ),

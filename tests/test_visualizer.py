@@ -303,6 +303,7 @@ class Terminal(io.StringIO):
 
 
 def test_bar_on_a_terminal(monkeypatch):
+    pytest.importorskip("tqdm")
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
     show = Visualizer([ConsoleBackend(images_per_epoch=8, last_epoch=2)])

@@ -1,4 +1,4 @@
-"""Writing pages, pictures and logs: a kill leaves the old file or the new one, and nothing waits for the disk."""
+"""Writing pages, pictures and logs: a kill leaves the old file or the new one."""
 
 import os
 from collections.abc import Callable

@@ -75,10 +75,6 @@ class HTML:
             head.add(meta(http_equiv="refresh", content=str(refresh)))
         head.add(self._tags.style(self._raw(STYLE)))
 
-    def get_image_dir(self) -> str:
-        """Where the pictures belong."""
-        return str(self.img_dir)
-
     def add_subtitle(self, text: str) -> None:
         self._banner.add(self._tags.p(text))
 

@@ -129,7 +129,7 @@ def _start_anew(opt: Namespace, run: Run) -> None:
         source = source if source.is_dir() else Path(opt.checkpoints_dir) / source
         run.model.init_networks(source, opt.epoch)
     distributed.barrier()  # all have read, perhaps from the very folder that is moved now
-    if log.is_main() and (run.checkpoint.path.exists() or list(folder.glob("*_net_*.pth"))):
+    if log.is_main() and (run.checkpoint.path.exists() or weights.saved(folder)):
         log.info(f"an earlier run of this name was moved to {files.set_aside(folder)}")
 
 
@@ -141,7 +141,7 @@ def _go_on(opt: Namespace, run: Run) -> None:
         run.resumed = True
         log.info(f"going on at epoch {run.clock.epoch}, after {run.clock.images} images")
         return
-    found = sorted({path.name.split("_net_")[0] for path in run.model.save_dir.glob("*_net_*.pth")})
+    found = sorted({epoch for epoch, _ in weights.saved(run.model.save_dir)})
     if prefix not in found:
         raise UserError(
             f"--continue_train: {run.model.save_dir} holds no weights of {prefix}; it holds "

@@ -54,8 +54,14 @@ def load_nets(nets: dict[str, nn.Module], folder: Path, epoch: int | str, *, ave
         log.info(f"loaded {path}")
 
 
+def saved(folder: Path) -> list[tuple[str, str]]:
+    """(epoch, net) of every `<epoch>_net_<net>.pth` in a folder, in order."""
+    names = (path.stem.partition("_net_") for path in folder.glob("*_net_*.pth"))
+    return sorted((epoch, net) for epoch, _, net in names)
+
+
 def _what_there_is(folder: Path) -> str:
-    found = sorted(path.stem.split("_net_") for path in folder.glob("*_net_*.pth"))
+    found = saved(folder)
     if not found:
         return "the folder holds no weights; check --name and --checkpoints_dir, or train first"
     epochs, nets = ({pair[place] for pair in found} for place in (0, 1))

@@ -205,13 +205,19 @@ def test_unknown_names_are_told_with_the_known_ones(call) -> None:
         call()
 
 
+def iterate(layer: torch.nn.Module) -> None:
+    """One power iteration, as a training step takes."""
+    parametrized = layer.parametrizations.weight
+    parametrized[0].before_update(parametrized.original)
+
+
 def test_spectral_norm_bounds_the_weight_and_rests_in_eval() -> None:
     torch.manual_seed(0)
     conv = torch.nn.Conv2d(6, 5, 3)
     networks.apply_spectral_norm(conv)
     x = torch.randn(1, 6, 8, 8)
     for _ in range(50):
-        conv(x)
+        iterate(conv)
     conv.eval()
     before = {key: value.clone() for key, value in conv.state_dict().items()}
     conv(x)
@@ -223,8 +229,8 @@ def test_spectral_norm_bounds_the_weight_and_rests_in_eval() -> None:
 def test_spectral_norm_takes_the_output_dimension_of_transposed_convolutions() -> None:
     conv = networks.apply_spectral_norm(torch.nn.ConvTranspose2d(6, 5, 3))
     for _ in range(50):
-        weight = conv.weight
-    top = torch.linalg.svdvals(weight.transpose(0, 1).flatten(1))[0].item()
+        iterate(conv)
+    top = torch.linalg.svdvals(conv.weight.transpose(0, 1).flatten(1))[0].item()
     assert abs(top - 1) < 1e-3
 
 
@@ -246,15 +252,25 @@ def test_together_equals_one_input_after_the_other(norm: str) -> None:
     assert all(torch.allclose(a, b, atol=1e-12, rtol=0) for a, b in zip(*results, strict=True))
 
 
-def test_together_counts_the_forwards_of_spectral_norm_and_takes_unequal_sizes() -> None:
+def test_together_is_one_forward_where_it_can_be() -> None:
+    def calls(net: torch.nn.Module, *sides: int) -> int:
+        seen: list[int] = []
+        hook = net.register_forward_hook(lambda *_: seen.append(1))
+        networks.together(net, *(torch.zeros(1, 3, 32, side) for side in sides))
+        hook.remove()
+        return len(seen)
+
     plain = networks.define_D(3, 4, "basic", norm="instance")
-    calls: list[int] = []
-    plain.register_forward_hook(lambda *_: calls.append(1))
-    networks.together(plain, torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 32, 32))
-    assert len(calls) == 1
-    networks.together(plain, torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 40, 32))
-    assert len(calls) == 3
-    networks.together(
-        networks.apply_spectral_norm(plain), torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 32, 32)
-    )
-    assert len(calls) == 5
+    assert calls(plain, 32, 32) == 1
+    assert calls(plain, 32, 40) == 2
+    assert calls(networks.apply_spectral_norm(plain), 32, 32) == 1
+    assert calls(networks.define_D(3, 4, "basic", norm="batch"), 32, 32) == 2
+
+
+def test_the_rows_of_a_transposed_convolution_can_be_its_input_channels() -> None:
+    conv = networks.apply_spectral_norm(torch.nn.ConvTranspose2d(6, 5, 3), rows="in")
+    for _ in range(50):
+        iterate(conv)
+    top = torch.linalg.svdvals(conv.weight.flatten(1))[0].item()
+    assert abs(top - 1) < 1e-3
+    assert conv.parametrizations.weight[0]._u.shape == (6,)

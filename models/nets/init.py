@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear)
+WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)
 
 INITS: dict[str, Callable[[Tensor, float], object]] = {
     "normal": lambda weight, gain: nn.init.normal_(weight, 0.0, gain),
@@ -16,7 +16,7 @@ INITS: dict[str, Callable[[Tensor, float], object]] = {
 
 
 def init_weights(net: nn.Module, init_type: str = "normal", init_gain: float = 0.02) -> nn.Module:
-    """Draw the weights of convolutions and linear layers, set biases to 0, batch norm to N(1, gain), 0.
+    """Draw the weights of convolutions, linear layers and embeddings, set biases to 0, batch norm to N(1, gain), 0.
 
     `normal` takes the gain as its standard deviation (DCGAN, arXiv:1511.06434). `default` leaves
     torch's own initial weights.
@@ -32,7 +32,7 @@ def init_weights(net: nn.Module, init_type: str = "normal", init_gain: float = 0
     for module in _children_first(net):
         if isinstance(module, WEIGHTED):
             draw(module.weight.data, init_gain)
-            if module.bias is not None:
+            if getattr(module, "bias", None) is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, _BatchNorm) and module.affine:
             nn.init.normal_(module.weight, 1.0, init_gain)

@@ -1,7 +1,8 @@
 """Small parts that several families share: norms by name, spectral norm, receptive field."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from functools import partial
+from typing import Protocol
 
 import torch
 import torch.distributed as dist
@@ -9,9 +10,12 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
-from torch.nn.utils.parametrize import ParametrizationList
 
-Norm = Callable[[int], nn.Module]
+
+class Norm(Protocol):
+    """The constructor of a norm; `affine` asks for weights of its own where the norm can have them."""
+
+    def __call__(self, channels: int, /, *, affine: bool = ...) -> nn.Module: ...
 
 
 class SyncBatchNorm(nn.SyncBatchNorm):
@@ -30,7 +34,9 @@ class SyncBatchNorm(nn.SyncBatchNorm):
         variance = (square - mean**2).clamp_min(0)
         self._follow(mean.detach(), (variance * count / (count - 1)).detach())
         x = (x - mean[None, :, None, None]) * torch.rsqrt(variance + self.eps)[None, :, None, None]
-        return (x * self.weight[None, :, None, None] + self.bias[None, :, None, None]).to(kind)
+        if self.affine:
+            x = x * self.weight[None, :, None, None] + self.bias[None, :, None, None]
+        return x.to(kind)
 
     @torch.no_grad()
     def _follow(self, mean: Tensor, variance: Tensor) -> None:
@@ -41,11 +47,15 @@ class SyncBatchNorm(nn.SyncBatchNorm):
         self.running_var.lerp_(variance, self.momentum)
 
 
+def no_norm(channels: int, *, affine: bool = False) -> nn.Module:
+    return nn.Identity()
+
+
 NORMS: dict[str, Norm] = {
     "batch": partial(nn.BatchNorm2d, affine=True, track_running_stats=True),
     "syncbatch": partial(SyncBatchNorm, affine=True, track_running_stats=True),
     "instance": partial(nn.InstanceNorm2d, affine=False, track_running_stats=False),
-    "none": lambda channels: nn.Identity(),
+    "none": no_norm,
 }
 
 
@@ -65,37 +75,55 @@ def needs_bias(norm: Norm) -> bool:
     return not isinstance(norm(1), _BatchNorm)
 
 
-class FullPrecisionSpectralNorm(_SpectralNorm):
-    """torch's own, with its products of vectors kept out of autocast: sigma divides every weight."""
+class SpectralNorm(_SpectralNorm):
+    """torch's own, with one power iteration an update instead of one a forward (Algorithm 1 of arXiv:1802.05957).
+
+    All passes of an update divide by the same sigma, so that a batch in parts equals the whole batch,
+    and real and fake images can be judged together. BaseModel calls before_update() at each step.
+    """
 
     def forward(self, weight: Tensor) -> Tensor:
+        """weight / sigma with sigma = u W v, out of autocast's reach since it divides every weight."""
         with torch.autocast(weight.device.type, enabled=False):
-            return super().forward(weight)
+            sigma = torch.dot(self._u, torch.mv(self._reshape_weight_to_matrix(weight), self._v))
+            return weight / sigma
+
+    def before_update(self, weight: Tensor) -> None:
+        """One power iteration: v <- normalised W^T u, u <- normalised W v."""
+        self._power_method(self._reshape_weight_to_matrix(weight), 1)
 
 
-def apply_spectral_norm(net: nn.Module) -> nn.Module:
-    """Divide every convolution's and linear layer's weight by its largest singular value (arXiv:1802.05957).
+def apply_spectral_norm(
+    net: nn.Module, layers: Iterable[nn.Module] | None = None, *, rows: str = "out"
+) -> nn.Module:
+    """Divide weights by their largest singular value (arXiv:1802.05957), in place, by a parametrization.
 
-    In place, by torch's own parametrization: one power iteration a training forward, none in eval,
-    its two vectors are buffers. The weight is saved as `parametrizations.weight.original`.
+    `layers` are those of `net` to treat; None = every convolution and linear layer. Weights are saved as
+    `parametrizations.weight.original`, the vectors u and v are buffers. A transposed convolution's weight
+    is (in, out, k, k): its matrix has the output channels as rows, or with rows="in" the input channels,
+    as some older code has it. Initial weights have to be drawn before.
     """
-    for module in list(net.modules()):
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            spectral_norm(module)
-            module.get_submodule("parametrizations.weight.0").__class__ = FullPrecisionSpectralNorm
+    assert rows in ("out", "in"), rows
+    kinds = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
+    for layer in [m for m in net.modules() if isinstance(m, kinds)] if layers is None else list(layers):
+        transposed = isinstance(layer, nn.ConvTranspose2d) and rows == "out"
+        spectral_norm(layer, dim=1 if transposed else 0)
+        layer.get_submodule("parametrizations.weight.0").__class__ = SpectralNorm
     return net
 
 
-def together(net: nn.Module, *inputs: Tensor) -> tuple[Tensor, ...]:
+def together(net: nn.Module, *inputs: Tensor, label: Tensor | None = None) -> tuple[Tensor, ...]:
     """`net` on several inputs (N, C, H, W) of one size, as one batch where its norms keep images apart.
 
-    Batch norm mixes the images of a batch, and spectral norm takes a step each forward: nets with
-    either are run on one input after the other.
+    Batch norm mixes the images of a batch: nets with it are run on one input after the other. A `label`
+    (N,) belongs to each of the inputs.
     """
-    mixing = any(isinstance(module, _BatchNorm | ParametrizationList) for module in net.modules())
+    labels = () if label is None else (label,)
+    mixing = any(isinstance(module, _BatchNorm) for module in net.modules())
     if mixing or len({x.shape[1:] for x in inputs}) > 1:
-        return tuple(net(x) for x in inputs)
-    return net(torch.cat(inputs)).split([len(x) for x in inputs])
+        return tuple(net(x, *labels) for x in inputs)
+    repeated = (torch.cat([one] * len(inputs)) for one in labels)
+    return net(torch.cat(inputs), *repeated).split([len(x) for x in inputs])
 
 
 def receptive_field(net: nn.Module) -> int:

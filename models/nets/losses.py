@@ -32,15 +32,18 @@ class GANLoss(nn.Module):
     `GANLoss(mode)(logits, target_is_real)` is the classic call, for objectives in which the
     generator minimises what the discriminator does on real images (so not for hinge).
 
+    `lambda_gp` weighs the gradient penalty in discriminator(); None means 10 with wgangp and 0 otherwise.
+
     Raises:
         ValueError: unknown name.
     """
 
-    def __init__(self, gan_mode: str) -> None:
+    def __init__(self, gan_mode: str, *, lambda_gp: float | None = None) -> None:
         super().__init__()
         if gan_mode not in OBJECTIVES:
             raise ValueError(f"unknown GAN objective {gan_mode!r}; known: {', '.join(OBJECTIVES)}")
         self.gan_mode = gan_mode
+        self.lambda_gp = 10.0 * (gan_mode == "wgangp") if lambda_gp is None else lambda_gp
         self._real, self._fake, self._generator = OBJECTIVES[gan_mode]
 
     def real(self, logits: Tensor) -> Tensor:
@@ -55,13 +58,18 @@ class GANLoss(nn.Module):
         """Loss of the generator whose images got these logits."""
         return self._generator(_full_precision(logits)).mean()
 
-    def discriminator(self, net: nn.Module, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """What `net` minimises on real and fake images (N, C, H, W): terms `real`, `fake` and, for wgangp, `gp`."""
+    def discriminator(
+        self, net: nn.Module, real: Tensor, fake: Tensor, label: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """What `net` minimises on real and fake images (N, C, H, W), and on the labels (N,) of both if it takes them.
+
+        Terms `real`, `fake` and, where the penalty has a weight, `gp`.
+        """
         fake = fake.detach()
-        on_real, on_fake = together(net, real, fake)
+        on_real, on_fake = together(net, real, fake, label=label)
         terms = {"real": self.real(on_real), "fake": self.fake(on_fake)}
-        if self.gan_mode == "wgangp":
-            terms["gp"] = 10.0 * gradient_penalty(net, real, fake)
+        if self.lambda_gp > 0:
+            terms["gp"] = self.lambda_gp * gradient_penalty(net, real, fake, label)
         return terms
 
     def forward(self, logits: Tensor, target_is_real: bool) -> Tensor:
@@ -70,26 +78,40 @@ class GANLoss(nn.Module):
         return self.real(logits) if target_is_real else self.fake(logits)
 
 
-def gradient_penalty(net: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+def gradient_penalty(net: nn.Module, real: Tensor, fake: Tensor, label: Tensor | None = None) -> Tensor:
     """E[(|grad D(x)| - 1)^2] at points x drawn on lines from real to fake (arXiv:1704.00028, Eq. 3).
 
-    real, fake (N, C, H, W) -> scalar. Logits that are patches are summed over the image first.
+    real, fake (N, C, H, W), label (N,) -> scalar. Logits that are patches are summed over the image first.
 
     Raises:
         UserError: real and fake images differ in size, so no line joins them.
     """
     if real.shape != fake.shape:
         raise UserError(
-            f"--gan_mode wgangp needs images of one size, not {tuple(real.shape[2:])} and {tuple(fake.shape[2:])} "
-            "(height, width): use --preprocess resize_and_crop, or another --gan_mode"
+            f"the gradient penalty needs images of one size, not {tuple(real.shape[2:])} and {tuple(fake.shape[2:])} "
+            "(height, width): use --preprocess resize_and_crop, or leave out --gan_mode wgangp and --lambda_gp"
         )
     share = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
-    points = (share * real + (1 - share) * fake).detach().requires_grad_(True)
-    # the fused attention kernels have no second derivative
-    with sdpa_kernel(SDPBackend.MATH), torch.autocast(real.device.type, enabled=False):
-        logits = net(points)
-        (gradient,) = torch.autograd.grad(logits.sum(), points, create_graph=True)
+    gradient = _input_gradient(net, share * real + (1 - share) * fake, label)
     return ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
+
+
+def r1_penalty(net: nn.Module, real: Tensor, label: Tensor | None = None) -> Tensor:
+    """E[|grad D(x)|^2] / 2 at real images x (Mescheder et al. 2018, arXiv:1801.04406, Eq. 9).
+
+    real (N, C, H, W), label (N,) -> scalar.
+    """
+    return 0.5 * _input_gradient(net, real, label).flatten(1).square().sum(1).mean()
+
+
+def _input_gradient(net: nn.Module, points: Tensor, label: Tensor | None) -> Tensor:
+    points = points.detach().requires_grad_(True)
+    labels = () if label is None else (label,)
+    # the fused attention kernels have no second derivative
+    with sdpa_kernel(SDPBackend.MATH), torch.autocast(points.device.type, enabled=False):
+        logits = net(points, *labels)
+        (gradient,) = torch.autograd.grad(logits.sum(), points, create_graph=True)
+    return gradient
 
 
 def _full_precision(logits: Tensor) -> Tensor:

@@ -66,7 +66,7 @@ def source_paths(batch: dict, direction: str) -> list[str]:
 
 def domain_root(opt: Namespace, path: str) -> str:
     """The folder below which sub-folders are kept in the results."""
-    root = Path(opt.dataroot)
+    root = Path(opt.dataroot or ".")
     folders = [root / f"{opt.phase}A", root / f"{opt.phase}B", root / opt.phase, root]
     return str(next((folder for folder in folders if Path(path).is_relative_to(folder)), root))
 

@@ -11,10 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.utils.parametrize import ParametrizationList
 
 from util import checkpoint, distributed, log, weights
+from util.diffaug import DiffAugment
 from util.ema import EMA
 from util.errors import RunFault, UserError
+from util.orthogonal import add_orthogonal_gradient
 
 Batch = dict[str, Tensor | list[str]]
 Terms = dict[str, Tensor]
@@ -52,6 +55,7 @@ class BaseModel(ABC):
     """
 
     loss_names: tuple[str, ...] = ()  # the order in which losses are shown
+    test_dataset: str | None = None  # the data set that test.py feeds it with; None = the run's own
 
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
@@ -73,7 +77,7 @@ class BaseModel(ABC):
         self.ema = EMA(opt.ema_decay if self.is_train else 0.0)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=opt.amp == "fp16" and self.is_train)
         self.steps = 0
-        self._last_terms: Terms = {}
+        self._terms: dict[str, Terms] = {}  # phase -> its terms when it last learned
 
     # ------------------------------------------------------------------ written by the plugin
 
@@ -96,11 +100,16 @@ class BaseModel(ABC):
     # ------------------------------------------------------------------ called by the plugin
 
     def add_net(self, name: str, net: nn.Module, *, ema: bool = False) -> nn.Module:
-        """Own `net` under `name`: placed, shared, compiled, averaged and saved from now on."""
+        """Own `net` under `name`: placed, shared, compiled, averaged and saved from now on.
+
+        A discriminator is known by its name, which begins with D: --diffaug and --ortho_D are for it.
+        """
         net = net.to(self.device)
         distributed.broadcast([*net.parameters(), *net.buffers()])
         if ema:
             self.ema.track(name, net)
+        if self.is_train and self.opt.diffaug and name.startswith("D"):
+            net.register_forward_pre_hook(DiffAugment(self.opt.diffaug))
         if self.opt.compile:
             net.compile()  # in place: the state_dict keeps its keys
         self.nets[name] = net
@@ -150,11 +159,13 @@ class BaseModel(ABC):
         """
         due = [phase for phase in self.phases if self.steps % phase.every == 0]
         parts = split_batch(batch, self.opt.accumulate)
-        self._last_terms = {}
+        for name in dict.fromkeys(net for phase in due for net in phase.nets):
+            before_update(self.nets[name])
         if len(parts) == 1:  # then one forward serves every phase
             self._forward(parts[0], learners=[net for phase in due for net in phase.nets])
         for phase in due:
             phase.optimizer.zero_grad(set_to_none=True)
+            self._terms[phase.name] = {}
             for part in parts:
                 if len(parts) > 1:
                     self._forward(part, learners=phase.nets)
@@ -181,9 +192,10 @@ class BaseModel(ABC):
             return self.visuals()
 
     def get_current_losses(self) -> dict[str, float]:
-        """The terms of the last step and scalars(), averaged over ranks; every rank must call it."""
-        order = [name for name in self.loss_names if name in self._last_terms]
-        values = {name: self._last_terms[name].item() for name in (*order, *self._last_terms)}
+        """The last terms of each phase and scalars(), averaged over ranks; every rank must call it."""
+        terms = self._last_terms()
+        order = [name for name in self.loss_names if name in terms]
+        values = {name: terms[name].item() for name in (*order, *terms)}
         values |= {name: value.item() for name, value in self.scalars().items()}
         return distributed.mean(values)
 
@@ -194,8 +206,8 @@ class BaseModel(ABC):
 
     def generator_loss(self) -> float:
         """The sum of the terms of the phases that train a generator; what `plateau` watches."""
-        names = {name for name in self._last_terms if not name.startswith("D")}
-        return distributed.mean({"G": sum(self._last_terms[name].item() for name in names)})["G"]
+        terms = [term for name, term in self._last_terms().items() if not name.startswith("D")]
+        return distributed.mean({"G": sum(term.item() for term in terms)})["G"]
 
     def update_learning_rate(self, factor: float) -> None:
         """Set every optimizer to `factor` times the rate that it was made with."""
@@ -205,7 +217,7 @@ class BaseModel(ABC):
 
     def check_finite(self) -> None:
         """Raise RunFault where a term of the last step is not a finite number, on any rank; all must call it."""
-        bad = [name for name, term in self._last_terms.items() if not torch.isfinite(term)]
+        bad = [name for name, term in self._last_terms().items() if not torch.isfinite(term)]
         if distributed.any_rank(bool(bad)):
             raise RunFault(
                 f"the loss {', '.join(bad) or 'of another process'} is not a finite number at step {self.steps + 1}; the last saved state is "
@@ -218,6 +230,7 @@ class BaseModel(ABC):
             "ema": self.ema.state_dict(),
             "optimizers": {phase.name: phase.optimizer.state_dict() for phase in self.phases},
             "scaler": self.scaler.state_dict(),
+            "terms": self._terms,
             "steps": self.steps,
         }
 
@@ -230,6 +243,7 @@ class BaseModel(ABC):
             for group in phase.optimizer.param_groups:
                 group.update(lr=asked["lr"], betas=asked["betas"])
         self.scaler.load_state_dict(state["scaler"])
+        self._terms = state["terms"]
         self.steps = state["steps"]
 
     def save_networks(self, epoch: int | str) -> None:
@@ -268,6 +282,9 @@ class BaseModel(ABC):
 
     # ------------------------------------------------------------------ private
 
+    def _last_terms(self) -> Terms:
+        return {name: term for terms in self._terms.values() for name, term in terms.items()}
+
     def _autocast(self) -> torch.autocast:
         dtype = AMP_DTYPES.get(self.opt.amp)
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
@@ -298,8 +315,9 @@ class BaseModel(ABC):
         self._let_learn(phase.nets)
         with self._autocast():
             terms = phase.terms()
+        seen = self._terms[phase.name]
         for name, term in terms.items():
-            self._last_terms[name] = self._last_terms.get(name, 0) + share * term.detach()
+            seen[name] = seen.get(name, torch.zeros_like(term.detach())) + share * term.detach()
         if self.device.type == "cpu" or self.steps % GUARD_EVERY == 0:
             self.check_finite()
         total = torch.stack(
@@ -309,8 +327,13 @@ class BaseModel(ABC):
 
     def _update(self, phase: Phase) -> None:
         distributed.average_gradients(phase.parameters)
-        if self.opt.clip_grad > 0:
+        strengths = [self.opt.ortho_D if name.startswith("D") else self.opt.ortho_G for name in phase.nets]
+        if self.opt.clip_grad > 0 or any(strengths):
             self.scaler.unscale_(phase.optimizer)
+        for name, strength in zip(phase.nets, strengths, strict=True):
+            if strength > 0:
+                add_orthogonal_gradient(self.nets[name], strength)
+        if self.opt.clip_grad > 0:
             nn.utils.clip_grad_norm_(phase.parameters, self.opt.clip_grad)
         self.scaler.step(phase.optimizer)
         self.scaler.update()
@@ -329,6 +352,16 @@ class BaseModel(ABC):
         finally:
             for module, mode in modes.items():
                 module.training = mode
+
+
+def before_update(net: nn.Module) -> None:
+    """Let the parametrizations that follow a net's weights (spectral norm) take their one step for this update."""
+    for module in net.modules():
+        if isinstance(module, ParametrizationList):
+            for parametrization in module:
+                follow = getattr(parametrization, "before_update", None)
+                if follow is not None:
+                    follow(module.original)
 
 
 def split_batch(batch: Batch, parts: int) -> list[Batch]:

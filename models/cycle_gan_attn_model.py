@@ -56,19 +56,16 @@ class CycleGANAttnModel(CycleGANModel):
         return _attend(net, self.opt, "--attn_D", places, spectral=self.opt.spectral != "none")
 
     def scalars(self) -> dict[str, Tensor]:
-        """gamma_<net>_<place>: how much each attention has been let in."""
-        return {
-            f"gamma_{name}_{place}": attention.gamma
-            for name, net in self.nets.items()
-            for place, attention in getattr(net, "attention", {}).items()
-        }
+        return networks.gammas(self.nets)
 
     def visuals(self) -> dict[str, Tensor]:
         shown = super().visuals()
         if self.opt.attn_G_pos != "none":
             place = _places("--attn_G_pos", self.opt.attn_G_pos, G_PLACES)[-1]
             for label, net, images in (("attn_A", self.G_A, self.real_A), ("attn_B", self.G_B, self.real_B)):
-                shown[label] = overlay(images, networks.attention_rows(net, place, images, QUERIES), QUERIES)
+                shown[label] = overlay(
+                    images, networks.attention_rows(net, place, [images], QUERIES), QUERIES
+                )
         return shown
 
 

@@ -57,12 +57,15 @@ class CycleGANModel(BaseModel):
         if self.is_train:
             self.D_A = self.add_net("D_A", self.discriminator(opt.output_nc))
             self.D_B = self.add_net("D_B", self.discriminator(opt.input_nc))
-            self.gan = networks.GANLoss(opt.gan_mode)
+            self.gan = networks.GANLoss(opt.gan_mode, lambda_gp=opt.lambda_gp)
             self.pool_A, self.pool_B = ImagePool(opt.pool_size), ImagePool(opt.pool_size)
             self.add_state("pool_A", self.pool_A)
             self.add_state("pool_B", self.pool_B)
             self.add_phase("G", self.terms_G, ["G_A", "G_B"], lr=opt.lr_G)
             self.add_phase("D", self.terms_D, ["D_A", "D_B"], lr=opt.lr_D)
+            if opt.r1_gamma > 0:
+                every = opt.r1_every
+                self.add_phase("D_r1", self.terms_r1, ["D_A", "D_B"], lr=opt.lr_D, every=every, scale=every)
 
     def generator(self, input_nc: int, output_nc: int) -> nn.Module:
         opt = self.opt
@@ -120,6 +123,12 @@ class CycleGANModel(BaseModel):
         return {
             "D_A": 0.5 * torch.stack([*on_B.values()]).sum(),
             "D_B": 0.5 * torch.stack([*on_A.values()]).sum(),
+        }
+
+    def terms_r1(self) -> Terms:
+        return {
+            "D_A_r1": self.opt.r1_gamma * networks.r1_penalty(self.D_A, self.real_B),
+            "D_B_r1": self.opt.r1_gamma * networks.r1_penalty(self.D_B, self.real_A),
         }
 
     def visuals(self) -> dict[str, Tensor]:

@@ -10,12 +10,19 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from models.nets import biggan, dcgan, sagan
 from models.nets.attention import SelfAttention2d
+from models.nets.biggan import BigGANDiscriminator, BigGANGenerator
+from models.nets.biggan import default_attention as biggan_attention
+from models.nets.cgan_mlp import MLPDiscriminator, MLPGenerator
+from models.nets.dcgan import DCGANDiscriminator, DCGANGenerator
 from models.nets.init import INITS, init_weights
 from models.nets.layers import NORMS, Norm, apply_spectral_norm, get_norm_layer, receptive_field, together
-from models.nets.losses import GANLoss, gradient_penalty
+from models.nets.losses import GANLoss, gradient_penalty, r1_penalty
 from models.nets.patchgan import NLayerDiscriminator, PixelDiscriminator, smallest_side
 from models.nets.resnet import SMALLEST_SIDE, ResnetBlock, ResnetGenerator
+from models.nets.sagan import SAGANDiscriminator, SAGANGenerator
+from models.nets.sagan import default_attention as sagan_attention
 from models.nets.tapped import TappedChain
 from models.nets.unet import UnetGenerator, UnetSkipConnectionBlock
 from util.errors import UserError
@@ -24,11 +31,20 @@ from util.plugins import unknown
 __all__ = [
     "DISCRIMINATORS",
     "GENERATORS",
+    "LATENT_SIZES",
+    "BigGANDiscriminator",
+    "BigGANGenerator",
+    "DCGANDiscriminator",
+    "DCGANGenerator",
     "GANLoss",
+    "MLPDiscriminator",
+    "MLPGenerator",
     "NLayerDiscriminator",
     "PixelDiscriminator",
     "ResnetBlock",
     "ResnetGenerator",
+    "SAGANDiscriminator",
+    "SAGANGenerator",
     "SelfAttention2d",
     "TappedChain",
     "UnetGenerator",
@@ -36,13 +52,18 @@ __all__ = [
     "add_attention",
     "apply_spectral_norm",
     "attention_rows",
+    "biggan_attention",
     "check",
+    "check_latent",
     "define_D",
     "define_G",
+    "gammas",
     "get_norm_layer",
     "gradient_penalty",
     "init_weights",
+    "r1_penalty",
     "receptive_field",
+    "sagan_attention",
     "together",
 ]
 
@@ -68,6 +89,15 @@ DISCRIMINATORS: dict[str, Callable[[int, int, int, Norm], nn.Module]] = {
     "basic": lambda input_nc, ndf, n_layers, norm: NLayerDiscriminator(input_nc, ndf, 3, norm),
     "n_layers": NLayerDiscriminator,
     "pixel": lambda input_nc, ndf, n_layers, norm: PixelDiscriminator(input_nc, ndf, norm),
+}
+
+
+# name of a noise-to-image family -> the image sides in pixels that it has an architecture for; None = any
+LATENT_SIZES: dict[str, tuple[int, ...] | None] = {
+    "dcgan": dcgan.SIZES,
+    "cgan_mlp": None,
+    "sagan": sagan.SIZES,
+    "biggan": biggan.SIZES,
 }
 
 
@@ -142,24 +172,35 @@ def add_attention(
     return net
 
 
-def attention_rows(net: nn.Module, tap: str, x: Tensor, points: list[tuple[float, float]]) -> Tensor:
-    """What a net's attention at `tap` looks at from a few points of its input.
+def attention_rows(
+    net: nn.Module, tap: str, inputs: Sequence[Tensor], points: list[tuple[float, float]]
+) -> Tensor:
+    """What a net's attention at `tap` looks at from a few points of its features.
 
-    x (N, C, H, W), points (y, x) in [0, 1) -> (N, P, h, w), each map summing to 1. The net is run in eval mode.
+    `inputs` are what the net takes, N of each; points (y, x) in [0, 1) -> (N, P, h, w), each map summing to
+    1. The net is run in eval mode.
     """
-    assert isinstance(net, TappedChain)
     training = net.training
     net.eval()
-    attention, seen = net.attention[tap], []
+    attention, seen = net.get_submodule(f"attention.{tap}"), []
     assert isinstance(attention, SelfAttention2d)
     hook = attention.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     try:
         with torch.no_grad():
-            net(x)
+            net(*inputs)
             return attention.rows(seen[0], points)
     finally:
         hook.remove()
         net.train(training)
+
+
+def gammas(nets: nn.ModuleDict) -> dict[str, Tensor]:
+    """gamma_<net>_<place>: how much each attention of some nets has been let in."""
+    return {
+        f"gamma_{name}_{place}": attention.gamma
+        for name, net in nets.items()
+        for place, attention in getattr(net, "attention", {}).items()
+    }
 
 
 def check(
@@ -182,9 +223,7 @@ def check(
         ("--norm", norm, NORMS),
         ("--init_type", init_type, ["default", *INITS]),
     ]
-    for flag, name, table in chosen:
-        if name is not None and name not in table:
-            raise UserError(unknown(flag, name, table))
+    _check_names(chosen)
     if side is None:
         return
     multiple = SIDE_MULTIPLES.get(netG, 1)
@@ -204,6 +243,25 @@ def check(
             f"--netD {netD} needs images of at least {smallest} pixels, not {side}: "
             "use a larger --crop_size, --netD pixel, or --netD n_layers with a smaller --n_layers_D"
         )
+
+
+def check_latent(family: str, side: int, *, norm: str, init_type: str) -> None:
+    """Refuse names that no table knows, and image sides (in pixels) that a noise-to-image family has no nets for.
+
+    Raises:
+        UserError: with the flag and the way out.
+    """
+    _check_names([("--norm", norm, NORMS), ("--init_type", init_type, ["default", *INITS])])
+    sizes = LATENT_SIZES[family]
+    if sizes is not None and side not in sizes:
+        known = ", ".join(map(str, sizes))
+        raise UserError(f"{family} has no architecture for {side} pixels: --crop_size can be {known}")
+
+
+def _check_names(chosen: Sequence[tuple[str, str | None, Iterable[str]]]) -> None:
+    for flag, name, table in chosen:
+        if name is not None and name not in table:
+            raise UserError(unknown(flag, name, table))
 
 
 def _look_up(table: dict[str, T], what: str, name: str) -> T:

@@ -58,8 +58,11 @@ class Pix2PixModel(BaseModel):
                 init_gain=opt.init_gain,
             )
             self.D = self.add_net("D", net_D)
-            self.gan = networks.GANLoss(opt.gan_mode)
+            self.gan = networks.GANLoss(opt.gan_mode, lambda_gp=opt.lambda_gp)
             self.add_phase("D", self.terms_D, ["D"], lr=opt.lr_D, scale=0.5)
+            if opt.r1_gamma > 0:
+                every = opt.r1_every
+                self.add_phase("D_r1", self.terms_r1, ["D"], lr=opt.lr_D, every=every, scale=0.5 * every)
             self.add_phase("G", self.terms_G, ["G"], lr=opt.lr_G)
 
     def set_input(self, batch: Batch) -> None:
@@ -69,9 +72,15 @@ class Pix2PixModel(BaseModel):
         self.fake_B = self.G(self.real_A)
 
     def terms_D(self) -> Terms:
-        real = torch.cat([self.real_A, self.real_B], dim=1)
         fake = torch.cat([self.real_A, self.fake_B.detach()], dim=1)
-        return {f"D_{name}": term for name, term in self.gan.discriminator(self.D, real, fake).items()}
+        terms = self.gan.discriminator(self.D, self.real_pair(), fake)
+        return {f"D_{name}": term for name, term in terms.items()}
+
+    def terms_r1(self) -> Terms:
+        return {"D_r1": self.opt.r1_gamma * networks.r1_penalty(self.D, self.real_pair())}
+
+    def real_pair(self) -> Tensor:
+        return torch.cat([self.real_A, self.real_B], dim=1)
 
     def terms_G(self) -> Terms:
         logits = self.D(torch.cat([self.real_A, self.fake_B], dim=1))

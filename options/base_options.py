@@ -105,7 +105,9 @@ class BaseOptions:
                 log.warn(f"--{name} {getattr(opt, name)} overrides the run's own {run[name]}")
 
     def _check_model(self, opt: Namespace) -> None:
-        checks.check(opt)
+        dataset = plugins.find("dataset", opt.dataset_mode, opt.plugin_path)
+        checks.check(opt, dataset)
+        checks.count_classes(opt, dataset)
         plugins.find("model", opt.model, opt.plugin_path).check_options(opt)
 
     def _answer_questions(self, argv: Sequence[str]) -> None:

@@ -7,8 +7,19 @@ from argparse import Namespace
 from pathlib import Path
 
 from util.errors import UserError
+from util.plugins import unknown
 
-PREPROCESS = ("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none", "resize")
+PREPROCESS = (
+    "resize_and_crop",
+    "crop",
+    "scale_width",
+    "scale_width_and_crop",
+    "none",
+    "resize",
+    "center",
+    "long_edge",
+)
+AUGMENTATIONS = ("color", "translation", "cutout")
 LONGEST_NAME = 200  # bytes; file systems take 255, and prefixes and endings are added
 
 
@@ -51,18 +62,18 @@ def stays_inside(name: str) -> bool:
 
 def image_side(opt: Namespace) -> int | None:
     """Side in pixels of the square that the nets get; None where it depends on the image."""
-    if opt.preprocess.endswith("crop"):
+    if opt.preprocess.endswith("crop") or opt.preprocess in ("center", "long_edge"):
         return opt.crop_size
     return opt.load_size if opt.preprocess == "resize" else None
 
 
-def check(opt: Namespace) -> None:
+def check(opt: Namespace, dataset: type) -> None:
     """Combinations of the shared flags.
 
     Raises:
         UserError: with the flags, their values and the way out.
     """
-    if opt.dataroot is None:
+    if opt.dataroot is None and dataset.needs_dataroot:  # type: ignore[attr-defined]
         raise UserError(
             "--dataroot is missing: name the folder of images, e.g. --dataroot ./datasets/horse2zebra"
         )
@@ -90,12 +101,41 @@ def check_training(opt: Namespace) -> None:
             f"--epoch_count {opt.epoch_count} lies beyond the last epoch, {opt.n_epochs + opt.n_epochs_decay} "
             "(--n_epochs + --n_epochs_decay): raise one of those"
         )
-    if opt.gan_mode == "wgangp" and opt.compile:
+    penalised = penalty_flag(opt)
+    if (penalised or opt.r1_gamma > 0) and opt.compile:
         raise UserError(
-            "--gan_mode wgangp needs second derivatives, which compiled nets have not: leave out --compile"
+            f"{penalised or '--r1_gamma'} needs second derivatives, which compiled nets have not: leave out --compile"
         )
-    if opt.gan_mode == "wgangp" and getattr(opt, "spectral", "none") != "none":
-        raise UserError("--gan_mode wgangp already bounds the discriminator: leave out --spectral")
+    if penalised and getattr(opt, "spectral", "none") != "none":
+        raise UserError(f"{penalised} already bounds the discriminator: leave out --spectral")
+    for kind in opt.diffaug:
+        if kind not in AUGMENTATIONS:
+            raise UserError(unknown("--diffaug", kind, AUGMENTATIONS))
+
+
+def penalty_flag(opt: Namespace) -> str:
+    """The flag that asks for the gradient penalty, or nothing."""
+    if opt.lambda_gp is None:
+        return "--gan_mode wgangp" if opt.gan_mode == "wgangp" else ""
+    return "--lambda_gp" if opt.lambda_gp > 0 else ""
+
+
+def count_classes(opt: Namespace, dataset: type) -> None:
+    """Fill in --n_classes from the data set, where the model asks for it and nobody has said it.
+
+    Raises:
+        UserError: the data set has more classes than the person says.
+    """
+    if "n_classes" not in opt:
+        return
+    found = dataset.count_classes(opt)  # type: ignore[attr-defined]
+    if opt.n_classes is None:
+        opt.n_classes = found
+    elif 0 < opt.n_classes < found:
+        raise UserError(
+            f"--n_classes {opt.n_classes} is less than the {found} classes in {opt.dataroot}: leave it out, or "
+            "give 0 to ignore labels"
+        )
 
 
 def writable(folder: Path, flag: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from options import checks, files
 from options.base_options import INHERITED, BaseOptions
 from options.parser import Parser, count_or_all, names, number
+from util import plugins
 from util.packages import require
 
 
@@ -50,7 +51,10 @@ class TestOptions(BaseOptions):
         own = {name: value for name, value in run.items() if name in INHERITED or name not in shared}
         if run.get("preprocess") == "resize":
             own["load_size"] = run["load_size"]  # which is the size that the nets saw
-        if "model" in self.parser.explicit() and opt.model != run.get("model"):
+        explicit = "model" in self.parser.explicit()
+        model = opt.model if explicit else run.get("model", opt.model)
+        fed_anew = plugins.find("model", model, opt.plugin_path).test_dataset is not None
+        if fed_anew or (explicit and model != run.get("model")):
             own.pop("dataset_mode", None)
         self._warn_of_changes(opt, own)
         return own

@@ -4,6 +4,7 @@ from argparse import Namespace
 
 from options import checks, files
 from options.base_options import NOT_RESUMED, BaseOptions
+from options.checks import AUGMENTATIONS
 from options.parser import Parser, names, number, whole
 from util.visualizer import check_names, check_packages
 
@@ -88,6 +89,32 @@ def _pace_flags(parser: Parser) -> None:
 def _game_flags(parser: Parser) -> None:
     with parser.section("adversarial game"):
         parser.add_argument("--gan_mode", choices=GAN_MODES, default="lsgan", help="adversarial objective")
+        parser.add_argument(
+            "--lambda_gp",
+            type=number(least=0),
+            default=None,
+            help="weight of the gradient penalty; default: 10 with --gan_mode wgangp, else 0",
+        )
+        parser.add_argument(
+            "--r1_gamma", type=number(least=0), default=0.0, help="weight of the R1 penalty, e.g. 1; 0 = off"
+        )
+        parser.add_argument("--r1_every", type=whole(1), default=16, help="steps between R1 penalties")
+        parser.add_argument(
+            "--ortho_G",
+            type=number(least=0),
+            default=0.0,
+            help="orthogonal regularisation of the generators, e.g. 1e-4",
+        )
+        parser.add_argument("--ortho_D", type=number(least=0), default=0.0, help="and of the discriminators")
+        parser.add_argument(
+            "--diffaug",
+            type=names,
+            nargs="?",
+            const=list(AUGMENTATIONS),
+            default=[],
+            metavar="KINDS",
+            help=f"augment what the discriminators see, for little data: {','.join(AUGMENTATIONS)}, or no word for all",
+        )
         parser.add_argument(
             "--pool_size", type=whole(0), default=50, help="generated images kept for the discriminator"
         )

@@ -3,7 +3,8 @@
 import importlib.util
 import sys
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -16,7 +17,21 @@ from options.test_options import TestOptions
 from options.train_options import TrainOptions
 
 ROOT = Path(__file__).resolve().parent.parent
-TINY = "--load_size 36 --crop_size 32 --netG resnet_6blocks --ngf 8 --ndf 8 --num_threads 0 --display_id -1".split()
+BARE = "--load_size 36 --crop_size 32 --ngf 8 --ndf 8 --num_threads 0 --display_id -1".split()
+TINY = [*BARE, "--netG", "resnet_6blocks"]
+# what a noise-to-image model needs beside BARE so that a test can train it
+LATENT = {
+    "dcgan": "",
+    "cgan": "--dataset_mode folder --n_classes 3",
+    "sagan": "--dataset_mode folder",
+    "biggan": "--dataset_mode folder --n_classes 3",
+}
+
+
+def small_nets(words: Sequence[object]) -> list[str]:
+    """The words that keep the model named among `words` small."""
+    models = [str(name) for flag, name in pairwise(words) if flag == "--model"]
+    return [*BARE, *LATENT[models[-1]].split()] if models and models[-1] in LATENT else TINY
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +72,8 @@ def train_opt(tmp_path: Path) -> Callable[..., Namespace]:
     """Options of training from words, tiny nets, runs kept in the test's own folder."""
 
     def make(*words: object, dataroot: Path | str = ".") -> Namespace:
-        argv = ["--dataroot", str(dataroot), "--checkpoints_dir", str(tmp_path / "runs"), *TINY]
+        argv = ["--dataroot", str(dataroot), "--checkpoints_dir", str(tmp_path / "runs")]
+        argv += small_nets(words)
         return TrainOptions().parse(argv + [str(word) for word in words])
 
     return make
@@ -101,9 +117,15 @@ def run_script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 
 
 def random_batch(kind: str, size: int = 4, side: int = 32, seed: int = 0) -> dict:
-    """A batch as the data sets make it, for `pairs` (A, B) or `colorization`."""
+    """A batch as the data sets make it, for `pairs` (A, B), `colorization`, or `latent` (image, label below 3)."""
     generator = torch.Generator().manual_seed(seed)
-    channels = {"pairs": (3, 3), "colorization": (1, 2)}[kind]
-    A, B = (torch.rand(size, c, side, side, generator=generator) * 2 - 1 for c in channels)
+
+    def images(channels: int) -> torch.Tensor:
+        return torch.rand(size, channels, side, side, generator=generator) * 2 - 1
+
     names = [f"{index}.png" for index in range(size)]
-    return {"A": A, "B": B, "A_paths": names, "B_paths": list(names)}
+    if kind == "latent":
+        label = torch.randint(0, 3, (size,), generator=generator)
+        return {"image": images(3), "label": label, "paths": names}
+    channels = {"pairs": (3, 3), "colorization": (1, 2)}[kind]
+    return {"A": images(channels[0]), "B": images(channels[1]), "A_paths": names, "B_paths": list(names)}

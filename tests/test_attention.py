@@ -113,7 +113,7 @@ def test_attention_shifts_no_key_and_no_random_number() -> None:
 @pytest.mark.parametrize("tap", ["down", "mid", "trunk"])
 def test_places_in_the_generator_have_the_stated_stride(tap: str) -> None:
     net = networks.add_attention(networks.define_G(3, 3, 8, "resnet_6blocks"), [tap], pooled=False)
-    rows = networks.attention_rows(net, tap, torch.randn(1, 3, 32, 24), [(0.5, 0.5)])
+    rows = networks.attention_rows(net, tap, [torch.randn(1, 3, 32, 24)], [(0.5, 0.5)])
     stride = net.taps[tap][2]
     assert rows.shape == (1, 1, 32 // stride, 24 // stride)
 
@@ -121,7 +121,7 @@ def test_places_in_the_generator_have_the_stated_stride(tap: str) -> None:
 @pytest.mark.parametrize("tap", ["stride4", "stride8"])
 def test_places_in_the_discriminator_have_the_stated_stride(tap: str) -> None:
     net = networks.add_attention(networks.define_D(3, 8, "basic"), [tap], pooled=False)
-    rows = networks.attention_rows(net, tap, torch.randn(1, 3, 64, 64), [(0.0, 0.0)])
+    rows = networks.attention_rows(net, tap, [torch.randn(1, 3, 64, 64)], [(0.0, 0.0)])
     assert rows.shape == (1, 1, 64 // int(tap[-1]), 64 // int(tap[-1]))
 
 
@@ -135,7 +135,7 @@ def test_places_that_do_not_exist_are_refused() -> None:
 def test_looking_at_the_map_leaves_the_net_as_it_was() -> None:
     net = networks.add_attention(networks.define_G(3, 3, 8, "resnet_6blocks", "batch"), ["trunk"])
     before = {key: value.clone() for key, value in net.state_dict().items()}
-    networks.attention_rows(net, "trunk", torch.randn(1, 3, 16, 16), [(0.5, 0.5)])
+    networks.attention_rows(net, "trunk", [torch.randn(1, 3, 16, 16)], [(0.5, 0.5)])
     assert net.training
     assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
 

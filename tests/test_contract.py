@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from conftest import random_batch
+from conftest import random_batch, small_nets
 
 from models import create_model, find_model_using_name
 from models.base_model import BaseModel
+from models.latent_model import LatentModel
 from options.train_options import TrainOptions
 from util import plugins
 from util.errors import UserError
@@ -20,7 +21,7 @@ SMALL = "--norm instance --pool_size 3 --ema_decay 0.9 --batch_size 4 --n_epochs
 
 def trainable(name: str) -> bool:
     try:
-        TrainOptions().parse(["--model", name, "--dataroot", "."])
+        TrainOptions().parse(["--model", name, "--dataroot", ".", *small_nets(["--model", name])])
     except UserError:
         return False
     return True
@@ -36,6 +37,9 @@ def make(train_opt: OptionMaker, name: str, *words: object) -> BaseModel:
 
 
 def batch_for(model: BaseModel, seed: int = 0, size: int = 4) -> dict:
+    if isinstance(model, LatentModel):
+        z = torch.randn(size, model.opt.z_dim, generator=torch.Generator().manual_seed(seed))
+        return random_batch("latent", size=size, seed=seed) | {"z": z}
     kind = "colorization" if model.opt.dataset_mode == "colorization" else "pairs"
     return random_batch(kind, size=size, seed=seed)
 
@@ -86,7 +90,7 @@ def test_visuals_are_images(train_opt: OptionMaker, name: str) -> None:
     model = make(train_opt, name)
     model.optimize_parameters(batch_for(model))
     for label, images in model.get_current_visuals().items():
-        assert images.ndim == 4 and len(images) == 4, label
+        assert images.ndim == 4 and len(images) in (1, 4), label
         assert images.abs().max() <= 1.001, label
         assert not images.requires_grad, label
 
@@ -183,15 +187,23 @@ def test_fp16_scales_its_losses(train_opt: OptionMaker, name: str) -> None:
 
 @pytest.mark.parametrize("name", TRAINABLE)
 def test_wgangp_has_its_penalty(train_opt: OptionMaker, name: str) -> None:
-    model = make(train_opt, name, "--gan_mode", "wgangp")
+    try:
+        model = make(train_opt, name, "--gan_mode", "wgangp")
+    except UserError as error:
+        assert "spectral norm" in str(error)  # two bounds on one discriminator
+        return
     model.optimize_parameters(batch_for(model))
     if any(net.startswith("D") for net in model.nets):
         without = make(train_opt, name, "--gan_mode", "wgangp")
-        without.gan.gan_mode = "hinge"  # the same sums, but no penalty
+        without.gan.lambda_gp = 0.0
         without.optimize_parameters(batch_for(without))
         penalised = sum(value for key, value in model.get_current_losses().items() if key.startswith("D"))
         bare = sum(value for key, value in without.get_current_losses().items() if key.startswith("D"))
         assert penalised > bare
+
+
+def in_double(value: torch.Tensor | list[str]) -> torch.Tensor | list[str]:
+    return value.double() if torch.is_tensor(value) and value.is_floating_point() else value
 
 
 @pytest.mark.parametrize("name", TRAINABLE)
@@ -208,7 +220,7 @@ def test_accumulation_equals_the_large_batch_where_the_discriminator_learns_firs
         model.ema.shadows.double()
         for step in range(2):
             batch = batch_for(model, seed=step)
-            model.optimize_parameters({k: v.double() if torch.is_tensor(v) else v for k, v in batch.items()})
+            model.optimize_parameters({key: in_double(value) for key, value in batch.items()})
     after = weights(parts)
     for key, value in weights(whole).items():
         assert torch.allclose(value, after[key], atol=1e-6, rtol=0), key
@@ -225,10 +237,8 @@ def test_clipping_bounds_the_step(train_opt: OptionMaker, name: str) -> None:
         assert norm <= 1.01e-3
 
 
-@pytest.mark.parametrize("name", TRAINABLE)
+@pytest.mark.parametrize("name", ["cycle_gan", "cycle_gan_attn", "pix2pix", "template"])
 def test_the_other_direction_swaps_source_and_target(train_opt: OptionMaker, name: str) -> None:
-    if name == "colorization":
-        pytest.skip("colorization has one direction")
     forth, back = (make(train_opt, name, "--no_dropout", "--direction", way) for way in ("AtoB", "BtoA"))
     batch = batch_for(forth)
     swapped = batch | {"A": batch["B"], "B": batch["A"]}

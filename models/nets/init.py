@@ -32,8 +32,9 @@ def init_weights(net: nn.Module, init_type: str = "normal", init_gain: float = 0
     for module in _children_first(net):
         if isinstance(module, WEIGHTED):
             draw(module.weight.data, init_gain)
-            if getattr(module, "bias", None) is not None:
-                nn.init.zeros_(module.bias)
+            bias = getattr(module, "bias", None)
+            if bias is not None:
+                nn.init.zeros_(bias)
         elif isinstance(module, _BatchNorm) and module.affine:
             nn.init.normal_(module.weight, 1.0, init_gain)
             nn.init.zeros_(module.bias)

@@ -1,0 +1,86 @@
+"""BigGAN: residual blocks, shared class embedding, split noise, large batches (Brock et al. 2019, arXiv:1809.11096)."""
+
+from argparse import ArgumentParser, Namespace
+
+from torch import nn
+
+from models import networks
+from models.latent_flags import add_attention_flags, check_attention, count, resolutions
+from models.latent_model import LatentModel
+from util.errors import UserError
+
+Z_DIMS = {32: 128, 64: 120, 128: 120, 256: 140}  # with blocks + 1 equal chunks where z is split
+
+
+class BigGANModel(LatentModel):
+    """Hinge loss, two steps of D (2e-4) for one of G (5e-5), orthogonal weights kept so, averaged generator.
+
+    Without labels the norms are fed by the noise alone. At 32 pixels the default is the shape known from
+    CIFAR-10: whole z, an embedding a norm, no attention.
+    """
+
+    families = ("biggan",)
+
+    @staticmethod
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
+        parser = LatentModel.modify_commandline_options(parser, is_train)
+        parser.set_defaults(netG="biggan", netD="biggan", init_type="orthogonal", init_gain=1.0)
+        if is_train:
+            parser.set_defaults(dataset_mode="labeled", gan_mode="hinge", n_critic=2)
+            parser.set_defaults(lr_G=5e-5, lr_D=2e-4, beta1=0.0, ema_decay=0.9999, ortho_G=1e-4)
+        add_attention_flags(parser, is_train)
+        known, _ = parser.parse_known_args()
+        small = known.crop_size == 32
+        parser.set_defaults(z_dim=Z_DIMS.get(known.crop_size, 120))
+        parser.add_argument(
+            "--hierarchical",
+            type=str.lower,
+            choices=("true", "false"),
+            default="false" if small else "true",
+            help="split z: a chunk for each block",
+        )
+        parser.add_argument(
+            "--shared_dim",
+            type=count(0),
+            default=0 if small else 128,
+            help="length of the class embedding that all norms share; 0 = an embedding a norm",
+        )
+        return parser
+
+    @classmethod
+    def check_options(cls, opt: Namespace) -> None:
+        super().check_options(opt)
+        check_attention(opt)
+        if opt.isTrain and (opt.lambda_gp or opt.gan_mode == "wgangp"):
+            raise UserError(
+                "--model biggan bounds its discriminator by spectral norm: leave out the gradient penalty"
+            )
+
+    def generator(self) -> nn.Module:
+        opt = self.opt
+        return networks.BigGANGenerator(
+            z_dim=opt.z_dim,
+            output_nc=opt.output_nc,
+            ngf=opt.ngf,
+            size=opt.image_side,
+            norm=networks.get_norm_layer(opt.norm),
+            n_classes=opt.n_classes,
+            attn_res=resolutions(opt.attn_res, default=networks.biggan_attention(opt.image_side)),
+            hierarchical=opt.hierarchical == "true",
+            shared_dim=opt.shared_dim,
+        )
+
+    def discriminator(self) -> nn.Module:
+        opt = self.opt
+        default = networks.biggan_attention(opt.image_side)
+        return networks.BigGANDiscriminator(
+            input_nc=opt.output_nc,
+            ndf=opt.ndf,
+            size=opt.image_side,
+            n_classes=opt.n_classes,
+            attn_res=resolutions(opt.attn_res_D or opt.attn_res, default=default),
+        )
+
+    def normalised(self, net: nn.Module) -> nn.Module:
+        assert isinstance(net, networks.BigGANGenerator | networks.BigGANDiscriminator)
+        return networks.apply_spectral_norm(net, net.spectral_layers())

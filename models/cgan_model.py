@@ -1,0 +1,77 @@
+"""Conditional GAN: both nets are told the class (Mirza & Osindero 2014, arXiv:1411.1784), on DCGAN's convolutions."""
+
+from argparse import ArgumentParser, Namespace
+
+from torch import nn
+
+from models import networks
+from models.latent_model import LatentModel
+from util.errors import UserError
+
+
+class CGANModel(LatentModel):
+    """min_G max_D  E log D(x|y) + E log(1 - D(G(z|y)|y)), the generator's part non-saturating.
+
+    The class enters as one-hot vector, as a learned vector (embed), or in the discriminator as a
+    projection (Miyato & Koyama 2018, arXiv:1802.05637). `--netG cgan_mlp` is the paper's own net.
+    """
+
+    families = ("dcgan", "cgan_mlp")
+
+    @staticmethod
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
+        parser = LatentModel.modify_commandline_options(parser, is_train)
+        parser.set_defaults(netG="dcgan", load_size=32, crop_size=32)
+        if is_train:
+            parser.set_defaults(dataset_mode="labeled")
+        parser.add_argument(
+            "--cond",
+            choices=("onehot", "embed", "projection"),
+            default="onehot",
+            help="how the nets are told the class",
+        )
+        known, _ = parser.parse_known_args()
+        parser.set_defaults(netD=known.netG)
+        return parser
+
+    @classmethod
+    def check_options(cls, opt: Namespace) -> None:
+        super().check_options(opt)
+        if opt.netG != opt.netD:
+            raise UserError(f"--netD {opt.netD} does not go with --netG {opt.netG}: give both the same name")
+        if not opt.n_classes:
+            raise UserError(
+                f"--model cgan learns classes, but {opt.dataroot or 'the run'} has no labels: give --dataroot a folder "
+                "a class (--dataset_mode labeled), or use --model dcgan"
+            )
+
+    def generator(self) -> nn.Module:
+        opt = self.opt
+        if opt.netG == "cgan_mlp":
+            return networks.MLPGenerator(
+                z_dim=opt.z_dim, output_nc=opt.output_nc, size=opt.image_side, n_classes=opt.n_classes
+            )
+        return networks.DCGANGenerator(
+            z_dim=opt.z_dim,
+            output_nc=opt.output_nc,
+            ngf=opt.ngf,
+            size=opt.image_side,
+            norm=networks.get_norm_layer(opt.norm),
+            n_classes=opt.n_classes,
+            cond=opt.cond,
+        )
+
+    def discriminator(self) -> nn.Module:
+        opt = self.opt
+        if opt.netD == "cgan_mlp":
+            return networks.MLPDiscriminator(
+                input_nc=opt.output_nc, size=opt.image_side, n_classes=opt.n_classes
+            )
+        return networks.DCGANDiscriminator(
+            input_nc=opt.output_nc,
+            ndf=opt.ndf,
+            size=opt.image_side,
+            norm=networks.get_norm_layer(opt.norm),
+            n_classes=opt.n_classes,
+            cond=opt.cond,
+        )

@@ -1,0 +1,46 @@
+"""DCGAN: images from noise by convolutions alone (Radford et al. 2016, arXiv:1511.06434)."""
+
+from argparse import ArgumentParser, Namespace
+
+from torch import nn
+
+from models import networks
+from models.latent_model import LatentModel
+from util.errors import UserError
+
+
+class DCGANModel(LatentModel):
+    """The non-saturating loss on logits; weights N(0, 0.02), Adam 2e-4 with beta1 0.5, as the paper trains it."""
+
+    families = ("dcgan",)
+
+    @staticmethod
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
+        parser = LatentModel.modify_commandline_options(parser, is_train)
+        parser.set_defaults(netG="dcgan", netD="dcgan", n_classes=0)
+        return parser
+
+    @classmethod
+    def check_options(cls, opt: Namespace) -> None:
+        super().check_options(opt)
+        if opt.n_classes:
+            raise UserError(f"--n_classes {opt.n_classes}: --model dcgan knows no classes, --model cgan does")
+
+    def generator(self) -> nn.Module:
+        opt = self.opt
+        return networks.DCGANGenerator(
+            z_dim=opt.z_dim,
+            output_nc=opt.output_nc,
+            ngf=opt.ngf,
+            size=opt.image_side,
+            norm=networks.get_norm_layer(opt.norm),
+        )
+
+    def discriminator(self) -> nn.Module:
+        opt = self.opt
+        return networks.DCGANDiscriminator(
+            input_nc=opt.output_nc,
+            ndf=opt.ndf,
+            size=opt.image_side,
+            norm=networks.get_norm_layer(opt.norm),
+        )

@@ -1,0 +1,250 @@
+"""BigGAN: residual blocks, norms that see the class and the noise, projection (Brock et al. 2019, arXiv:1809.11096)."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.nets.attention import SelfAttention2d
+from models.nets.conditional import ClassEmbedding, ConditionalNorm
+from models.nets.layers import Norm
+
+# side in pixels -> widths in units of ngf: before the first block, then after each
+G_WIDTHS = {
+    32: (4, 4, 4, 4),
+    64: (16, 16, 8, 4, 2),
+    128: (16, 16, 8, 4, 2, 1),
+    256: (16, 16, 8, 8, 4, 2, 1),
+}
+# side in pixels -> widths in units of ndf after each block, and how many blocks halve the features
+D_WIDTHS = {
+    32: ((4, 4, 4, 4), 2),
+    64: ((1, 2, 4, 8, 16), 4),
+    128: ((1, 2, 4, 8, 16, 16), 5),
+    256: ((1, 2, 4, 8, 8, 16, 16), 6),
+}
+SIZES = tuple(G_WIDTHS)
+FIRST_SIDE = 4  # of the features that the generator starts from
+PUBLISHED_CHUNK = 20  # numbers of z a block in the paper: 120 at 128 px, 140 at 256 px
+
+
+def default_attention(size: int) -> tuple[int, ...]:
+    """The published places of attention, as sides of features: 64 from 128 px on, 32 at 64 px, none at 32 px."""
+    return {32: (), 64: (32,)}.get(size, (64,))
+
+
+class GBlock(nn.Module):
+    """Norm, ReLU, twice as large, convolution, norm, ReLU, convolution; beside it a 1 x 1 convolution."""
+
+    def __init__(self, channels_in: int, channels_out: int, make_norm: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        self.bn1 = make_norm(channels_in)
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.bn2 = make_norm(channels_out)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+        self.conv_sc = nn.Conv2d(channels_in, channels_out, 1)
+
+    def forward(self, x: Tensor, *condition: Tensor) -> Tensor:
+        """x (N, C, H, W), and what its norms are conditioned on -> (N, C', 2H, 2W)."""
+        h = _twice(F.relu(self.bn1(x, *condition)))
+        h = F.relu(self.bn2(self.conv1(h), *condition))
+        # a 1 x 1 convolution before the enlargement is the same as after it, at a quarter of the work
+        return self.conv2(h) + _twice(self.conv_sc(x))
+
+
+class DBlock(nn.Module):
+    """(ReLU,) convolution, ReLU, convolution, (average pooling), and a shortcut that has a convolution where it must.
+
+    The first block of a net sees the image and starts without ReLU.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, *, first: bool, halve: bool) -> None:
+        super().__init__()
+        self.first, self.halve = first, halve
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+        plain = channels_in == channels_out and not halve
+        self.conv_sc = nn.Identity() if plain else nn.Conv2d(channels_in, channels_out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', H, W), or of half the side."""
+        h = x if self.first else F.relu(x)  # never in place: the shortcut needs x itself
+        h = self.conv2(F.relu(self.conv1(h)))
+        if self.halve:
+            # averages and 1 x 1 convolutions change places freely, so the shortcut pools first in all blocks
+            h, x = F.avg_pool2d(h, 2), F.avg_pool2d(x, 2)
+        return h + self.conv_sc(x)
+
+
+class BigGANGenerator(nn.Module):
+    """z (and a class) -> image, the class known through norms alone.
+
+    Args:
+        ngf: the paper's `ch`, the width in units of which the tables count.
+        n_classes: 0 = unconditional; then norms see their part of z, or have weights of their own.
+        attn_res: sides in pixels of the features that attention follows.
+        hierarchical: cut z in equal chunks, one for the first layer and one for the norms of each block.
+        shared_dim: length of the class embedding that all norms share; 0 = each norm has its own.
+
+    Raises:
+        ValueError: no such size, no such place for attention, a z_dim that cannot be cut, or a
+            hierarchical z without a shared embedding to stand beside.
+    """
+
+    def __init__(
+        self,
+        *,
+        z_dim: int,
+        output_nc: int,
+        ngf: int,
+        size: int,
+        norm: Norm,
+        n_classes: int = 0,
+        attn_res: Sequence[int],
+        hierarchical: bool,
+        shared_dim: int,
+    ) -> None:
+        super().__init__()
+        _check_size(size)
+        if hierarchical and n_classes and not shared_dim:
+            raise ValueError(
+                "the parts of a hierarchical z stand beside a class embedding that all norms share: "
+                "use --shared_dim 128, or --hierarchical false"
+            )
+        widths = [ngf * width for width in G_WIDTHS[size]]
+        self.n_classes, self.hierarchical = n_classes, hierarchical
+        chunk = _chunk(z_dim, len(widths)) if hierarchical else 0
+        make_norm = _norms(norm, n_classes, shared_dim, chunk)
+        self.shared = ClassEmbedding(n_classes, shared_dim) if n_classes and shared_dim else nn.Identity()
+        self.linear = nn.Linear(chunk or z_dim, widths[0] * FIRST_SIDE**2)
+        self.blocks = nn.ModuleList(GBlock(before, after, make_norm) for before, after in pairwise(widths))
+        places = {FIRST_SIDE * 2**index: width for index, width in enumerate(widths) if index}
+        self.attention = _attention(places, attn_res, f"generator for {size} px")
+        self.output_layer = nn.Sequential(
+            norm(widths[-1], affine=True), nn.ReLU(), nn.Conv2d(widths[-1], output_nc, 3, padding=1)
+        )
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        """z (N, z_dim), label int64 (N,) or weights of classes, float (N, n_classes) -> (N, output_nc, S, S) in [-1, 1]."""
+        assert (label is None) == (self.n_classes == 0), "a label goes with n_classes"
+        first, *chunks = z.chunk(len(self.blocks) + 1, dim=1) if self.hierarchical else [z]
+        known = [] if label is None else [self.shared(label)]
+        conditions = [[torch.cat([*known, chunk], 1)] for chunk in chunks] or [known] * len(self.blocks)
+        h = self.linear(first).view(len(z), -1, FIRST_SIDE, FIRST_SIDE)
+        for block, condition in zip(self.blocks, conditions, strict=True):
+            h = _attend(self.attention, block(h, *condition))
+        return torch.tanh(self.output_layer(h))
+
+    def spectral_layers(self) -> list[nn.Module]:
+        """Every convolution and linear layer, those of norms and attention too; no embedding."""
+        return [module for module in self.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+
+    def describe(self, side: int | None) -> list[str]:
+        """A line for each attention."""
+        return _describe(self.attention)
+
+
+class BigGANDiscriminator(nn.Module):
+    """Image (and class) -> logit, the class by projection (Miyato & Koyama 2018, arXiv:1802.05637).
+
+    Raises:
+        ValueError: no such size, or no such place for attention.
+    """
+
+    def __init__(
+        self, *, input_nc: int, ndf: int, size: int, n_classes: int = 0, attn_res: Sequence[int]
+    ) -> None:
+        super().__init__()
+        _check_size(size)
+        factors, halving = D_WIDTHS[size]
+        widths = [input_nc, *(ndf * factor for factor in factors)]
+        self.blocks = nn.ModuleList(
+            DBlock(before, after, first=index == 0, halve=index < halving)
+            for index, (before, after) in enumerate(pairwise(widths))
+        )
+        places = {size // 2 ** (index + 1): widths[index + 1] for index in range(halving)}
+        self.attention = _attention(places, attn_res, f"discriminator for {size} px")
+        self.linear = nn.Linear(widths[-1], 1)
+        self.embed = ClassEmbedding(n_classes, widths[-1]) if n_classes else None
+
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
+        """x (N, input_nc, S, S) in [-1, 1], label int64 (N,) -> logits (N,)."""
+        assert (label is None) == (self.embed is None), "a label goes with n_classes"
+        for block in self.blocks:
+            x = block(x)
+            if block.halve:  # attention follows the first block that makes its resolution
+                x = _attend(self.attention, x)
+        h = F.relu(x).sum((2, 3))
+        logit = self.linear(h).squeeze(1)
+        return logit if self.embed is None else logit + (self.embed(label) * h).sum(1)
+
+    def spectral_layers(self) -> list[nn.Module]:
+        """Every convolution and linear layer, and the embedding of the label."""
+        kinds = nn.Conv2d | nn.Linear | nn.Embedding
+        return [module for module in self.modules() if isinstance(module, kinds)]
+
+    def describe(self, side: int | None) -> list[str]:
+        """A line for each attention."""
+        return _describe(self.attention)
+
+
+def _norms(norm: Norm, n_classes: int, shared_dim: int, chunk: int) -> Callable[[int], nn.Module]:
+    """What makes a block's norm of a number of channels: its gain and bias come of the label, of a vector, or are its own."""
+    length = chunk + (shared_dim if n_classes else 0)
+
+    def affine_part(channels: int) -> nn.Module:
+        if n_classes and not shared_dim:
+            return ClassEmbedding(n_classes, channels)
+        return nn.Linear(length, channels, bias=False)
+
+    def make(channels: int) -> nn.Module:
+        if not (n_classes or length):
+            return norm(channels, affine=True)
+        return ConditionalNorm(channels, norm=norm, gain=affine_part(channels), bias=affine_part(channels))
+
+    return make
+
+
+def _check_size(size: int) -> None:
+    if size not in SIZES:
+        raise ValueError(f"BigGAN has no nets for {size} px; it has: {', '.join(map(str, SIZES))}")
+
+
+def _chunk(z_dim: int, chunks: int) -> int:
+    if z_dim % chunks:
+        fitting = dict.fromkeys([max(1, round(z_dim / chunks)) * chunks, PUBLISHED_CHUNK * chunks])
+        raise ValueError(
+            f"a hierarchical z is cut into {chunks} equal chunks, which z_dim {z_dim} does not allow: "
+            f"use --z_dim {' or '.join(map(str, fitting))}"
+        )
+    return z_dim // chunks
+
+
+def _attention(places: dict[int, int], attn_res: Sequence[int], whose: str) -> nn.ModuleDict:
+    """Attention by the side of the features it follows; `places` has the channels there are at each side."""
+    lacking = [str(side) for side in attn_res if side not in places]
+    if lacking:
+        raise ValueError(
+            f"BigGAN's {whose} has no features of side {', '.join(lacking)} for attention (--attn_res); "
+            f"it has: {', '.join(map(str, sorted(places)))}"
+        )
+    return nn.ModuleDict({str(side): SelfAttention2d(places[side], pooled=True) for side in attn_res})
+
+
+def _attend(attention: nn.ModuleDict, x: Tensor) -> Tensor:
+    side = str(x.shape[-1])
+    return attention[side](x) if side in attention else x
+
+
+def _describe(attention: nn.ModuleDict) -> list[str]:
+    lines = []
+    for side, module in attention.items():
+        assert isinstance(module, SelfAttention2d)
+        lines.append(f"attention at {side} px, {module.describe(int(side) ** 2)}")
+    return lines
+
+
+def _twice(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="nearest")

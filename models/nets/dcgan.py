@@ -1,0 +1,156 @@
+"""DCGAN (Radford et al. 2016, arXiv:1511.06434) as PyTorch's example has it, and the ways to tell its nets a class.
+
+Beside the paper: kernels of 4 rather than 5, z normal rather than uniform, and the last width 64 at 64
+pixels rather than 128; `ngf` = 128 gives the paper's 1024 channels at 4 x 4.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.nets.conditional import ClassEmbedding
+from models.nets.layers import Norm, needs_bias
+
+SIZES = (32, 64, 128)  # sides of the images in pixels
+CONDITIONS = ("onehot", "embed", "projection")
+
+
+class OneHot(nn.Module):
+    """A class as a vector with one 1, so that each class has a direction of its own; mixtures are such vectors already.
+
+    `embedding_dim` is its length, as a ClassEmbedding calls it; 0 where there are no classes.
+    """
+
+    def __init__(self, n_classes: int) -> None:
+        super().__init__()
+        self.embedding_dim = n_classes
+
+    def forward(self, label: Tensor) -> Tensor:
+        """label int64 (N,), or weights of the classes, float (N, n_classes) -> float (N, n_classes)."""
+        return label if label.is_floating_point() else F.one_hot(label, self.embedding_dim).float()
+
+
+def check_label(label: Tensor | None, n_classes: int, x: Tensor) -> None:
+    """A label goes with every x where there are classes, and with none where there are no classes."""
+    given = None if label is None else tuple(label.shape)
+    fitting = [(len(x),), (len(x), n_classes)] if n_classes else [None]
+    assert given in fitting, f"label {given} with an input {tuple(x.shape)} of a net with {n_classes} classes"
+
+
+def widths(width: int, size: int) -> list[int]:
+    """Channels from 4 x 4 to half the image, where there are `width`: 512, 256, 128, 64 for 64 at 64 pixels.
+
+    Raises:
+        ValueError: no net has this size.
+    """
+    if size not in SIZES:
+        raise ValueError(
+            f"DCGAN has no nets for images of {size} pixels; sizes: {', '.join(map(str, SIZES))}"
+        )
+    doublings = size.bit_length() - 3  # from 4 to the side of the image
+    return [width * 2**level for level in reversed(range(doublings))]
+
+
+class DCGANGenerator(nn.Module):
+    """z -> 4 x 4, then doublings to size x size, each with norm and ReLU but the last, which has tanh.
+
+    The class joins z behind it: [z, one-hot label], or with `cond` embed and projection [z, a learned
+    vector of `embed_dim`]. `ngf` is the width next to the image. The weights' names in `main` are those
+    of PyTorch's example.
+
+    Raises:
+        ValueError: no net has this size.
+    """
+
+    def __init__(
+        self,
+        *,
+        z_dim: int,
+        output_nc: int,
+        ngf: int,
+        size: int,
+        norm: Norm,
+        n_classes: int = 0,
+        cond: str = "onehot",
+        embed_dim: int = 50,
+    ) -> None:
+        super().__init__()
+        self.n_classes = n_classes
+        self.embed = _vector(cond, n_classes, embed_dim)
+        layers: list[nn.Module] = []
+        below = z_dim + self.embed.embedding_dim
+        for channels in widths(ngf, size):
+            stride, padding = (2, 1) if layers else (1, 0)
+            conv = nn.ConvTranspose2d(below, channels, 4, stride, padding, bias=needs_bias(norm))
+            layers += [conv, norm(channels), nn.ReLU(inplace=True)]
+            below = channels
+        layers += [nn.ConvTranspose2d(below, output_nc, 4, 2, 1, bias=False), nn.Tanh()]
+        self.main = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        """z (N, z_dim), with classes label int64 (N,) or float (N, n_classes) -> (N, output_nc, size, size) in [-1, 1]."""
+        check_label(label, self.n_classes, z)
+        if label is not None:
+            z = torch.cat([z, self.embed(label)], 1)
+        return self.main(z[:, :, None, None])
+
+
+class DCGANDiscriminator(nn.Module):
+    """Halvings to 4 x 4 with norm (but the first) and LeakyReLU 0.2, then one logit.
+
+    The class joins x behind it as planes of size x size, those of the one-hot label or with `cond` embed
+    of a learned vector of `embed_dim`; with projection (Miyato & Koyama 2018, arXiv:1802.05637) it adds
+    <embed(label), sum over space of the last features> to the logit. `ndf` is the width next to the
+    image. The weights' names in `main` are those of PyTorch's example.
+
+    Raises:
+        ValueError: no net has this size.
+    """
+
+    def __init__(
+        self,
+        *,
+        input_nc: int,
+        ndf: int,
+        size: int,
+        norm: Norm,
+        n_classes: int = 0,
+        cond: str = "onehot",
+        embed_dim: int = 50,
+    ) -> None:
+        super().__init__()
+        self.n_classes = n_classes
+        self.projects = cond == "projection"
+        first, *others = reversed(widths(ndf, size))
+        last = others[-1]
+        self.embed = _vector(cond, n_classes, last if self.projects else embed_dim)
+        planes = 0 if self.projects else self.embed.embedding_dim
+        layers: list[nn.Module] = [nn.Conv2d(input_nc + planes, first, 4, 2, 1, bias=False)]
+        layers += [nn.LeakyReLU(0.2, inplace=True)]
+        above = first
+        for channels in others:
+            conv = nn.Conv2d(above, channels, 4, 2, 1, bias=needs_bias(norm))
+            layers += [conv, norm(channels), nn.LeakyReLU(0.2, inplace=True)]
+            above = channels
+        self.main = nn.Sequential(*layers, nn.Conv2d(last, 1, 4, bias=False))
+
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
+        """x (N, input_nc, size, size) in [-1, 1], with classes label int64 (N,) or float (N, n_classes) -> logits (N,)."""
+        check_label(label, self.n_classes, x)
+        vector = None if label is None else self.embed(label)
+        if vector is not None and not self.projects:
+            planes = vector[:, :, None, None].expand(-1, -1, *x.shape[2:])
+            x = torch.cat([x, planes], 1)
+        *hidden, last = self.main
+        for layer in hidden:
+            x = layer(x)
+        logits = last(x).view(len(x))
+        if vector is None or not self.projects:
+            return logits
+        return logits + (vector * x.sum((2, 3))).sum(1)
+
+
+def _vector(cond: str, n_classes: int, length: int) -> OneHot | ClassEmbedding:
+    """What makes a class a vector: of length n_classes, or a learned one of `length`."""
+    assert cond in CONDITIONS, cond
+    return OneHot(n_classes) if cond == "onehot" or not n_classes else ClassEmbedding(n_classes, length)

@@ -1,0 +1,94 @@
+"""SAGAN: self-attention and spectral norm in both nets (Zhang et al. 2019, arXiv:1805.08318)."""
+
+from argparse import ArgumentParser, Namespace
+
+from torch import nn
+
+from models import networks
+from models.latent_flags import add_attention_flags, check_attention, resolutions
+from models.latent_model import LatentModel
+from util.errors import UserError
+
+
+class SAGANModel(LatentModel):
+    """Hinge loss, one step of D (4e-4) for one of G (1e-4), Adam with betas (0, 0.9).
+
+    With labels: class-conditional batch norm in the generator, a projection discriminator.
+    """
+
+    families = ("sagan",)
+
+    @staticmethod
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
+        parser = LatentModel.modify_commandline_options(parser, is_train)
+        parser.set_defaults(netG="sagan", netD="sagan", z_dim=128, init_type="xavier", init_gain=1.0)
+        if is_train:
+            parser.set_defaults(
+                gan_mode="hinge", lr_G=1e-4, lr_D=4e-4, beta1=0.0, beta2=0.9, ema_decay=0.9999
+            )
+        add_attention_flags(parser, is_train)
+        parser.add_argument(
+            "--attn_form",
+            choices=("plain", "pooled"),
+            default="plain",
+            help="keys and values pooled 2x2 or not",
+        )
+        parser.add_argument(
+            "--upsample", choices=("deconv", "nearest"), default="deconv", help="how the generator grows"
+        )
+        parser.add_argument(
+            "--sn_scope",
+            choices=("all", "seed", "none"),
+            default="all",
+            help="layers with spectral norm: all (paper), seed (the blocks alone, as the well-known code), none",
+        )
+        parser.add_argument(
+            "--sn_rows",
+            choices=("out", "in"),
+            default="out",
+            help="which channels of a deconvolution are its matrix's rows; in = as the well-known code",
+        )
+        return parser
+
+    @classmethod
+    def check_options(cls, opt: Namespace) -> None:
+        super().check_options(opt)
+        check_attention(opt)
+        if opt.isTrain and opt.sn_scope != "none" and (opt.lambda_gp or opt.gan_mode == "wgangp"):
+            raise UserError(
+                "spectral norm already bounds the discriminator: leave out the gradient penalty, or give --sn_scope none"
+            )
+
+    def generator(self) -> nn.Module:
+        opt = self.opt
+        on_G, _ = networks.sagan_attention(opt.image_side)
+        return networks.SAGANGenerator(
+            z_dim=opt.z_dim,
+            output_nc=opt.output_nc,
+            ngf=opt.ngf,
+            size=opt.image_side,
+            norm=networks.get_norm_layer(opt.norm),
+            n_classes=opt.n_classes,
+            attn_res=resolutions(opt.attn_res, default=on_G),
+            pooled=opt.attn_form == "pooled",
+            upsample=opt.upsample,
+        )
+
+    def discriminator(self) -> nn.Module:
+        opt = self.opt
+        _, on_D = networks.sagan_attention(opt.image_side)
+        return networks.SAGANDiscriminator(
+            input_nc=opt.output_nc,
+            ndf=opt.ndf,
+            size=opt.image_side,
+            n_classes=opt.n_classes,
+            attn_res=resolutions(opt.attn_res_D or opt.attn_res, default=on_D),
+            pooled=opt.attn_form == "pooled",
+        )
+
+    def normalised(self, net: nn.Module) -> nn.Module:
+        if self.opt.sn_scope == "none":
+            return net
+        assert isinstance(net, networks.SAGANGenerator | networks.SAGANDiscriminator)
+        layers = net.spectral_layers(self.opt.sn_scope)
+        return networks.apply_spectral_norm(net, layers, rows=self.opt.sn_rows)

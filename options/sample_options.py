@@ -1,0 +1,71 @@
+"""The flags of scripts/sample.py."""
+
+import math
+from argparse import Namespace
+
+from options import checks
+from options.parser import Parser, names, number, whole
+from options.test_options import TestOptions
+from util.errors import UserError
+
+
+class SampleOptions(TestOptions):
+    prog = "sample.py"
+
+    def initialize(self, parser: Parser) -> None:
+        super().initialize(parser)
+        with parser.section("sheets"):
+            parser.add_argument(
+                "--sheets",
+                type=names,
+                default=[],
+                metavar="NAMES",
+                help="grid,classes,interpolate_z,interpolate_label,interpolate_both,truncation,attention; default: "
+                "all that fit the model",
+            )
+            parser.add_argument(
+                "--columns", type=whole(1), default=8, help="seeds side by side; rows of an interpolation"
+            )
+            parser.add_argument(
+                "--steps", type=whole(2), default=8, help="images of an interpolation, its ends among them"
+            )
+            parser.add_argument(
+                "--truncations",
+                type=truncations,
+                default=[0.1, 0.4, 0.7, 1.0, 2.0, math.inf],
+                metavar="NUMBERS",
+                help="rows of the truncation sheet, inf = none",
+            )
+            parser.flag("--gif", "write interpolation.gif, too: a closed loop through several seeds")
+            parser.add_argument("--frames", type=whole(2), default=60, help="images of the loop")
+            parser.add_argument("--fps", type=whole(1, 50), default=15, help="images of the loop a second")
+        parser.set_defaults(phase="samples")
+
+    def _check_model(self, opt: Namespace) -> None:
+        folder = checks.run_folder(opt)
+        if not folder.is_dir():
+            raise UserError(f"there is no {folder}: check --name and --checkpoints_dir, or train first")
+        if "z_dim" not in opt:
+            raise UserError(
+                f"--model {opt.model} makes images from images, and sheets show models that start from noise: "
+                "run test.py instead"
+            )
+        if opt.dataset_mode != "noise":
+            raise UserError(
+                f"--dataset_mode {opt.dataset_mode}: sheets are made of noise; leave the flag out"
+            )
+        super()._check_model(opt)
+        _check_noise(opt)
+
+
+def _check_noise(opt: Namespace) -> None:
+    from data import noise_dataset  # which the parser has loaded, and torch with it
+    from util.sheets import most_seeds
+
+    opt.num_test = most_seeds(opt.columns)
+    noise_dataset.check(opt)
+
+
+def truncations(word: str) -> list[float]:
+    """`0.5,inf` -> [0.5, inf]; a type for argparse."""
+    return [math.inf if part == "inf" else number(above=0)(part) for part in names(word)]

@@ -242,7 +242,7 @@ def _describe(attention: nn.ModuleDict) -> list[str]:
     lines = []
     for side, module in attention.items():
         assert isinstance(module, SelfAttention2d)
-        lines.append(f"attention at {side} px, {module.describe(int(side) ** 2)}")
+        lines.append(f"attention at {side}, {module.describe(int(side) ** 2)}")
     return lines
 
 

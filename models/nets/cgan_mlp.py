@@ -1,8 +1,8 @@
-"""The nets of the conditional-GAN paper (Mirza & Osindero 2014, arXiv:1411.1784, section 4.1), for images of any size.
+"""The nets of the conditional-GAN paper (Mirza & Osindero 2014, arXiv:1411.1784), for images of any size.
 
-The paper has images in [0, 1] from a sigmoid; ours are in [-1, 1], so tanh stands in its place. Its
-z is uniform, ours normal. The paper has dropout of 0.5 in both nets without naming the layers: here
-it is before the joint layer, on the hidden units of image or noise and of the class together.
+The paper (section 4.1) has images in [0, 1] from a sigmoid; ours are in [-1, 1], so tanh stands in
+its place. Its z is uniform, ours normal. It has dropout of 0.5 in both nets without naming the
+layers: here it is before the joint layer, on the hidden units of image or noise and of the class.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""DCGAN (Radford et al. 2016, arXiv:1511.06434) as PyTorch's example has it, and the ways to tell its nets a class.
+"""DCGAN (Radford et al. 2016, arXiv:1511.06434) as in PyTorch's example, and ways to tell its nets a class.
 
 Beside the paper: kernels of 4 rather than 5, z normal rather than uniform, and the last width 64 at 64
 pixels rather than 128; `ngf` = 128 gives the paper's 1024 channels at 4 x 4.
@@ -16,9 +16,9 @@ CONDITIONS = ("onehot", "embed", "projection")
 
 
 class OneHot(nn.Module):
-    """A class as a vector with one 1, so that each class has a direction of its own; mixtures are such vectors already.
+    """A class as a vector with one 1, so that each has a direction of its own; mixtures are vectors already.
 
-    `embedding_dim` is its length, as a ClassEmbedding calls it; 0 where there are no classes.
+    `embedding_dim` is the length, as a ClassEmbedding calls it; 0 where there are no classes.
     """
 
     def __init__(self, n_classes: int) -> None:
@@ -88,7 +88,7 @@ class DCGANGenerator(nn.Module):
         self.main = nn.Sequential(*layers)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        """z (N, z_dim), with classes label int64 (N,) or float (N, n_classes) -> (N, output_nc, size, size) in [-1, 1]."""
+        """z (N, z_dim), label int64 (N,) or float (N, n_classes) -> (N, output_nc, size, size) in [-1, 1]."""
         check_label(label, self.n_classes, z)
         if label is not None:
             z = torch.cat([z, self.embed(label)], 1)
@@ -135,7 +135,7 @@ class DCGANDiscriminator(nn.Module):
         self.main = nn.Sequential(*layers, nn.Conv2d(last, 1, 4, bias=False))
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
-        """x (N, input_nc, size, size) in [-1, 1], with classes label int64 (N,) or float (N, n_classes) -> logits (N,)."""
+        """x (N, input_nc, size, size) in [-1, 1], label int64 (N,) or float (N, n_classes) -> logits (N,)."""
         check_label(label, self.n_classes, x)
         vector = None if label is None else self.embed(label)
         if vector is not None and not self.projects:
@@ -151,6 +151,6 @@ class DCGANDiscriminator(nn.Module):
 
 
 def _vector(cond: str, n_classes: int, length: int) -> OneHot | ClassEmbedding:
-    """What makes a class a vector: of length n_classes, or a learned one of `length`."""
+    """What makes a class a vector: one-hot, or a learned one of `length`."""
     assert cond in CONDITIONS, cond
     return OneHot(n_classes) if cond == "onehot" or not n_classes else ClassEmbedding(n_classes, length)

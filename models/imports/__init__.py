@@ -1,0 +1,1 @@
+"""Translators of weights that well-known public repositories saved."""

@@ -1,0 +1,201 @@
+"""Weights of BigGAN-PyTorch by ajbrock (arXiv:1809.11096; G, G_ema and D of 32 to 256 pixels), as those of our nets."""
+
+import re
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.nets.biggan import D_WIDTHS, FIRST_SIDE, G_WIDTHS
+from util.errors import UserError
+
+State = dict[str, Tensor]
+Kind = Literal["G", "D"]
+# the source's prefix -> (ours, parts under it: the source's name -> ours)
+Places = dict[str, tuple[str, dict[str, str]]]
+
+BARE = {"weight": "parametrizations.weight.original", "u0": "parametrizations.weight.0._u"}
+LAYER = BARE | {"bias": "bias"}
+PLAIN = {"weight": "weight"}
+STATISTICS = {"stored_mean": "running_mean", "stored_var": "running_var"}
+OUTPUT_NORM = STATISTICS | {"gain": "weight", "bias": "bias"}
+ATTENTION = {"theta": "query", "phi": "key", "g": "value", "o": "output"}
+
+DROPPED = (".sv0",)  # the singular value of the last step of training, which u0 and the weight give anew
+
+# blocks in the net -> side of its images in pixels
+SIZES: dict[Kind, dict[int, int]] = {
+    "G": {len(widths) - 1: size for size, widths in G_WIDTHS.items()},
+    "D": {len(widths): size for size, (widths, _) in D_WIDTHS.items()},
+}
+
+
+def translate(source: State, kind: Kind) -> State:
+    """The state dict of a BigGANGenerator or BigGANDiscriminator from the source's; a G_ema is a G.
+
+    The net needs spectral norm on its `spectral_layers()`. The source keeps u, and makes v and the next
+    u of it in every forward, in eval mode, too; here they are those, so that sigma is the source's.
+
+    Raises:
+        UserError: no size of ours has so many blocks, a key is in no table, or one of the table is missing.
+    """
+    own = {ours: source[theirs] for theirs, ours in _table(source, kind).items()}
+    for key in list(own):
+        prefix, _, part = key.rpartition(".")
+        if part == "running_mean":
+            own[f"{prefix}.num_batches_tracked"] = torch.tensor(0)
+        elif part == "original":
+            own[f"{prefix}.0._u"], own[f"{prefix}.0._v"] = _iterate(own[key], own[f"{prefix}.0._u"])
+    return own
+
+
+def options(source_G: State, source_D: State | None = None) -> dict[str, str | int]:
+    """What a run's options have to say for its nets to take the translated weights, read from the shapes.
+
+    Of the discriminator nothing is said without its weights.
+
+    Raises:
+        UserError: as translate(), or the two nets are for images of different sizes.
+    """
+    _table(source_G, "G")
+    size = _size(source_G, "G")
+    output_nc, width = source_G["output_layer.2.weight"].shape[:2]
+    condition = source_G[
+        "blocks.0.0.bn1.gain.weight"
+    ].shape  # (classes, width) or (width, length of a vector)
+    n_classes, shared_dim = (condition[0], 0) if not _shared(source_G) else source_G["shared.weight"].shape
+    hierarchical = _shared(source_G) and condition[1] > shared_dim
+    found: dict[str, str | int] = {
+        "model": "biggan",
+        "crop_size": size,
+        "z_dim": source_G["linear.weight"].shape[1] * (len(G_WIDTHS[size]) if hierarchical else 1),
+        "ngf": width // G_WIDTHS[size][-1],
+        "output_nc": output_nc,
+        "n_classes": n_classes,
+        "attn_res": _joined(_attending(source_G, "G")),
+        "hierarchical": str(hierarchical).lower(),
+        "shared_dim": shared_dim,
+        "norm": "batch",
+    }
+    return found | ({} if source_D is None else _options_D(source_D, size))
+
+
+def _options_D(source: State, size: int) -> dict[str, str | int]:
+    _table(source, "D")
+    if _size(source, "D") != size:
+        raise UserError(
+            f"the generator is for {size} pixels and the discriminator for {_size(source, 'D')}: "
+            "give the files of one run"
+        )
+    width = source["blocks.0.0.conv1.weight"].shape[0]
+    return {"ndf": width // D_WIDTHS[size][0][0], "attn_res_D": _joined(_attending(source, "D"))}
+
+
+# ---------------------------------------------------------------------- tables
+
+
+def _table(source: State, kind: Kind) -> dict[str, str]:
+    """The source's key -> ours, for all keys of the source but those DROPPED; UserError otherwise."""
+    size = _size(source, kind)
+    places = _generator(size, shared=_shared(source)) if kind == "G" else _discriminator(size)
+    for index, side in _attending(source, kind).items():
+        places |= _attention(f"blocks.{index}.1", f"attention.{side}")
+    table = {
+        f"{theirs}.{part}": f"{ours}.{own_part}"
+        for theirs, (ours, parts) in places.items()
+        for part, own_part in parts.items()
+    }
+    unknown = [key for key in source if key not in table and not key.endswith(DROPPED)]
+    facts = _some("unknown", unknown) + _some("missing", [key for key in table if key not in source])
+    if facts:
+        raise _stranger(kind, "; ".join(facts))
+    return table
+
+
+def _generator(size: int, *, shared: bool) -> Places:
+    places = {
+        "linear": ("linear", LAYER),
+        "output_layer.0": ("output_layer.0", OUTPUT_NORM),
+        "output_layer.2": ("output_layer.2", LAYER),
+    }
+    if shared:
+        places["shared"] = ("shared", PLAIN)
+    for index in range(len(G_WIDTHS[size]) - 1):
+        theirs, ours = f"blocks.{index}.0", f"blocks.{index}"
+        for conv in ("conv1", "conv2", "conv_sc"):
+            places[f"{theirs}.{conv}"] = (f"{ours}.{conv}", LAYER)
+        for norm in ("bn1", "bn2"):
+            places[f"{theirs}.{norm}"] = (f"{ours}.{norm}.norm", STATISTICS)
+            for part in ("gain", "bias"):  # linear layers of a vector, or embeddings of the label
+                places[f"{theirs}.{norm}.{part}"] = (f"{ours}.{norm}.{part}", BARE if shared else PLAIN)
+    return places
+
+
+def _discriminator(size: int) -> Places:
+    places = {"linear": ("linear", LAYER), "embed": ("embed", BARE)}
+    widths, halving = D_WIDTHS[size]
+    for index, width in enumerate(widths):
+        plain = index >= halving and width == widths[index - 1]  # then the shortcut is the input itself
+        for conv in ("conv1", "conv2") if plain else ("conv1", "conv2", "conv_sc"):
+            places[f"blocks.{index}.0.{conv}"] = (f"blocks.{index}.{conv}", LAYER)
+    return places
+
+
+def _attention(theirs: str, ours: str) -> Places:
+    convs = {f"{theirs}.{part}": (f"{ours}.{own}", BARE) for part, own in ATTENTION.items()}
+    return {theirs: (ours, {"gamma": "gamma"}), **convs}
+
+
+# ---------------------------------------------------------------------- the source's shape
+
+
+def _size(source: State, kind: Kind) -> int:
+    found = {int(match[1]) for key in source if (match := re.match(r"blocks\.(\d+)\.", key))}
+    blocks = max(found, default=-1) + 1
+    if blocks not in SIZES[kind]:
+        known = ", ".join(f"{count} ({size} px)" for count, size in SIZES[kind].items())
+        raise _stranger(kind, f"{blocks} blocks, where there can be {known}")
+    return SIZES[kind][blocks]
+
+
+def _shared(source: State) -> bool:
+    return "shared.weight" in source
+
+
+def _attending(source: State, kind: Kind) -> dict[int, int]:
+    """Block that attention follows -> side of its features; only blocks that make a new side are asked."""
+    size = _size(source, kind)
+    if kind == "G":
+        sides = [FIRST_SIDE * 2 ** (index + 1) for index in range(len(G_WIDTHS[size]) - 1)]
+    else:
+        sides = [size // 2 ** (index + 1) for index in range(D_WIDTHS[size][1])]
+    return {
+        index: side
+        for index, side in enumerate(sides)
+        if any(key.startswith(f"blocks.{index}.1.") for key in source)
+    }
+
+
+def _joined(attending: dict[int, int]) -> str:
+    return ",".join(map(str, attending.values())) or "none"
+
+
+def _stranger(kind: Kind, facts: str) -> UserError:
+    files = "G.pth or G_ema.pth" if kind == "G" else "D.pth"
+    return UserError(
+        f"these are not the weights of net {kind} of BigGAN-PyTorch ({facts}): "
+        f"give the {files} that its training saved"
+    )
+
+
+def _some(what: str, keys: list[str]) -> list[str]:
+    return [f"{what}: " + ", ".join(keys[:3]) + f" and {len(keys) - 3} more" * (len(keys) > 3)] * bool(keys)
+
+
+@torch.no_grad()
+def _iterate(weight: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+    """One power iteration, W (rows, ...) along dimension 0, u (1, rows) -> the next u (rows,) and v (columns,)."""
+    matrix = weight.flatten(1)
+    v = F.normalize(u @ matrix, dim=1)
+    return F.normalize(v @ matrix.T, dim=1).squeeze(0), v.squeeze(0)

@@ -1,0 +1,347 @@
+"""BigGAN's nets: the published tables, how class and noise come in, and what they refuse."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.nets.biggan import (
+    SIZES,
+    BigGANDiscriminator,
+    BigGANGenerator,
+    DBlock,
+    GBlock,
+    default_attention,
+)
+from models.nets.conditional import ClassEmbedding, ConditionalNorm
+from models.nets.layers import NORMS, apply_spectral_norm
+
+BATCH = NORMS["batch"]
+# size -> (side, width in units of ngf) after each block, then the same of the discriminator
+G_ROWS = {
+    32: [(8, 4), (16, 4), (32, 4)],
+    64: [(8, 16), (16, 8), (32, 4), (64, 2)],
+    128: [(8, 16), (16, 8), (32, 4), (64, 2), (128, 1)],
+    256: [(8, 16), (16, 8), (32, 8), (64, 4), (128, 2), (256, 1)],
+}
+D_ROWS = {
+    32: [(16, 4), (8, 4), (8, 4), (8, 4)],
+    64: [(32, 1), (16, 2), (8, 4), (4, 8), (4, 16)],
+    128: [(64, 1), (32, 2), (16, 4), (8, 8), (4, 16), (4, 16)],
+    256: [(128, 1), (64, 2), (32, 4), (16, 8), (8, 8), (4, 16), (4, 16)],
+}
+
+
+def generator(size: int = 32, **changes: object) -> BigGANGenerator:
+    """A narrow one; at 32 px z has 4 chunks of 2."""
+    chunks = len(G_ROWS.get(size, [])) + 1
+    given = {"z_dim": 2 * chunks, "output_nc": 3, "ngf": 4, "size": size, "norm": BATCH, "n_classes": 5}
+    given |= {"attn_res": (), "hierarchical": True, "shared_dim": 6}
+    return BigGANGenerator(**(given | changes))
+
+
+def discriminator(size: int = 32, **changes: object) -> BigGANDiscriminator:
+    given = {"input_nc": 3, "ndf": 8, "size": size, "n_classes": 5, "attn_res": ()}
+    return BigGANDiscriminator(**(given | changes))
+
+
+def plain_shape(size: int = 32, **changes: object) -> BigGANGenerator:
+    """Whole z, and an embedding a norm."""
+    return generator(size, hierarchical=False, shared_dim=0, **changes)
+
+
+def outputs(net: nn.Module, *inputs: Tensor) -> list[Tensor]:
+    """What each block makes of the inputs."""
+    seen: list[Tensor] = []
+    hooks = [
+        block.register_forward_hook(lambda module, given, made: seen.append(made)) for block in net.blocks
+    ]
+    with torch.no_grad():
+        net(*inputs)
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+def count(net: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+# ---------------------------------------------------------------------- the tables
+
+
+def test_published_parameter_counts() -> None:
+    with torch.device("meta"):
+        large = {"size": 128, "n_classes": 1000, "attn_res": (64,)}
+        G = BigGANGenerator(
+            z_dim=120, output_nc=3, ngf=96, norm=BATCH, hierarchical=True, shared_dim=128, **large
+        )
+        D = BigGANDiscriminator(input_nc=3, ndf=96, **large)
+        small = {"size": 32, "n_classes": 10, "attn_res": ()}
+        g = BigGANGenerator(
+            z_dim=128, output_nc=3, ngf=64, norm=BATCH, hierarchical=False, shared_dim=0, **small
+        )
+        d = BigGANDiscriminator(input_nc=3, ndf=64, **small)
+    assert [count(net) for net in (G, D, g, d)] == [70433988, 87982370, 4304387, 4207361]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_rows_of_the_generator(size: int) -> None:
+    net = generator(size, attn_res=default_attention(size))
+    z, label = torch.randn(2, 2 * (len(net.blocks) + 1)), torch.tensor([0, 4])
+    sides = [made.shape[1:] for made in outputs(net, z, label)]
+    assert sides == [(4 * width, side, side) for side, width in G_ROWS[size]]
+    with torch.no_grad():
+        images = net(z, label)
+    assert images.shape == (2, 3, size, size)
+    assert images.abs().max() <= 1
+    assert net.linear.out_features == {32: 4, 64: 16, 128: 16, 256: 16}[size] * 4 * 4 * 4
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_rows_of_the_discriminator(size: int) -> None:
+    net = discriminator(size, attn_res=default_attention(size))
+    x, label = torch.rand(1, 3, size, size) * 2 - 1, torch.tensor([3])
+    assert [made.shape[1:] for made in outputs(net, x, label)] == [
+        (8 * width, side, side) for side, width in D_ROWS[size]
+    ]
+    assert net(x, label).shape == (1,)
+
+
+def test_shortcuts_have_a_convolution_only_where_they_must() -> None:
+    assert [isinstance(block.conv_sc, nn.Conv2d) for block in discriminator().blocks] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    last = discriminator(128).blocks[-1]
+    assert isinstance(last.conv_sc, nn.Identity) and not last.halve
+    assert all(isinstance(block.conv_sc, nn.Conv2d) for block in generator().blocks)
+
+
+def test_default_attention_is_the_published() -> None:
+    assert [default_attention(size) for size in (32, 64, 128, 256)] == [(), (32,), (64,), (64,)]
+
+
+# ---------------------------------------------------------------------- blocks
+
+
+def test_g_block_is_the_published_order() -> None:
+    block = GBlock(6, 4, lambda channels: BATCH(channels, affine=True)).double()
+    x = torch.randn(3, 6, 5, 5, dtype=torch.float64)
+    h = F.interpolate(block.bn1(x).relu(), scale_factor=2)
+    h = block.conv2(block.bn2(block.conv1(h)).relu())
+    torch.testing.assert_close(block(x), h + block.conv_sc(F.interpolate(x, scale_factor=2)))
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("halve", [True, False])
+def test_d_block_is_the_published_order(first: bool, halve: bool) -> None:
+    block = DBlock(4, 6, first=first, halve=halve).double()
+    x = torch.randn(3, 4, 8, 8, dtype=torch.float64)
+    pool = nn.AvgPool2d(2) if halve else nn.Identity()
+    h = block.conv2(block.conv1(x if first else x.relu()).relu())
+    shortcut = block.conv_sc(pool(x)) if first else pool(block.conv_sc(x))
+    torch.testing.assert_close(block(x), pool(h) + shortcut)
+
+
+def test_preactivation_leaves_its_input_as_it_is() -> None:
+    x = torch.randn(2, 4, 8, 8)
+    kept = x.clone()
+    block = DBlock(4, 4, first=False, halve=False)
+    made = block(x)
+    assert torch.equal(x, kept) and x.min() < 0
+    torch.testing.assert_close(made - block.conv2(block.conv1(kept.relu()).relu()), kept)
+
+
+def test_conditional_norm_is_one_plus_gain_without_biases() -> None:
+    norm = generator().blocks[1].bn2
+    assert isinstance(norm, ConditionalNorm)
+    assert norm.norm.eps == 1e-5 and norm.norm.momentum == 0.1 and not norm.norm.affine
+    assert norm.gain.bias is None and norm.bias.bias is None
+    assert norm.gain.in_features == 6 + 2
+    x, condition = torch.randn(4, 16, 3, 3), torch.randn(4, 8)
+    gain, bias = (part(condition)[:, :, None, None] for part in (norm.gain, norm.bias))
+    expected = F.batch_norm(x, None, None, training=True) * (1 + gain) + bias
+    torch.testing.assert_close(norm(x, condition), expected)
+
+
+def test_head_sums_over_space_and_projects_the_class() -> None:
+    net = discriminator()
+    x, label = torch.randn(3, 3, 32, 32), torch.tensor([1, 4, 1])
+    h = F.relu(outputs(net, x, label)[-1]).sum((2, 3))
+    expected = h @ net.linear.weight[0] + net.linear.bias + (net.embed.weight[label] * h).sum(1)
+    torch.testing.assert_close(net(x, label), expected)
+
+
+def test_output_is_norm_relu_convolution_tanh() -> None:
+    net = generator().eval()
+    z, label = torch.randn(2, 8), torch.tensor([0, 1])
+    norm, _, conv = net.output_layer
+    assert norm.affine and conv.kernel_size == (3, 3)
+    torch.testing.assert_close(net(z, label), conv(F.relu(norm(outputs(net, z, label)[-1]))).tanh())
+
+
+# ---------------------------------------------------------------------- class and noise
+
+
+@pytest.mark.parametrize("make", [generator, plain_shape])
+def test_generator_depends_on_the_class_and_takes_mixtures(make: object) -> None:
+    net = make().eval()
+    z = torch.randn(1, 8).repeat(2, 1)
+    first, second = net(z, torch.tensor([0, 3]))
+    assert (first - second).abs().max() > 1e-3
+    weights = F.one_hot(torch.tensor([0, 3]), 5).float()
+    torch.testing.assert_close(net(z, weights), torch.stack([first, second]))
+    between = net(z[:1], weights.mean(0, keepdim=True))[0]
+    assert min((between - first).abs().max(), (between - second).abs().max()) > 1e-4
+
+
+def test_discriminator_depends_on_the_class() -> None:
+    net = discriminator()
+    first, second = net(torch.randn(1, 3, 32, 32).repeat(2, 1, 1, 1), torch.tensor([0, 3]))
+    assert first != second
+
+
+def test_each_chunk_of_z_reaches_its_own_block_first() -> None:
+    net, label = generator().eval(), torch.tensor([2])
+    z = torch.randn(1, 8)
+    before = outputs(net, z, label)
+    for chunk in range(1, 4):
+        changed = z.clone()
+        changed[:, 2 * chunk : 2 * chunk + 2] += 1
+        same = [torch.equal(*pair) for pair in zip(before, outputs(net, changed, label), strict=True)]
+        assert same == [True] * (chunk - 1) + [False] * (4 - chunk)
+    assert net.linear.in_features == 2
+
+
+def test_each_norm_has_its_own_embedding_without_a_shared_one() -> None:
+    net = plain_shape()
+    kinds = [type(part) for block in net.blocks for part in (block.bn1.gain, block.bn2.bias)]
+    assert kinds == [ClassEmbedding] * 6
+    assert net.linear.in_features == 8 and not list(net.shared.parameters())
+    assert sum(isinstance(module, ClassEmbedding) for module in net.modules()) == 12
+
+
+def test_shared_embedding_alone_feeds_the_norms_of_a_whole_z() -> None:
+    net = generator(hierarchical=False)
+    assert net.blocks[0].bn1.gain.in_features == 6 and net.linear.in_features == 8
+    assert net(torch.randn(2, 8), torch.tensor([0, 1])).shape == (2, 3, 32, 32)
+
+
+@pytest.mark.parametrize("shared_dim", [0, 6])
+def test_without_classes_norms_see_noise_or_have_weights_of_their_own(shared_dim: int) -> None:
+    split = generator(n_classes=0, shared_dim=shared_dim)
+    assert split.blocks[0].bn1.gain.in_features == 2
+    whole = generator(n_classes=0, shared_dim=shared_dim, hierarchical=False)
+    assert all(norm.affine for block in whole.blocks for norm in (block.bn1, block.bn2))
+    for net in (split, whole):
+        assert not any(isinstance(module, nn.Embedding) for module in net.modules())
+        assert net(torch.randn(2, 8)).shape == (2, 3, 32, 32)
+    D = discriminator(n_classes=0)
+    assert D.embed is None and D(torch.randn(2, 3, 32, 32)).shape == (2,)
+
+
+def test_a_label_goes_with_classes_alone() -> None:
+    with pytest.raises(AssertionError, match="label"):
+        generator()(torch.randn(2, 8))
+    with pytest.raises(AssertionError, match="label"):
+        discriminator(n_classes=0)(torch.randn(2, 3, 32, 32), torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize("norm", ["instance", "none"])
+def test_other_norms_fit(norm: str) -> None:
+    for net in (generator(norm=NORMS[norm]), generator(norm=NORMS[norm], n_classes=0, hierarchical=False)):
+        label = [torch.tensor([0, 1])] if net.n_classes else []
+        assert net(torch.randn(2, 8), *label).shape == (2, 3, 32, 32)
+
+
+def test_batch_of_one_and_grey_images() -> None:
+    G, D = generator(output_nc=1), discriminator(input_nc=1)
+    images = G(torch.randn(1, 8), torch.tensor([0]))
+    assert images.shape == (1, 1, 32, 32)
+    assert D(images, torch.tensor([0])).shape == (1,)
+
+
+# ---------------------------------------------------------------------- attention, spectral norm
+
+
+def test_attention_follows_the_block_that_makes_its_resolution_once() -> None:
+    G = generator(attn_res=(8, 32))
+    D = discriminator(attn_res=(8,))  # three blocks end there
+    assert list(G.attention) == ["8", "32"] and list(D.attention) == ["8"]
+    seen: list[tuple[int, ...]] = []
+    for net in (G, D):
+        for module in net.attention.values():
+            assert module.pooled
+            module.register_forward_pre_hook(lambda module, given: seen.append(given[0].shape[1:]))
+    D(G(torch.randn(2, 8), torch.tensor([0, 1])), torch.tensor([0, 1]))
+    assert seen == [(16, 8, 8), (16, 32, 32), (32, 8, 8)]
+    assert G.describe(32)[0].startswith("attention at 8, 64 x 16 places")
+    assert len(G.describe(32)) == 2 and discriminator().describe(32) == []
+
+
+def test_attention_changes_the_features_behind_it() -> None:
+    net, x, label = discriminator(attn_res=(8,)), torch.randn(1, 3, 32, 32), torch.tensor([0])
+    before = outputs(net, x, label)
+    net.attention["8"].gamma.data.fill_(1.0)
+    same = [torch.equal(*pair) for pair in zip(before, outputs(net, x, label), strict=True)]
+    assert same == [True, True, False, False]
+
+
+def test_layers_of_spectral_norm() -> None:
+    G, D = generator(attn_res=(8,)), discriminator(attn_res=(8,))
+    # linear; 3 convolutions and 4 linear layers of norms a block; 4 of attention; the output
+    assert len(G.spectral_layers()) == 1 + 3 * (3 + 4) + 4 + 1
+    assert not any(isinstance(layer, nn.Embedding) for layer in G.spectral_layers())
+    assert len(D.spectral_layers()) == 3 + 3 + 2 + 2 + 4 + 1 + 1
+    assert D.embed in D.spectral_layers()
+    apply_spectral_norm(D, D.spectral_layers())
+    assert D.embed.parametrizations.weight[0]._u.shape == (5,)  # a class a row
+    assert not hasattr(plain_shape(), "embed")
+    assert len(plain_shape().spectral_layers()) == 1 + 3 * 3 + 1
+
+
+def test_gradients_of_a_batch_in_parts_are_those_of_the_batch() -> None:
+    torch.manual_seed(0)
+    net = discriminator(attn_res=(8,)).double()
+    apply_spectral_norm(net, net.spectral_layers())
+    net.attention["8"].gamma.data.fill_(0.5)
+    x, label = torch.randn(8, 3, 32, 32, dtype=torch.float64), torch.arange(8) % 5
+    F.relu(1 - net(x, label)).mean().backward()
+    whole = [parameter.grad.clone() for parameter in net.parameters()]
+    net.zero_grad()
+    for part in (slice(0, 4), slice(4, 8)):
+        (F.relu(1 - net(x[part], label[part])).mean() / 2).backward()
+    assert all(gradient.abs().max() > 0 for gradient in whole)
+    for parameter, gradient in zip(net.parameters(), whole, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-9, atol=1e-12)
+
+
+# ---------------------------------------------------------------------- refusals
+
+
+def test_sizes_without_nets_are_refused_with_those_there_are() -> None:
+    for make in (generator, discriminator):
+        with pytest.raises(ValueError, match="no nets for 48 px; it has: 32, 64, 128, 256"):
+            make(48)
+
+
+def test_places_without_features_are_refused_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match=r"side 4, 64 for attention .*; it has: 8, 16, 32$"):
+        generator(attn_res=(4, 64))
+    with pytest.raises(ValueError, match=r"side 32 for attention .*; it has: 8, 16$"):
+        discriminator(attn_res=(32,))
+
+
+@pytest.mark.parametrize(("z_dim", "fitting"), [(128, "126 or 120"), (121, "120"), (2, "6 or 120")])
+def test_a_z_that_cannot_be_cut_is_refused_with_one_that_can(z_dim: int, fitting: str) -> None:
+    with pytest.raises(ValueError, match=f"6 equal chunks.* --z_dim {fitting}$"):
+        generator(128, z_dim=z_dim)
+    assert generator(128, z_dim=120).linear.in_features == 20
+
+
+def test_a_split_z_needs_a_shared_embedding() -> None:
+    with pytest.raises(ValueError, match="--shared_dim 128, or --hierarchical false"):
+        generator(shared_dim=0)

@@ -32,6 +32,8 @@ class BaseDataset(torch.utils.data.Dataset, ABC):
     the loader seeds them for each item, so that a resumed run draws what the uninterrupted one would.
     """
 
+    needs_dataroot = True  # False: --dataroot may be left out
+
     def __init__(self, opt: argparse.Namespace) -> None:
         self.opt = opt
         self.root = opt.dataroot
@@ -42,6 +44,15 @@ class BaseDataset(torch.utils.data.Dataset, ABC):
     ) -> argparse.ArgumentParser:
         """Add this dataset's flags to the parser, or change defaults."""
         return parser
+
+    @staticmethod
+    def count_classes(opt: argparse.Namespace) -> int:
+        """How many classes the labels tell apart, 0 without labels; found before anything is built or read.
+
+        Raises:
+            UserError: the data is not there, or not laid out as it should be.
+        """
+        return 0
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -59,9 +70,14 @@ def item_rng() -> random.Random:
     return random.Random(random.getrandbits(64))
 
 
-def preprocess_from(opt: argparse.Namespace) -> Preprocess:
+def preprocess_from(opt: argparse.Namespace, *, center_size: int = 0) -> Preprocess:
+    """The shared flags of preprocessing; `center_size` is a flag of some data sets alone."""
     return Preprocess(
-        mode=opt.preprocess, load_size=opt.load_size, crop_size=opt.crop_size, flip=not opt.no_flip
+        mode=opt.preprocess,
+        load_size=opt.load_size,
+        crop_size=opt.crop_size,
+        center_size=center_size,
+        flip=not opt.no_flip,
     )
 
 

@@ -2,11 +2,15 @@
 
 import math
 import os
+import time
 from pathlib import Path
 
+from data import index_cache
 from util.errors import UserError
 
 IMG_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
+# what is an image: a list that was made by another rule is not remembered; raise the number when _scan changes
+RULE = f"1 {' '.join(IMG_EXTENSIONS)}"
 
 
 def is_image_file(filename: str) -> bool:
@@ -18,17 +22,16 @@ def make_dataset(folder: str | Path, max_dataset_size: float = math.inf) -> list
 
     Hidden files and folders (names that begin with a dot) are left out. Linked folders are followed, except
     back to a folder that is being scanned. The whole folder is scanned before the list is cut, because the
-    first names are known only after sorting.
+    first names are known only after sorting. The list of a large folder is kept, see index_cache.py.
 
     Raises:
         UserError: no such folder, no images in it, or a folder that may not be read.
     """
     folder = Path(folder)
-    if max_dataset_size < 1:
-        raise UserError(f"--max_dataset_size {max_dataset_size} leaves no image; give 1 or more")
+    check_most(max_dataset_size)
     if not folder.is_dir():
         raise UserError(_missing(folder))
-    paths = sorted(_scan(str(folder), frozenset()))
+    paths = _sorted_paths(str(folder))
     if not paths:
         raise UserError(
             f"no image in {folder}; there is {_contents(folder)}, and {folder.parent} holds "
@@ -37,23 +40,63 @@ def make_dataset(folder: str | Path, max_dataset_size: float = math.inf) -> list
     return paths[: int(min(max_dataset_size, len(paths)))]
 
 
-def _scan(folder: str, above: frozenset[str]) -> list[str]:
-    """All image paths below `folder`; `above` are the real paths of the folders it was reached through."""
+def check_most(max_dataset_size: float) -> None:
+    """Refuse a --max_dataset_size that leaves nothing."""
+    if max_dataset_size < 1:
+        raise UserError(f"--max_dataset_size {max_dataset_size} leaves no image; give 1 or more")
+
+
+def _sorted_paths(folder: str) -> list[str]:
+    """All image paths below `folder`, sorted: those that are remembered, or else those that are found."""
+    start = os.path.join(folder, "")
+    names = index_cache.load(folder, rule=RULE)
+    if names is None:
+        stamps: dict[str, index_cache.Stamp] = {}
+        scanned_ns = time.time_ns()
+        names = sorted(path[len(start) :] for path in _scan(folder, frozenset(), stamps))
+        folders = {path[len(start) :]: stamp for path, stamp in stamps.items()}
+        index_cache.save(folder, names, folders, scanned_ns=scanned_ns, rule=RULE)
+    return [start + name for name in names]
+
+
+def _scan(folder: str, above: frozenset[str], stamps: dict[str, index_cache.Stamp]) -> list[str]:
+    """All image paths below `folder`; `above` are the real paths of the folders it was reached through.
+
+    `stamps` gets the state of every folder from before it was listed.
+    """
     real = os.path.realpath(folder)
     if real in above:
         return []
     found = []
     try:
-        with os.scandir(folder) as entries:
-            visible = [entry for entry in entries if not entry.name.startswith(".")]
+        stamps[folder] = index_cache.stamp(folder)
     except OSError as error:
-        raise UserError(f"the folder {folder} cannot be read ({error.strerror})") from error
-    for entry in visible:
+        raise _unreadable(folder, error) from error
+    for entry in visible(folder):
         if entry.is_dir():
-            found += _scan(entry.path, above | {real})
+            found += _scan(entry.path, above | {real}, stamps)
         elif is_image_file(entry.name):
             found.append(entry.path)
+        elif entry.is_symlink() and not os.path.exists(entry.path):
+            stamps[entry.path] = index_cache.UNTRUSTED  # a folder of images may be mounted there later
     return found
+
+
+def visible(folder: str | Path) -> list[os.DirEntry]:
+    """What is in `folder` but for hidden files and folders.
+
+    Raises:
+        UserError: it may not be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+
+
+def _unreadable(folder: str | Path, error: OSError) -> UserError:
+    return UserError(f"the folder {folder} cannot be read ({error.strerror})")
 
 
 def _missing(folder: Path) -> str:

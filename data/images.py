@@ -15,6 +15,7 @@ Only the first frame of a file is read, and an EXIF orientation is not applied: 
 so that pairs and masks stay in register.
 """
 
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -59,14 +60,16 @@ def open_image(path: str | Path, channels: int) -> Image.Image:
         ) from error
 
 
-def read_image(path: str | Path) -> Image.Image:
+def read_image(path: str | Path, stored: bytes | None = None) -> Image.Image:
     """The image in `path`, wholly decoded, in the mode it was stored in.
+
+    With `stored`, the image in these bytes; `path` is then what an error calls it.
 
     Raises:
         UserError: the file cannot be read, is damaged, or is too large to be an honest image.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path if stored is None else io.BytesIO(stored)) as image:
             image.load()
             return image
     except Image.DecompressionBombError as error:

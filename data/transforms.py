@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,40 +25,46 @@ class Draw:
 
 @dataclass(frozen=True)
 class Preprocess:
-    """One of the five ways from a stored image to a training image; see MODES.
+    """One of the ways from a stored image to a training image; see MODES.
+
+    What it does the same each time is `prepare`, what is drawn for each image anew is `finish`.
 
     Raises:
-        UserError: an unknown mode, or a load_size that is smaller than the crop.
+        UserError: an unknown mode, a load_size that is smaller than the crop, or a negative center_size.
     """
 
     mode: str = "resize_and_crop"
     load_size: int = 286
     crop_size: int = 256
+    center_size: int = 0  # pixels of the stored image; 0: its shorter side
     flip: bool = True  # False: never flip, whatever was drawn
     resample: Image.Resampling = Image.Resampling.BICUBIC
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise UserError(f"--preprocess {self.mode} is unknown; known: {', '.join(MODES)}")
-        if self.crops and self.mode != "crop" and self.load_size < self.crop_size:
+        mode = MODES[self.mode]
+        if mode.window == "crop" and mode.scale is not same_size and self.load_size < self.crop_size:
             raise UserError(
                 f"--load_size {self.load_size} is smaller than --crop_size {self.crop_size}; "
                 "make it the same or larger"
             )
-
-    @property
-    def crops(self) -> bool:
-        return MODES[self.mode][1]
+        if self.center_size < 0:
+            raise UserError(f"--center_size {self.center_size} is below 0; 0 takes the shorter side")
 
     def scaled(self, size: Size) -> Size:
-        """The size an image of `size` has after scaling and before cropping."""
-        return MODES[self.mode][0](size, self.load_size, self.crop_size)
+        """The size an image of `size` has after `prepare`."""
+        return MODES[self.mode].scale(size, self.load_size, self.crop_size)
 
     def draw(self, size: Size, rng: random.Random) -> Draw:
-        """Draw a crop position, even over all that fit, and a flip with probability 1/2."""
-        width, height = self.scaled(size)
-        x = rng.randint(0, max(0, width - self.crop_size))
-        y = rng.randint(0, max(0, height - self.crop_size))
+        """Draw for a stored image of `size`: a window, even over all that fit, and a flip with probability 1/2."""
+        return self.draw_prepared(self.scaled(size), rng)
+
+    def draw_prepared(self, size: Size, rng: random.Random) -> Draw:
+        """`draw` for an image that `prepare` has made."""
+        side = self._window_side(size)
+        x = rng.randint(0, max(0, size[0] - side))
+        y = rng.randint(0, max(0, size[1] - side))
         return Draw((x, y), flip=rng.random() > 0.5)
 
     def apply(self, image: Image.Image, draw: Draw, *, name: str = "an image") -> Image.Image:
@@ -66,19 +73,45 @@ class Preprocess:
         Raises:
             UserError: the image is smaller than the crop.
         """
-        image = resize(image, self.scaled(image.size), self.resample)
-        if self.crops:
-            if min(image.size) < self.crop_size:
+        return self.finish(self.prepare(image, name=name), draw, name=name)
+
+    def prepare(self, image: Image.Image, *, name: str = "an image") -> Image.Image:
+        """The part that is the same each time: the central square where the mode takes it, and scaling.
+
+        Raises:
+            UserError: the image is smaller than the central square.
+        """
+        if MODES[self.mode].centred:
+            image = central_square(image, self.center_size, name=name)
+        return resize(image, self.scaled(image.size), self.resample)
+
+    def finish(self, image: Image.Image, draw: Draw, *, name: str = "an image") -> Image.Image:
+        """The drawn part: the window of a prepared image, to crop_size, and the flip.
+
+        Raises:
+            UserError: the image is smaller than the crop.
+        """
+        if MODES[self.mode].window:
+            side = self._window_side(image.size)
+            if min(image.size) < side:
                 raise UserError(
                     f"{name} has {image.width}x{image.height} pixels before cropping, less than --crop_size "
                     f"{self.crop_size}; lower --crop_size or use --preprocess resize_and_crop"
                 )
-            image = crop(image, draw.crop_pos, self.crop_size)
+            image = crop(image, draw.crop_pos, side)
+            image = resize(image, (self.crop_size, self.crop_size), self.resample)
         return flip(image) if self.flip and draw.flip else image
+
+    def _window_side(self, size: Size) -> int:
+        return min(size) if MODES[self.mode].window == "shorter_side" else self.crop_size
 
 
 def square_size(size: Size, load_size: int, crop_size: int) -> Size:
     return load_size, load_size
+
+
+def crop_square(size: Size, load_size: int, crop_size: int) -> Size:
+    return crop_size, crop_size
 
 
 def same_size(size: Size, load_size: int, crop_size: int) -> Size:
@@ -100,15 +133,41 @@ def multiple_of_four(size: Size, load_size: int, crop_size: int) -> Size:
     return width, height
 
 
-# name -> (the size to scale to, whether a crop follows)
-MODES: dict[str, tuple[Callable[[Size, int, int], Size], bool]] = {
-    "resize_and_crop": (square_size, True),
-    "resize": (square_size, False),
-    "crop": (same_size, True),
-    "scale_width": (width_size, False),
-    "scale_width_and_crop": (width_size, True),
-    "none": (multiple_of_four, False),
+@dataclass(frozen=True)
+class Mode:
+    """What a mode does before the flip: the central square or all, scaled; a window at random or all of that."""
+
+    scale: Callable[[Size, int, int], Size]  # (size, load_size, crop_size) -> the size to scale to
+    window: Literal["crop", "shorter_side"] | None = None  # a square with this side, brought to crop_size
+    centred: bool = False
+
+
+MODES: dict[str, Mode] = {
+    "resize_and_crop": Mode(square_size, window="crop"),
+    "resize": Mode(square_size),
+    "crop": Mode(same_size, window="crop"),
+    "scale_width": Mode(width_size),
+    "scale_width_and_crop": Mode(width_size, window="crop"),
+    "none": Mode(multiple_of_four),
+    "center": Mode(crop_square, centred=True),
+    "long_edge": Mode(same_size, window="shorter_side"),
 }
+
+
+def central_square(image: Image.Image, side: int, *, name: str = "an image") -> Image.Image:
+    """The square of `side` pixels in the middle of `image`; side 0 stands for the shorter side.
+
+    Raises:
+        UserError: the image is smaller.
+    """
+    side = side or min(image.size)
+    if min(image.size) < side:
+        raise UserError(
+            f"{name} has {image.width}x{image.height} pixels, less than --center_size {side}; "
+            "lower it, or give 0 for the shorter side of each image"
+        )
+    # rounded as torchvision does, half a pixel to the even one
+    return crop(image, (round((image.width - side) / 2), round((image.height - side) / 2)), side)
 
 
 def resize(
@@ -117,10 +176,10 @@ def resize(
     return image if image.size == size else image.resize(size, resample)
 
 
-def crop(image: Image.Image, position: tuple[int, int], crop_size: int) -> Image.Image:
-    """The crop_size x crop_size square whose upper left corner is at `position`, (x, y)."""
+def crop(image: Image.Image, position: tuple[int, int], side: int) -> Image.Image:
+    """The side x side square whose upper left corner is at `position`, (x, y)."""
     x, y = position
-    return image.crop((x, y, x + crop_size, y + crop_size))
+    return image.crop((x, y, x + side, y + side))
 
 
 def flip(image: Image.Image) -> Image.Image:

@@ -1,11 +1,15 @@
 """Every kind of image file becomes 8-bit grey, RGB or RGBA by the stated rule; bad files are named."""
 
+import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from data import image_folder, index_cache
 from data.check import check_images
 from data.image_folder import make_dataset
 from data.images import open_image
@@ -148,3 +152,118 @@ def test_missing_and_empty_folders_say_what_is_there_instead(tmp_path: Path) -> 
         make_dataset(tmp_path / "trainA" / "1.png")
     with pytest.raises(UserError, match="--max_dataset_size 0"):
         make_dataset(tmp_path / "trainA", 0)
+
+
+@pytest.fixture
+def scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The folders that were searched; lists from four images on are kept in tmp_path/cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(index_cache, "LEAST", 3)
+    monkeypatch.setattr(index_cache, "SETTLED_NS", 0)
+    searched: list[str] = []
+    scan = image_folder._scan
+
+    def seen(folder: str, above: frozenset[str], stamps: dict) -> list[str]:
+        searched.append(folder)
+        return scan(folder, above, stamps)
+
+    monkeypatch.setattr(image_folder, "_scan", seen)
+    return searched
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in ["b.png", "a/1.png", "a/deep/2.png", "a/deep/3.png", "c-d/4.png"]:
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).touch()
+    return tmp_path / "data"
+
+
+def found(folder: Path | str) -> list[str]:
+    return [os.path.relpath(path, folder) for path in make_dataset(folder)]
+
+
+def test_the_list_of_a_large_folder_is_kept_outside_of_it(
+    tree: Path, scans: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, searched = make_dataset(tree), len(scans)
+    assert len(paths) == 5 and searched == 4
+    assert make_dataset(tree) == paths and make_dataset(tree, 2) == paths[:2] and len(scans) == searched
+    assert len(list((tree.parent / "cache" / "zebrawood" / "index").iterdir())) == 1
+    assert sum(path.is_file() for path in tree.rglob("*")) == 5
+    monkeypatch.chdir(tree.parent)
+    (tree.parent / "link").symlink_to(tree)
+    assert make_dataset("data") == [os.path.relpath(path) for path in paths]
+    assert make_dataset("link")[0] == paths[0].replace("data/", "link/").removeprefix(f"{tree.parent}/")
+    assert len(scans) == searched
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "add": lambda deep: (deep / "9.png").touch(),
+    "remove": lambda deep: (deep / "2.png").unlink(),
+    "rename": lambda deep: (deep / "2.png").rename(deep / "7.png"),
+    "rename a folder": lambda deep: deep.rename(deep.with_name("deeper")),
+    "replace a folder": lambda deep: (deep.rename(deep.with_name("old")), deep.mkdir()),
+}
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_in_a_deep_folder_is_noticed(tree: Path, scans: list[str], change: str, reset: bool) -> None:
+    before = found(tree)
+    stamps = {folder: folder.stat().st_mtime_ns for folder in (tree / "a", tree / "a" / "deep")}
+    time.sleep(0.02)  # a tick of the file system's clock
+    CHANGES[change](tree / "a" / "deep")
+    if reset:  # as unpacking an archive does
+        for folder, mtime in stamps.items():
+            if folder.exists():
+                os.utime(folder, ns=(mtime, mtime))
+    after = found(tree)
+    assert after != before
+    assert after == sorted(os.path.relpath(path, tree) for path in tree.rglob("*.png"))
+
+
+def test_a_folder_that_has_just_changed_is_not_trusted(
+    tree: Path, scans: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_cache, "SETTLED_NS", 2_000_000_000)
+    found(tree)
+    searched = len(scans)
+    found(tree)
+    assert len(scans) == 2 * searched
+
+
+def test_a_link_to_nowhere_may_become_a_folder_of_images(tree: Path, scans: list[str]) -> None:
+    (tree / "link").symlink_to(tree.parent / "disk")
+    assert len(found(tree)) == 5
+    saved(tree.parent / "disk" / "6.png", Image.new("L", (1, 1)))
+    assert found(tree)[-1] == "link/6.png"
+
+
+def test_small_folders_and_unwritable_caches_go_without(
+    tree: Path, scans: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_cache, "LEAST", 5)
+    found(tree)
+    assert not (tree.parent / "cache").exists()
+    monkeypatch.setattr(index_cache, "LEAST", 4)
+    (tree.parent / "cache").touch()
+    assert found(tree) == found(tree) and len(scans) == 12
+
+
+@pytest.mark.parametrize("damage", [lambda kept: kept[:-1], lambda kept: b"", lambda kept: b"rubbish"])
+def test_a_damaged_list_is_made_anew(tree: Path, scans: list[str], damage: Callable[[bytes], bytes]) -> None:
+    before = found(tree)
+    (kept,) = (tree.parent / "cache" / "zebrawood" / "index").iterdir()
+    kept.write_bytes(damage(kept.read_bytes()))
+    assert found(tree) == before and len(scans) == 8
+    assert found(tree) == before and len(scans) == 8
+
+
+def test_odd_names_come_back_as_they_were(tree: Path, scans: list[str]) -> None:
+    names = ["new\nline.png", "nul-\u2603.png", os.fsdecode(b"latin-\xe9.png")]
+    for name in names:
+        (tree / "a" / name).touch()
+    before = found(tree)
+    assert {f"a/{name}" for name in names} < set(before)
+    assert found(tree) == before and len(scans) == 4

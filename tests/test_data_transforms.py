@@ -13,7 +13,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as tvf
 
 from data.base_dataset import get_params, get_transform
-from data.transforms import Draw, Preprocess, to_tensor
+from data.transforms import MODES, Draw, Preprocess, to_tensor
 from util.errors import UserError
 
 
@@ -74,6 +74,61 @@ def test_draws_reach_every_position_and_flip_half_the_time() -> None:
     assert {draw.crop_pos for draw in draws} == {(x, y) for x in range(4) for y in range(2)}
     assert abs(sum(draw.flip for draw in draws) / 2000 - 0.5) < 0.04
     assert preprocess.draw((8, 5), rng).crop_pos == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "mode", ["resize_and_crop", "resize", "crop", "scale_width", "scale_width_and_crop", "none"]
+)
+def test_the_classic_modes_draw_the_same_numbers_as_ever(mode: str) -> None:
+    preprocess, rng = Preprocess(mode, load_size=40, crop_size=32), random.Random(7)
+    width, height = preprocess.scaled((57, 43))
+    expected = rng.randint(0, width - 32), rng.randint(0, height - 32), rng.random() > 0.5
+    draw = preprocess.draw((57, 43), random.Random(7))
+    assert (*draw.crop_pos, draw.flip) == expected
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize(("size", "side"), [((178, 218), 160), ((57, 43), 20), ((43, 57), 0), ((60, 43), 0)])
+def test_center_is_centercrop_and_resize(size: tuple[int, int], side: int, flip: bool) -> None:
+    image = photo(*size)
+    expected = tv.Compose([tv.CenterCrop(side or 43), tv.Resize(16, InterpolationMode.BICUBIC)])(image)
+    preprocess = Preprocess("center", crop_size=16, center_size=side)
+    draw = preprocess.draw(size, random.Random(0))
+    assert draw.crop_pos == (0, 0) and preprocess.scaled(size) == (16, 16)
+    found = preprocess.apply(image, Draw(draw.crop_pos, flip))
+    assert np.array_equal(np.asarray(found), np.asarray(tvf.hflip(expected) if flip else expected))
+
+
+def test_center_refuses_an_image_that_is_too_small_and_a_size_below_zero() -> None:
+    preprocess = Preprocess("center", crop_size=8, center_size=41)
+    with pytest.raises(UserError, match=r"x/cat\.png has 50x40 pixels, less than --center_size 41; lower"):
+        preprocess.apply(photo(50, 40), Draw((0, 0), False), name="x/cat.png")
+    with pytest.raises(UserError, match="--center_size -1 is below 0"):
+        Preprocess("center", center_size=-1)
+
+
+@pytest.mark.parametrize(("size", "along"), [((20, 12), 0), ((12, 20), 1), ((12, 12), 0)])
+def test_long_edge_takes_a_square_of_the_shorter_side_anywhere_along_the_longer(
+    size: tuple[int, int], along: int
+) -> None:
+    preprocess, rng = Preprocess("long_edge", load_size=5, crop_size=8), random.Random(0)
+    draws = [preprocess.draw(size, rng) for _ in range(300)]
+    assert {draw.crop_pos[along] for draw in draws} == set(range(max(size) - 12 + 1))
+    assert {draw.crop_pos[1 - along] for draw in draws} == {0}
+    image, (x, y) = photo(*size), draws[0].crop_pos
+    expected = tvf.resize(tvf.crop(image, y, x, 12, 12), [8, 8], InterpolationMode.BICUBIC)
+    assert np.array_equal(np.asarray(preprocess.apply(image, Draw((x, y), False))), np.asarray(expected))
+
+
+@pytest.mark.parametrize("size", [(57, 43), (43, 57)])
+@pytest.mark.parametrize("mode", MODES)
+def test_the_fixed_and_the_drawn_part_make_the_whole(mode: str, size: tuple[int, int]) -> None:
+    preprocess, image = Preprocess(mode, load_size=40, crop_size=32, center_size=40), photo(*size)
+    prepared = preprocess.prepare(image)
+    assert prepared.size == preprocess.scaled(size)
+    draw = preprocess.draw(size, random.Random(3))
+    assert preprocess.draw_prepared(prepared.size, random.Random(3)) == draw
+    assert preprocess.finish(prepared, draw) == preprocess.apply(image, draw)
 
 
 def test_no_flip_ignores_the_drawn_flip() -> None:

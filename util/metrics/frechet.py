@@ -1,0 +1,35 @@
+"""How far two sets of features are apart, as the distance of the Gaussians fitted to them."""
+
+import torch
+from torch import Tensor
+
+Statistics = tuple[Tensor, Tensor]
+
+
+def statistics(features: Tensor) -> Statistics:
+    """features (N, D), N >= 2 -> mean (D,), covariance (D, D) with divisor N - 1; float64 on the CPU."""
+    assert features.ndim == 2 and len(features) >= 2, features.shape
+    features = features.detach().cpu().double()
+    centred = features - features.mean(0)
+    return features.mean(0), centred.T @ centred / (len(features) - 1)
+
+
+def frechet_distance(a: Statistics, b: Statistics) -> float:
+    """Squared Frechet distance of two Gaussians, at least 0: |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)).
+
+    It is FID (arXiv:1706.08500) only with the features of Inception; with others it is to be called by
+    their extractor, and only compared with distances of that extractor and of about as many images, since
+    few images raise it.
+    """
+    (mean_a, covariance_a), (mean_b, covariance_b) = a, b
+    # With C = F F^T the singular values of F1^T F2 are the roots of the eigenvalues of C1 C2. Taken so they
+    # are exact to rounding; roots of eigenvalues lose half of the digits where a covariance is singular.
+    overlap = torch.linalg.svdvals(_factor(covariance_a).T @ _factor(covariance_b)).sum()
+    distance = (mean_a - mean_b).square().sum() + covariance_a.trace() + covariance_b.trace() - 2 * overlap
+    return max(distance.item(), 0.0)
+
+
+def _factor(covariance: Tensor) -> Tensor:
+    """F (D, D) with F F^T = covariance."""
+    values, vectors = torch.linalg.eigh(covariance)
+    return vectors * values.clamp(min=0).sqrt()

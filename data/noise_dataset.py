@@ -7,7 +7,7 @@ import torch
 
 from data.base_dataset import BaseDataset, Item
 from util.errors import UserError
-from util.noise import seeded_z
+from util.noise import image_name, seeded_z
 
 SEEDS = 2**32  # as many as the generator behind seeded_z knows
 
@@ -57,9 +57,9 @@ class NoiseDataset(BaseDataset):
         seed = self.first_seed + index
         z = seeded_z(seed, self.z_dim, self.truncation)
         if not self.labels:
-            return {"z": z, "paths": f"seed{seed:06d}.png"}
+            return {"z": z, "paths": image_name(seed)}
         label = self.labels[seed % len(self.labels)]
-        return {"z": z, "label": torch.tensor(label), "paths": f"seed{seed:06d}_class{label:02d}.png"}
+        return {"z": z, "label": torch.tensor(label), "paths": image_name(seed, label)}
 
 
 def check(opt: argparse.Namespace) -> None:

@@ -28,6 +28,8 @@ class BigGANModel(LatentModel):
         if is_train:
             parser.set_defaults(dataset_mode="labeled", gan_mode="hinge", n_critic=2)
             parser.set_defaults(lr_G=5e-5, lr_D=2e-4, beta1=0.0, ema_decay=0.9999, ortho_G=1e-4)
+        else:
+            parser.set_defaults(standing_stats=16)  # averaged weights have no statistics of their own
         add_attention_flags(parser, is_train)
         known, _ = parser.parse_known_args()
         small = known.crop_size == 32

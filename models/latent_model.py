@@ -18,6 +18,7 @@ from util.noise import seeded_batch
 from util.overlay import overlay
 
 MOST_ROWS, COLUMNS = 10, 8  # of the panel that is drawn anew from the same noise throughout a run
+STATISTICS_BATCH = 64  # whatever --batch_size, which must not change an image
 OVERLAID = 8  # images whose attention is shown in training
 
 
@@ -176,7 +177,9 @@ class LatentModel(BaseModel):
     def _measure_statistics(self, batches: int) -> None:
         """Batch norm's mean and variance over fresh noise, for weights (averaged ones, say) that had none of their own."""
         norms = [module for module in self.G.modules() if isinstance(module, _BatchNorm)]
-        size, first_seed = self.opt.batch_size, 2**31  # far from the seeds that people look at
+        if not norms:
+            return
+        size, first_seed = STATISTICS_BATCH, 2**31  # far from the seeds that people look at
         truncation = vars(self.opt).get("truncation", math.inf)  # the flag of the noise data set
         for norm in norms:
             norm.reset_running_stats()

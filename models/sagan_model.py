@@ -48,6 +48,8 @@ class SAGANModel(LatentModel):
             default="out",
             help="which channels of a deconvolution are its matrix's rows; in = as the well-known code",
         )
+        if not is_train:
+            parser.set_defaults(standing_stats=16)  # averaged weights have no statistics of their own
         return parser
 
     @classmethod

@@ -1,5 +1,6 @@
 """The flags of scripts/sample.py."""
 
+import argparse
 import math
 from argparse import Namespace
 
@@ -20,8 +21,8 @@ class SampleOptions(TestOptions):
                 type=names,
                 default=[],
                 metavar="NAMES",
-                help="grid,classes,interpolate_z,interpolate_label,interpolate_both,truncation,attention; default: "
-                "all that fit the model",
+                help="with commas: grid, classes, interpolate_z, interpolate_label, interpolate_both, truncation, "
+                "attention; default: all that fit the model",
             )
             parser.add_argument(
                 "--columns", type=whole(1), default=8, help="seeds side by side; rows of an interpolation"
@@ -47,7 +48,7 @@ class SampleOptions(TestOptions):
             raise UserError(f"there is no {folder}: check --name and --checkpoints_dir, or train first")
         if "z_dim" not in opt:
             raise UserError(
-                f"--model {opt.model} makes images from images, and sheets show models that start from noise: "
+                f"--model {opt.model} makes images from images, and sheets are for models that start from noise: "
                 "run test.py instead"
             )
         if opt.dataset_mode != "noise":
@@ -63,9 +64,17 @@ def _check_noise(opt: Namespace) -> None:
     from util.sheets import most_seeds
 
     opt.num_test = most_seeds(opt.columns)
+    if opt.seed + opt.num_test > noise_dataset.SEEDS:
+        raise UserError(
+            f"--seed {opt.seed} with --columns {opt.columns} leads beyond the last seed of noise, "
+            f"{noise_dataset.SEEDS - 1}; lower one"
+        )
     noise_dataset.check(opt)
 
 
 def truncations(word: str) -> list[float]:
     """`0.5,inf` -> [0.5, inf]; a type for argparse."""
-    return [math.inf if part == "inf" else number(above=0)(part) for part in names(word)]
+    values = [math.inf if part == "inf" else number(above=0)(part) for part in names(word)]
+    if not values:
+        raise argparse.ArgumentTypeError(f"{word!r} holds no number; give some, as in 0.5,1,inf")
+    return values

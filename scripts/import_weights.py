@@ -9,7 +9,8 @@ sagan is the PyTorch code by heykeetae (64 pixels); biggan is BigGAN-PyTorch by 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -71,18 +72,29 @@ def write_nets(
         UserError: a file is not of the source, or its shapes are not those of the nets.
     """
     importer = IMPORTERS[given.source]
-    options = importer.options(states["G"], states.get("D"))
+    with about(files["G"]):
+        options = importer.options(states["G"], states.get("D"))
     words = [f"--{name}={value}" for name, value in options.items()]
     place = ["--name", given.name, "--checkpoints_dir", given.checkpoints_dir]
     model = create_model(TrainOptions().parse([*words, *place, *STILL]))
     kinds = {name: "D" if name == "D" else "G" for name in files}
-    states = {name: importer.translate(states[name], kind) for name, kind in kinds.items()}
     for name, kind in kinds.items():  # all are checked before one is written
+        with about(files[name]):
+            states[name] = importer.translate(states[name], kind)
         check_shapes(files[name], model.nets[kind].state_dict(), states[name])
     for name, kind in kinds.items():
         model.nets[kind].load_state_dict(states[name])
         weights.save_nets({name: model.nets[kind]}, folder, "latest")
     return options
+
+
+@contextmanager
+def about(path: Path) -> Iterator[None]:
+    """Put the file's name before what is wrong with it."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def check_shapes(path: Path, own: weights.State, state: weights.State) -> None:

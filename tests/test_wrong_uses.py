@@ -20,6 +20,7 @@ from wrong_uses import (
     folder,
     full_disk,
     halved,
+    hdf5,
     images,
     judge,
     no_gpu,
@@ -42,9 +43,75 @@ BIG = "--netG unet_128 --load_size 128 --crop_size 128"
 
 # fmt: off
 ROWS = [
+    # ------------------------------------------------------------------ noise to image
+    Wrong("labels_missing", "noise cgan --dataroot data/testA",
+          "--model cgan learns classes, but data/testA has no labels"),
+    Wrong("more_classes_than_said", "noise biggan --dataroot data/classes --n_classes 1",
+          "--n_classes 1 is less than the 2 classes in data/classes"),
+    Wrong("classes_for_dcgan", "noise dcgan --dataroot data/testA --n_classes 2",
+          "--model dcgan knows no classes, --model cgan does"),
+    Wrong("images_beside_classes", "noise cgan --dataroot mixed", "mixed",
+          before=both(images("mixed/a", "mixed/b"), images("mixed"))),
+    Wrong("size_without_architecture", "noise biggan --dataroot data/classes --crop_size 96",
+          "biggan has no architecture for 96 pixels: --crop_size can be 32, 64, 128, 256"),
+    Wrong("size_without_nets", "noise dcgan --dataroot data/testA --crop_size 48",
+          "dcgan has no architecture for 48 pixels: --crop_size can be 32, 64, 128"),
+    Wrong("attention_nowhere", "noise sagan --dataroot data/testA --attn_res 12", "12"),
+    Wrong("attention_unread", "noise sagan --dataroot data/testA --attn_res big",
+          "--attn_res big must be auto, none, or resolutions"),
+    Wrong("points_unread", "noise sagan --dataroot data/testA --attn_points 1,2",
+          "--attn_points 1,2 must be pairs y,x in [0, 1)"),
+    Wrong("noise_not_in_chunks", "noise biggan --dataroot data/classes --crop_size 64 --z_dim 101",
+          "--model biggan: "),
+    Wrong("net_of_another_family", "noise sagan --dataroot data/testA --netG resnet_9blocks",
+          "--netG resnet_9blocks is none of --model sagan: sagan"),
+    Wrong("images_not_square", "noise dcgan --dataroot data/testA --preprocess none",
+          "--model dcgan needs square images of one size"),
+    Wrong("smaller_than_centre", "noise dcgan --dataroot data/testA --center_size 160",
+          "160", running=True),
+    Wrong("penalty_on_spectral_norm", "noise sagan --dataroot data/testA --gan_mode wgangp",
+          "spectral norm already bounds the discriminator"),
+    Wrong("penalty_compiled", "noise dcgan --dataroot data/testA --r1_gamma 1 --compile",
+          "--r1_gamma needs second derivatives"),
+    Wrong("augmentation_unknown", "noise dcgan --dataroot data/testA --diffaug colour",
+          "--diffaug colour is unknown; did you mean color?"),
+    Wrong("tv_not_on_disk", "noise dcgan --dataroot data --dataset_mode torchvision --tv_dataset MNIST",
+          "--download"),
+    Wrong("tv_unknown", "noise dcgan --dataroot data --dataset_mode torchvision --tv_dataset MINST",
+          "--tv_dataset: invalid choice: 'MINST'"),
+    Wrong("tv_no_such_part", "noise dcgan --dataroot data --dataset_mode torchvision --phase val",
+          "--phase val: the parts of --dataset_mode torchvision are train and test"),
+    Wrong("hdf5_of_another_size", "noise dcgan --dataset_mode hdf5 --dataroot small.h5",
+          "small.h5 holds images of 16x16 pixels and 3 channels, not of 32x32",
+          before=hdf5("small.h5", 16)),
+    Wrong("hdf5_of_other_channels", "noise dcgan --dataset_mode hdf5 --dataroot grey.h5",
+          "and 1 channels, not of 32x32", before=hdf5("grey.h5", 32, channels=1)),
+    Wrong("hdf5_not_one", "noise dcgan --dataset_mode hdf5 --dataroot no.h5", "no.h5",
+          before=file("no.h5", "text")),
+    Wrong("hdf5_missing", "noise dcgan --dataset_mode hdf5 --dataroot nowhere.h5", "nowhere.h5"),
+    Wrong("h5py_missing", "noise dcgan --dataset_mode hdf5 --dataroot small.h5", "needs the package h5py",
+          before=both(hdf5("small.h5", 32), without("h5py"))),
+    Wrong("learning_from_noise", "noise dcgan --dataset_mode noise",
+          "--dataset_mode noise has no images to learn from"),
+    Wrong("translating_noise", "test --dataset_mode noise", "--dataset_mode noise feeds models that start from noise"),
+    Wrong("truncation_negative", "draw --truncation -1", "--truncation: -1 must be more than 0"),
+    Wrong("truncation_no_number", "draw --truncation much", "--truncation: much is not a number"),
+    Wrong("class_out_of_range", "draw --labels 0,2", "--labels 0,2: 2 is no class; the model's are 0 to 1"),
+    Wrong("class_no_number", "draw --labels cat", "--labels: cat is not a list of class numbers"),
+    Wrong("noise_without_end", "draw --num_test all", "--num_test all: noise has no end"),
+    Wrong("seed_beyond_noise", "draw --seed 4294967295", "beyond the last seed of noise"),
+    Wrong("sheet_unknown", "sheet --sheets gird", "did you mean grid?"),
+    Wrong("sheet_class_out_of_range", "sheet --labels 5", "5 is no class; the model's are 0 to 1"),
+    Wrong("sheet_of_a_translator", "scripts/sample.py --name run",
+          "--model cycle_gan makes images from images"),
+    Wrong("sheet_without_run", "scripts/sample.py --name nobody", "there is no checkpoints/nobody"),
+    Wrong("import_missing_file", "bring sagan --G nowhere.pth", "nowhere.pth"),
+    Wrong("import_of_another_net", "bring sagan --G other.pth", "other.pth",
+          before=saved("other.pth", {"weight": torch.zeros(1)})),
+    Wrong("import_over_a_run", "scripts/import_weights.py --source sagan --G x.pth --name run", "checkpoints/run"),
     # ------------------------------------------------------------------ plugins
     Wrong("model_unknown", "train --model cycle_gn", "--model cycle_gn is unknown; did you mean cycle_gan?"),
-    Wrong("model_unlike_any", "train --model xyz", "--model xyz is unknown; known: colorization, cycle_gan"),
+    Wrong("model_unlike_any", "train --model xyz", "--model xyz is unknown; known: biggan, cgan, colorization, cycle_gan"),
     Wrong("dataset_unknown", "train --dataset_mode unalined",
           "--dataset_mode unalined is unknown; did you mean unaligned?"),
     Wrong("model_test_in_training", "train --model test",
@@ -191,7 +258,7 @@ ROWS = [
     Wrong("dataroot_is_file_single", "single --dataroot data/trainA/000.png",
           "data/trainA/000.png is a file; --dataroot names a folder"),
     Wrong("phase_missing", "train --phase val",
-          "there is no folder data/valA; found in data instead: test, testA"),
+          "there is no folder data/valA; found in data instead: classes, test, testA"),
     Wrong("no_images", "train --dataroot mine",
           "no image in mine/trainA; there is 1 file, and mine holds trainA",
           before=file("mine/trainA/notes.txt")),
@@ -438,17 +505,24 @@ PROCESS_ROWS = [
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with data/ of 2 small images a domain, and the trained runs `run` and `attn`."""
+    """A folder with data/ of 2 small images a domain or class, and the trained runs `run`, `attn` and `digits`."""
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("world")
     for name in ("trainA", "trainB", "testA", "testB"):
         draw_images(root / "data" / name, 2)
     for name in ("train", "test"):
         draw_images(root / "data" / name, 2, size=(80, 36))
+    for name in ("cat", "dog"):
+        draw_images(root / "data" / "classes" / name, 2)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        for name, model in (("run", "cycle_gan"), ("attn", "cycle_gan_attn")):
-            words = Wrong("", f"train --name {name} --model {model} --display loss_log", "").words()
+        commands = [
+            "train --name run --model cycle_gan",
+            "train --name attn --model cycle_gan_attn",
+            "noise cgan --name digits --dataroot data/classes",
+        ]
+        for command in commands:
+            words = Wrong("", f"{command} --display loss_log", "").words()
             patch.setattr(sys, "argv", words)
             assert load_script(words[0]).main() == 0
         yield root
@@ -462,7 +536,7 @@ def desk(world: Path, tmp_path: Path, monkeypatch: Patch) -> Callable[[Wrong], d
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "path", list(sys.path))
         (tmp_path / "data").symlink_to(world / "data")
-        for name in {"run", "attn"} & set(row.words()):
+        for name in {"run", "attn", "digits"} & set(row.words()):
             shutil.copytree(world / "checkpoints" / name, Path("checkpoints") / name)
         if row.before:
             row.before(monkeypatch)

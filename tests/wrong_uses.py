@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import draw_images
@@ -20,6 +21,7 @@ Patch = pytest.MonkeyPatch
 Before = Callable[[Patch], object]
 
 TINY = "--load_size 32 --crop_size 32 --netG resnet_6blocks --ngf 8 --ndf 8 --num_threads 0"
+NOISE = "--crop_size 32 --ngf 8 --ndf 8 --num_threads 0 --batch_size 2"
 SHORT = "--display console --gpu_ids -1 --n_epochs 1 --n_epochs_decay 0"
 # what the first word of a row's command stands for
 PREFIXES = {
@@ -27,6 +29,10 @@ PREFIXES = {
     "go_on": "train.py --dataroot data --name run --continue_train --n_epochs 2",
     "test": "test.py --dataroot data --name run",
     "single": "test.py --dataroot data/testA --name run --model test --model_suffix _A",
+    "noise": f"train.py --name new {NOISE} {SHORT} --model",
+    "draw": "test.py --name digits --num_test 2",
+    "sheet": "scripts/sample.py --name digits",
+    "bring": "scripts/import_weights.py --name new --source",
     "mine": f"train.py --dataroot data --plugin_path mine {TINY} {SHORT} --model",
     "pairs": f"train.py --model pix2pix --dataroot mine --name new {TINY} {SHORT}",
 }
@@ -102,6 +108,17 @@ def edited(path: str, old: str, new: str) -> Before:
 
 def saved(path: str, value: object) -> Before:
     return lambda patch: torch.save(value, path)
+
+
+def hdf5(path: str, side: int, channels: int = 3) -> Before:
+    """A file of two grey images and no labels."""
+
+    def write(patch: Patch) -> None:
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(path, "w") as made:
+            made["images"] = np.full((2, side, side, channels), 128, np.uint8)
+
+    return write
 
 
 def plugin(name: str, *lines: str, model: str = "template") -> Before:

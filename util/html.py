@@ -109,10 +109,19 @@ class HTML:
         if len(row):
             self._section.add(row)
 
+    def add_picture(self, name: str, text: str) -> None:
+        """A picture within images/ in its own size, or as wide as the page; a click opens the file."""
+        size = image_size(self.img_dir / name)
+        assert self._section is not None and size is not None, name
+        self._section.add(self._tags.div(self._framed(name, text, name, size, size[0]), cls="row"))
+
     def _figure(self, name: str, text: str, link: str, size: tuple[int, int], width: int) -> Any:
-        tags = self._tags
         as_high_as_square = width * size[0] // size[1]
         shown = max(width, min(max(size[0], as_high_as_square), WIDEST * width))
+        return self._framed(name, text, link, size, shown)
+
+    def _framed(self, name: str, text: str, link: str, size: tuple[int, int], shown: int) -> Any:
+        tags = self._tags
         picture = tags.img(
             src=url(f"images/{name}"), width=size[0], height=size[1], loading="lazy", alt=text, title=text
         )

@@ -27,17 +27,37 @@ def to_uint8(images: Tensor) -> np.ndarray:
     return steps.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
-def sheet(images: np.ndarray) -> np.ndarray:
-    """images (N, H, W, C) uint8 -> one (h, w, C) picture: row by row on a nearly square, white grid."""
+def sheet(images: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """images (N, H, W, C) uint8 -> one (h, w, C) picture: row by row on a white grid, nearly square by default."""
     count, height, width, channels = images.shape
-    columns = math.ceil(math.sqrt(count))
-    rows = math.ceil(count / columns)
-    size = (rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, channels)
-    canvas = np.full(size, 255, dtype=np.uint8)
-    for index, image in enumerate(images):
-        top, left = index // columns * (height + GAP), index % columns * (width + GAP)
-        canvas[top : top + height, left : left + width] = image
+    size, places = _layout(count, columns or math.ceil(math.sqrt(count)), height, width, GAP)
+    canvas = np.full((*size, channels), 255, dtype=np.uint8)
+    for image, (ys, xs) in zip(images, places, strict=True):
+        canvas[ys, xs] = image
     return canvas
+
+
+def grid(images: Tensor, columns: int, gap: int = GAP) -> Tensor:
+    """images (N, C, H, W) in [-1, 1] -> one picture (1, C, h, w) in [-1, 1]: row by row on a white grid.
+
+    `gap` is the white between them in pixels.
+    """
+    count, channels, height, width = images.shape
+    size, places = _layout(count, columns, height, width, gap)
+    canvas = images.new_ones(1, channels, *size)
+    for image, (ys, xs) in zip(images, places, strict=True):
+        canvas[0, :, ys, xs] = image
+    return canvas
+
+
+def _layout(
+    count: int, columns: int, height: int, width: int, gap: int
+) -> tuple[tuple[int, int], list[tuple[slice, slice]]]:
+    """(height, width) of a grid, and where each of its pictures lies: (ys, xs)."""
+    corners = [(index // columns * (height + gap), index % columns * (width + gap)) for index in range(count)]
+    places = [(slice(top, top + height), slice(left, left + width)) for top, left in corners]
+    rows = math.ceil(count / columns)
+    return (rows * (height + gap) - gap, columns * (width + gap) - gap), places
 
 
 def save_image(image: np.ndarray, path: str | Path, aspect_ratio: float = 1.0) -> None:

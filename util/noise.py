@@ -20,6 +20,11 @@ def seeded_z(seed: int, z_dim: int, truncation: float = math.inf) -> Tensor:
     return torch.special.ndtri(beyond + uniform * (1 - 2 * beyond)).float()
 
 
+def image_name(seed: int, label: int | None = None) -> str:
+    """seed000007.png, or seed000007_class03.png: what the image of a seed, and of a class, is called."""
+    return f"seed{seed:06d}{'' if label is None else f'_class{label:02d}'}.png"
+
+
 def seeded_batch(first_seed: int, count: int, z_dim: int, truncation: float = math.inf) -> Tensor:
     """Rows of seeded_z for the seeds from `first_seed` on: (count, z_dim)."""
     return torch.stack([seeded_z(first_seed + index, z_dim, truncation) for index in range(count)])

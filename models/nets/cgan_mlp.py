@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.nets.dcgan import OneHot, check_label
+from models.nets.conditional import OneHot, check_label
 
 DROPOUT = 0.5
 

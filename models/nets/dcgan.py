@@ -5,36 +5,13 @@ pixels rather than 128; `ngf` = 128 gives the paper's 1024 channels at 4 x 4.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.nets.conditional import ClassEmbedding
+from models.nets.conditional import ClassEmbedding, ClassVector, OneHot, check_label
 from models.nets.layers import Norm, needs_bias
 
 SIZES = (32, 64, 128)  # sides of the images in pixels
 CONDITIONS = ("onehot", "embed", "projection")
-
-
-class OneHot(nn.Module):
-    """A class as a vector with one 1, so that each has a direction of its own; mixtures are vectors already.
-
-    `embedding_dim` is the length, as a ClassEmbedding calls it; 0 where there are no classes.
-    """
-
-    def __init__(self, n_classes: int) -> None:
-        super().__init__()
-        self.embedding_dim = n_classes
-
-    def forward(self, label: Tensor) -> Tensor:
-        """label int64 (N,), or weights of the classes, float (N, n_classes) -> float (N, n_classes)."""
-        return label if label.is_floating_point() else F.one_hot(label, self.embedding_dim).float()
-
-
-def check_label(label: Tensor | None, n_classes: int, x: Tensor) -> None:
-    """A label goes with every x where there are classes, and with none where there are no classes."""
-    given = None if label is None else tuple(label.shape)
-    fitting = [(len(x),), (len(x), n_classes)] if n_classes else [None]
-    assert given in fitting, f"label {given} with an input {tuple(x.shape)} of a net with {n_classes} classes"
 
 
 def widths(width: int, size: int) -> list[int]:
@@ -120,10 +97,10 @@ class DCGANDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.n_classes = n_classes
-        self.projects = cond == "projection"
+        self.projects = cond == "projection" and n_classes > 0
         first, *others = reversed(widths(ndf, size))
         last = others[-1]
-        self.embed = _vector(cond, n_classes, last if self.projects else embed_dim)
+        self.embed = ClassEmbedding(n_classes, last) if self.projects else _vector(cond, n_classes, embed_dim)
         planes = 0 if self.projects else self.embed.embedding_dim
         layers: list[nn.Module] = [nn.Conv2d(input_nc + planes, first, 4, 2, 1, bias=False)]
         layers += [nn.LeakyReLU(0.2, inplace=True)]
@@ -150,7 +127,7 @@ class DCGANDiscriminator(nn.Module):
         return logits + (vector * x.sum((2, 3))).sum(1)
 
 
-def _vector(cond: str, n_classes: int, length: int) -> OneHot | ClassEmbedding:
+def _vector(cond: str, n_classes: int, length: int) -> OneHot | ClassVector:
     """What makes a class a vector: one-hot, or a learned one of `length`."""
     assert cond in CONDITIONS, cond
-    return OneHot(n_classes) if cond == "onehot" or not n_classes else ClassEmbedding(n_classes, length)
+    return OneHot(n_classes) if cond == "onehot" or not n_classes else ClassVector(n_classes, length)

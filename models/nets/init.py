@@ -30,6 +30,8 @@ def init_weights(net: nn.Module, init_type: str = "normal", init_gain: float = 0
         raise ValueError(f"unknown initialisation {init_type!r}; known: default, {', '.join(INITS)}")
     draw = INITS[init_type]
     for module in _children_first(net):
+        if getattr(module, "keeps_initial_weights", False):
+            continue
         if isinstance(module, WEIGHTED):
             draw(module.weight.data, init_gain)
             bias = getattr(module, "bias", None)

@@ -1,0 +1,103 @@
+"""Make sheets of images with a trained model that starts from noise, and a page that shows them.
+
+python scripts/sample.py --name RUN [--sheets classes,truncation] [--gif]
+
+The nets are built with the options the run was trained with; see `python scripts/sample.py --help`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from options.sample_options import SampleOptions
+from util import errors, log
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from models.base_model import BaseModel
+    from util.sheets import Plan, Sheet
+
+
+def main() -> int:
+    options = SampleOptions()
+    opt = options.parse()
+
+    # torch is loaded after the flags are found to be right
+    from models import create_model
+    from util import sheets
+    from util.random_state import seed_everything
+    from util.sheet_page import SheetPage
+
+    plan = plan_of(opt)
+    wanted = sheets.make(opt.sheets, plan)
+    if opt.gif:
+        wanted.append(sheets.loop(plan, frames=opt.frames, fps=opt.fps))
+    seed_everything(opt.seed)
+    model = create_model(opt)
+    model.load_networks(f"iter_{opt.load_iter}" if opt.load_iter else opt.epoch)
+    model.print_networks(opt.verbose)
+
+    start = time.perf_counter()
+    drawn = draw_all(model, wanted, opt)
+    seconds = time.perf_counter() - start
+    count = sum(len(images) for _, images in drawn)
+    log.info(f"{count} images in {seconds:.1f} s, {count / seconds:.0f} a second")
+
+    page = SheetPage(results_folder(opt), f"{opt.name}, {opt.phase}, epoch {opt.epoch}")
+    for sheet, images in drawn:
+        page.add(sheet, images)
+    page.save()
+    options.save(opt)
+    log.info(str(results_folder(opt) / "index.html"))
+    return 0
+
+
+def plan_of(opt: Namespace) -> Plan:
+    from util.sheets import Plan
+
+    return Plan(
+        z_dim=opt.z_dim,
+        n_classes=opt.n_classes,
+        classes=tuple(opt.labels),
+        seed=opt.seed,
+        truncation=opt.truncation,
+        columns=opt.columns,
+        steps=opt.steps,
+        truncations=tuple(opt.truncations),
+    )
+
+
+def draw_all(model: BaseModel, wanted: list[Sheet], opt: Namespace) -> list[tuple[Sheet, np.ndarray]]:
+    """The sheets with their images; one that the model has nothing for is left out where nobody asked for it.
+
+    Raises:
+        UserError: somebody did.
+    """
+    from util.sheet_page import draw
+
+    drawn = []
+    for sheet in wanted:
+        images = draw(model.test, sheet, opt.batch_size)
+        if images is not None:
+            log.info(f"{sheet.name}: {len(images)} images")
+            drawn.append((sheet, images))
+        elif sheet.name in opt.sheets:
+            raise errors.UserError(f"--sheets {sheet.name}: --name {opt.name} has no attention; leave it out")
+    return drawn
+
+
+def results_folder(opt: Namespace) -> Path:
+    """results/<name>/samples_<epoch>[_iter<n>]."""
+    iteration = f"_iter{opt.load_iter}" if opt.load_iter else ""
+    return Path(opt.results_dir) / opt.name / f"{opt.phase}_{opt.epoch}{iteration}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(errors.run(main))

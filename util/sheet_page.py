@@ -1,0 +1,57 @@
+"""Sheets drawn with a model, and written down as pictures and one page."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from util.animation import save_gif
+from util.html import HTML
+from util.images import save_image, sheet, to_uint8
+from util.sheets import Sheet
+
+Batch = dict[str, Tensor | list[str]]
+Test = Callable[[Batch], dict[str, Tensor]]  # a model's test()
+
+
+def draw(test: Test, wanted: Sheet, batch_size: int) -> np.ndarray | None:
+    """The images of a sheet, (N, H, W, C) uint8; None where the model shows none of that kind."""
+    parts = []
+    for start in range(0, len(wanted.z), batch_size):
+        batch: Batch = {"z": wanted.z[start : start + batch_size]}
+        if wanted.label is not None:
+            batch["label"] = wanted.label[start : start + batch_size]
+        shown = test(batch)
+        if wanted.shows not in shown:
+            return None
+        parts.append(to_uint8(shown[wanted.shows]))
+    return np.concatenate(parts)
+
+
+class SheetPage:
+    """`folder`/images/<sheet>.png or .gif, and `folder`/index.html with a section for each."""
+
+    def __init__(self, folder: Path, title: str) -> None:
+        self._page = HTML(folder, title)
+        self._page.lay_side_by_side()
+        self.images = self._page.img_dir
+
+    def add(self, drawn: Sheet, images: np.ndarray) -> None:
+        """Save a sheet made of images (N, H, W, C) uint8; RunFault where that fails."""
+        # attention shows each image several times, side by side
+        columns = max(1, drawn.columns * images.shape[1] // images.shape[2])
+        file = f"{drawn.name}.gif" if drawn.fps else f"{drawn.name}.png"
+        if drawn.fps:
+            frames = [sheet(row, columns) for row in images.reshape(-1, columns, *images.shape[1:])]
+            save_gif(frames, self.images / file, fps=drawn.fps)
+        else:
+            save_image(sheet(images, columns), self.images / file)
+        for name, image in zip(drawn.files, images, strict=False):
+            save_image(image, self.images / name)
+        self._page.add_header(drawn.title)
+        self._page.add_picture(file, drawn.caption)
+
+    def save(self) -> None:
+        """Write the page; RunFault where that fails."""
+        self._page.save()

@@ -23,7 +23,7 @@ def add_attention_flags(parser: ArgumentParser, is_train: bool) -> None:
     parser.add_argument(
         "--attn_res",
         default="auto",
-        help="resolutions of the features that attend, e.g. 16,32; none; auto = as in the paper's nets",
+        help="resolutions of the features that attend, e.g. 16,32; none; auto = the model's own",
     )
     if is_train:
         parser.add_argument(

@@ -53,7 +53,8 @@ class TestOptions(BaseOptions):
             own["load_size"] = run["load_size"]  # which is the size that the nets saw
         explicit = "model" in self.parser.explicit()
         model = opt.model if explicit else run.get("model", opt.model)
-        fed_anew = plugins.find("model", model, opt.plugin_path).test_dataset is not None
+        folders = opt.plugin_path or run.get("plugin_path", [])
+        fed_anew = plugins.find("model", model, folders).test_dataset is not None
         if fed_anew or (explicit and model != run.get("model")):
             own.pop("dataset_mode", None)
         self._warn_of_changes(opt, own)

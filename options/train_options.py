@@ -25,8 +25,10 @@ class TrainOptions(BaseOptions):
         _display_flags(parser)
 
     def finish(self, opt: Namespace) -> None:
-        opt.lr_G = opt.lr if opt.lr_G is None else opt.lr_G
-        opt.lr_D = opt.lr if opt.lr_D is None else opt.lr_D
+        given = self.parser.explicit() | set(self.parser.layers[-1][1])
+        for name in ("lr_G", "lr_D"):  # what a person says of --lr counts more than what a model has made of them
+            if getattr(opt, name) is None or ("lr" in given and name not in given):
+                setattr(opt, name, opt.lr)
         off = ({"visdom"} if opt.display_id <= 0 else set()) | ({"html"} if opt.no_html else set())
         asked = DISPLAYS if opt.display is None else opt.display
         on = [name for name in asked if name not in off]

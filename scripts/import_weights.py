@@ -44,7 +44,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     states = {name: weights.read(path) for name, path in files.items()}
     options = write_nets(given, files, states, folder)
     # written last: a folder with options is a whole one
-    write_whole(folder / "opt.json", (json.dumps(options, indent=1, sort_keys=True) + "\n").encode())
+    write_whole(
+        folder / "opt.json",
+        (json.dumps(options | {"standing_stats": 0}, indent=1, sort_keys=True) + "\n").encode(),
+    )
     info(
         f"{folder} holds {', '.join(files)}; make images: python test.py --model {given.source} "
         f"--name {given.name} --checkpoints_dir {given.checkpoints_dir} --num_test 16"

@@ -15,23 +15,23 @@ from PIL import Image
 
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
+from util import plugins
 
 ROOT = Path(__file__).resolve().parent.parent
 BARE = "--load_size 36 --crop_size 32 --ngf 8 --ndf 8 --num_threads 0 --display_id -1".split()
 TINY = [*BARE, "--netG", "resnet_6blocks"]
-# what a noise-to-image model needs beside BARE so that a test can train it
-LATENT = {
-    "dcgan": "",
-    "cgan": "--dataset_mode folder --n_classes 3",
-    "sagan": "--dataset_mode folder",
-    "biggan": "--dataset_mode folder --n_classes 3",
-}
+# what a noise-to-image model needs beside BARE, if it is more than a folder, so that a test can train it
+LATENT = {name: "--dataset_mode folder --n_classes 3" for name in ("cgan", "biggan")}
 
 
 def small_nets(words: Sequence[object]) -> list[str]:
     """The words that keep the model named among `words` small."""
     models = [str(name) for flag, name in pairwise(words) if flag == "--model"]
-    return [*BARE, *LATENT[models[-1]].split()] if models and models[-1] in LATENT else TINY
+    name = models[-1] if models else ""
+    path = plugins.files("model").get(name)
+    if path is None or "latent_model" not in path.read_text():
+        return TINY
+    return [*BARE, *LATENT.get(name, "--dataset_mode folder").split()]
 
 
 @pytest.fixture(autouse=True)

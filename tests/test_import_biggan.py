@@ -454,7 +454,14 @@ def test_script_makes_a_run_that_test_py_reads(
     from models import create_model
     from options.test_options import TestOptions
 
-    place = ["--model", "biggan", "--name", "imported", "--checkpoints_dir", str(runs), "--standing_stats", "0"]
+    place = [
+        "--model",
+        "biggan",
+        "--name",
+        "imported",
+        "--checkpoints_dir",
+        str(runs),
+    ]
     opt = TestOptions().parse([*place, "--results_dir", str(tmp_path / "results")])
     model = create_model(opt)
     model.load_networks("latest")

@@ -3,6 +3,7 @@
 import json
 import math
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -364,3 +365,15 @@ def test_a_damaged_record_of_a_run_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"opt\.json is damaged"):
         files.read_run(tmp_path)
     assert files.read_run(tmp_path / "nowhere") == {}
+
+
+def test_what_a_person_says_of_the_learning_rate_counts_more_than_a_models_own(
+    train_opt: Callable[..., Namespace],
+) -> None:
+    def rates(*words: object) -> tuple[float, float]:
+        opt = train_opt("--model", "sagan", *words)
+        return opt.lr_G, opt.lr_D
+
+    assert rates() == (1e-4, 4e-4)
+    assert rates("--lr", 1e-3) == (1e-3, 1e-3)
+    assert rates("--lr", 1e-3, "--lr_D", 2e-3) == (1e-3, 2e-3)

@@ -16,9 +16,9 @@ INITS: dict[str, Callable[[Tensor, float], object]] = {
 
 
 def init_weights(net: nn.Module, init_type: str = "normal", init_gain: float = 0.02) -> nn.Module:
-    """Draw the weights of convolutions, linear layers and embeddings, set biases to 0, batch norm to N(1, gain), 0.
+    """Draw the weights of convolutions, linear layers and embeddings, set biases to 0, batch norm to N(1, 0.02), 0.
 
-    `normal` takes the gain as its standard deviation (DCGAN, arXiv:1511.06434). `default` leaves
+    `normal` takes the gain as its standard deviation, for batch norm too (DCGAN, arXiv:1511.06434). `default` leaves
     torch's own initial weights.
 
     Raises:
@@ -38,7 +38,7 @@ def init_weights(net: nn.Module, init_type: str = "normal", init_gain: float = 0
             if bias is not None:
                 nn.init.zeros_(bias)
         elif isinstance(module, _BatchNorm) and module.affine:
-            nn.init.normal_(module.weight, 1.0, init_gain)
+            nn.init.normal_(module.weight, 1.0, init_gain if init_type == "normal" else 0.02)
             nn.init.zeros_(module.bias)
     return net
 

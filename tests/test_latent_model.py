@@ -1,0 +1,282 @@
+"""What the noise-to-image plugins share: z and labels, who learns when, what is shown, statistics for drawing."""
+
+from argparse import Namespace
+from collections.abc import Callable
+
+import pytest
+import torch
+from conftest import random_batch
+
+from models import create_model, networks
+from models.latent_flags import query_points, resolutions
+from models.latent_model import LatentModel
+from util.errors import UserError
+
+OptionMaker = Callable[..., Namespace]
+FAMILY = ["dcgan", "cgan", "sagan", "biggan"]
+
+
+def make(train_opt: OptionMaker, name: str, *words: object) -> LatentModel:
+    torch.manual_seed(0)
+    model = create_model(train_opt("--model", name, *words))
+    assert isinstance(model, LatentModel)
+    return model
+
+
+# ---------------------------------------------------------------------- the recipes
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [
+        ("dcgan", {"gan_mode": "vanilla", "lr_G": 2e-4, "lr_D": 2e-4, "beta1": 0.5, "z_dim": 100}),
+        ("dcgan", {"init_type": "normal", "init_gain": 0.02, "norm": "batch", "n_critic": 1}),
+        ("cgan", {"gan_mode": "vanilla", "lr_G": 2e-4, "beta1": 0.5, "cond": "onehot", "z_dim": 100}),
+        ("sagan", {"gan_mode": "hinge", "lr_G": 1e-4, "lr_D": 4e-4, "beta1": 0.0, "beta2": 0.9}),
+        (
+            "sagan",
+            {"z_dim": 128, "init_type": "xavier", "n_critic": 1, "sn_scope": "all", "upsample": "deconv"},
+        ),
+        ("biggan", {"gan_mode": "hinge", "lr_G": 5e-5, "lr_D": 2e-4, "beta1": 0.0, "beta2": 0.999}),
+        ("biggan", {"init_type": "orthogonal", "ortho_G": 1e-4, "n_critic": 2, "ema_decay": 0.9999}),
+    ],
+)
+def test_defaults_are_the_papers(train_opt: OptionMaker, name: str, recipe: dict) -> None:
+    opt = train_opt("--model", name)
+    assert {key: getattr(opt, key) for key in recipe} == recipe
+
+
+@pytest.mark.parametrize(
+    ("side", "z_dim", "split"),
+    [(32, 128, "false"), (64, 120, "true"), (128, 120, "true"), (256, 140, "true")],
+)
+def test_the_shape_of_biggan_follows_the_size(
+    train_opt: OptionMaker, side: int, z_dim: int, split: str
+) -> None:
+    opt = train_opt("--model", "biggan", "--load_size", side, "--crop_size", side)
+    assert (opt.z_dim, opt.hierarchical) == (z_dim, split)
+    assert opt.shared_dim == (0 if side == 32 else 128)
+
+
+def test_initial_weights_are_drawn_as_asked_under_spectral_norm(train_opt: OptionMaker) -> None:
+    model = make(train_opt, "biggan")
+    raw = model.nets["G"].get_parameter("linear.parametrizations.weight.original")
+    gram = raw.T @ raw
+    assert torch.allclose(gram, torch.eye(len(gram)), atol=1e-4)
+    normal = make(train_opt, "dcgan", "--ngf", 64).nets["G"].main[0].weight
+    assert normal.std().item() == pytest.approx(0.02, rel=0.02)
+
+
+# ---------------------------------------------------------------------- who learns, from what
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_a_generator_step_raises_what_the_discriminator_thinks_of_fakes(
+    train_opt: OptionMaker, name: str
+) -> None:
+    model = make(train_opt, name, "--norm", "instance", "--lr_G", 1e-3, "--ema_decay", 0)
+    model.phases = [phase for phase in model.phases if phase.name == "G"]
+    batch = random_batch("latent") | {"z": torch.randn(4, model.opt.z_dim)}
+
+    def opinion() -> float:
+        with torch.no_grad():
+            model.set_input(batch)
+            model.forward()
+            return model.D(*model.with_label(model.fake)).mean().item()
+
+    before = opinion()
+    for _ in range(3):
+        model.optimize_parameters(batch)
+    assert opinion() > before
+
+
+def test_the_discriminator_learns_at_each_step_and_the_generator_at_every_nth(train_opt: OptionMaker) -> None:
+    model = make(train_opt, "biggan", "--n_critic", 3, "--ema_decay", 0)
+    moved = []
+    for step in range(4):
+        before = [parameter.detach().clone() for parameter in model.nets["G"].parameters()]
+        judged = [parameter.detach().clone() for parameter in model.nets["D"].parameters()]
+        model.optimize_parameters(random_batch("latent", seed=step))
+        moved.append(
+            any(not torch.equal(a, b) for a, b in zip(before, model.nets["G"].parameters(), strict=True))
+        )
+        assert any(not torch.equal(a, b) for a, b in zip(judged, model.nets["D"].parameters(), strict=True))
+    assert moved == [True, False, False, True]
+    assert "G_gan" in model.get_current_losses()
+
+
+def test_losses_of_the_generator_are_shown_between_its_steps(train_opt: OptionMaker) -> None:
+    model = make(train_opt, "sagan", "--n_critic", 2)
+    model.optimize_parameters(random_batch("latent"))
+    said = model.get_current_losses()["G_gan"]
+    model.optimize_parameters(random_batch("latent", seed=1))
+    assert model.get_current_losses()["G_gan"] == said
+
+
+def test_both_nets_hear_the_labels_of_the_batch(train_opt: OptionMaker) -> None:
+    model = make(train_opt, "cgan")
+    heard: dict[str, list[torch.Tensor]] = {"G": [], "D": []}
+    for name, labels in heard.items():
+        model.nets[name].register_forward_pre_hook(
+            lambda net, inputs, labels=labels: labels.append(inputs[1])
+        )
+    batch = random_batch("latent")
+    model.optimize_parameters(batch)
+    assert len(heard["G"]) == 1 and len(heard["D"]) == 3  # real and fake for D, fake for G
+    assert all(torch.equal(label, batch["label"]) for label in heard["G"] + heard["D"])
+
+
+def test_noise_is_normal_and_new_at_each_step(train_opt: OptionMaker) -> None:
+    model = make(train_opt, "dcgan", "--z_dim", 500)
+    seen = []
+    for _ in range(2):
+        model.set_input(random_batch("latent", size=64))
+        seen.append(model.z)
+    assert seen[0].shape == (64, 500) and not torch.equal(*seen)
+    assert abs(seen[0].mean()) < 0.02 and abs(seen[0].std() - 1) < 0.02
+
+
+def test_labels_are_left_alone_where_the_model_wants_none(train_opt: OptionMaker) -> None:
+    model = make(train_opt, "sagan", "--n_classes", 0)
+    model.optimize_parameters(random_batch("latent"))
+    assert model.label is None
+    assert not any("embed" in key for key in model.nets["D"].state_dict())
+
+
+def test_a_label_beyond_the_classes_is_one_sentence(train_opt: OptionMaker) -> None:
+    model = make(train_opt, "cgan")
+    batch = random_batch("latent") | {"label": torch.tensor([0, 1, 7, 2])}
+    with pytest.raises(UserError, match="label 7, but --n_classes 3 knows 0 to 2"):
+        model.optimize_parameters(batch)
+
+
+def test_data_without_labels_is_one_sentence(train_opt: OptionMaker) -> None:
+    model = make(train_opt, "cgan")
+    batch = random_batch("latent")
+    del batch["label"]
+    with pytest.raises(
+        UserError, match="asks for 'label' of each item, but --dataset_mode folder gives image"
+    ):
+        model.optimize_parameters(batch)
+
+
+# ---------------------------------------------------------------------- what is shown
+
+
+def test_the_panel_is_one_class_a_row_and_one_z_a_column(train_opt: OptionMaker) -> None:
+    panel = make(train_opt, "cgan").panel
+    assert panel["label"].tolist() == [0] * 8 + [1] * 8 + [2] * 8
+    assert torch.equal(panel["z"][:8], panel["z"][16:]) and not torch.equal(panel["z"][0], panel["z"][1])
+    assert make(train_opt, "dcgan").panel["z"].shape == (64, 100)
+
+
+def test_the_panel_shows_averaged_weights_and_the_same_noise(train_opt: OptionMaker) -> None:
+    model = make(train_opt, "dcgan", "--ema_decay", 0.9)
+    model.optimize_parameters(random_batch("latent"))
+    shown = model.get_current_visuals()
+    assert shown["samples"].shape == (1, 3, 8 * 32 + 7 * 2, 8 * 32 + 7 * 2)
+    assert torch.equal(shown["samples"], model.get_current_visuals()["samples"])
+    assert not torch.equal(shown["fake"], shown["real"])
+    averaged = make(train_opt, "dcgan")
+    averaged.nets["G"].load_state_dict(model.ema.shadows["G"].state_dict())
+    expected = networks_images(averaged, model.panel["z"][:1])
+    assert torch.allclose(shown["samples"][0, :, :32, :32], expected[0], atol=1e-6)
+
+
+def networks_images(model: LatentModel, z: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return model.nets["G"].eval()(z)
+
+
+def test_attention_of_both_nets_is_shown_at_the_chosen_points(train_opt: OptionMaker) -> None:
+    model = make(train_opt, "sagan", "--attn_points", "0.5,0.5;0,0;0.9,0.2")
+    model.optimize_parameters(random_batch("latent"))
+    shown = model.get_current_visuals()
+    assert shown["attn_G"].shape == shown["attn_D"].shape == (4, 3, 32, 3 * 32)
+    assert "attn_G" not in make(train_opt, "dcgan").get_current_losses()
+    gammas = [name for name in model.get_current_losses() if name.startswith("gamma_")]
+    assert gammas == ["gamma_G_8", "gamma_G_16", "gamma_D_4"]
+
+
+def test_attention_can_be_left_out(train_opt: OptionMaker) -> None:
+    model = make(train_opt, "sagan", "--attn_res", "none")
+    model.optimize_parameters(random_batch("latent"))
+    assert not {"attn_G", "attn_D"} & set(model.get_current_visuals())
+
+
+@pytest.mark.parametrize("value", ["", "0.5", "0.5,0.5;", "1,0", "-0.1,0", "a,b"])
+def test_points_that_cannot_be_read(value: str) -> None:
+    with pytest.raises(UserError, match="--attn_points"):
+        query_points(value)
+
+
+def test_resolutions_are_read() -> None:
+    assert resolutions("16,32", default=(8,)) == (16, 32)
+    assert resolutions("none", default=(8,)) == ()
+    assert resolutions("auto", default=(8,)) == resolutions(None, default=(8,)) == (8,)
+
+
+# ---------------------------------------------------------------------- drawing
+
+
+def drawing(train_opt: OptionMaker, test_opt: OptionMaker, *words: object) -> tuple[LatentModel, LatentModel]:
+    """A trained dcgan and the model that test.py makes of it."""
+    model = make(train_opt, "dcgan", "--ema_decay", 0.9)
+    for step in range(3):
+        model.optimize_parameters(random_batch("latent", seed=step))
+    model.save_networks("latest")
+    opt = model.opt
+    size = ("--ngf", opt.ngf, "--crop_size", opt.crop_size)
+    tested = create_model(test_opt("--model", "dcgan", *size, *words))
+    tested.load_networks("latest")
+    assert isinstance(tested, LatentModel)
+    return model, tested
+
+
+def test_test_time_needs_no_data_and_takes_averaged_weights_and_stored_statistics(
+    train_opt: OptionMaker, test_opt: OptionMaker
+) -> None:
+    model, tested = drawing(train_opt, test_opt)
+    assert tested.opt.dataset_mode == "noise" and tested.opt.eval and "D" not in tested.nets
+    shadow = model.ema.shadows["G"].state_dict()
+    assert all(torch.equal(shadow[key], value) for key, value in tested.nets["G"].state_dict().items())
+    z = torch.randn(5, 100)
+    together = tested.test({"z": z})["fake"]
+    alone = tested.test({"z": z[2:3]})["fake"]
+    assert torch.allclose(together[2:3], alone, atol=1e-6)
+
+
+def test_standing_statistics_are_those_of_the_weights_in_use(
+    train_opt: OptionMaker, test_opt: OptionMaker
+) -> None:
+    _, stored = drawing(train_opt, test_opt)
+    _, measured = drawing(train_opt, test_opt, "--standing_stats", 8)
+    norm, before = measured.nets["G"].main[4], stored.nets["G"].main[4]
+    assert not torch.allclose(norm.running_mean, before.running_mean)
+    inputs = []
+    norm.register_forward_hook(lambda net, given, made: inputs.append(given[0]))
+    measured.test({"z": torch.randn(2000, 100)})
+    seen = inputs[0].mean((0, 2, 3))
+    wrong, right = (seen - before.running_mean).abs().mean(), (seen - norm.running_mean).abs().mean()
+    assert right < 0.2 * wrong
+    assert not norm.training
+
+
+def test_standing_statistics_are_the_same_each_time_whatever_the_batch(
+    train_opt: OptionMaker, test_opt: OptionMaker
+) -> None:
+    models = [drawing(train_opt, test_opt, "--standing_stats", 2, "--batch_size", size)[1] for size in (1, 7)]
+    assert torch.equal(models[0].nets["G"].main[1].running_var, models[1].nets["G"].main[1].running_var)
+
+
+def test_real_images_can_be_given_at_test_time_too(train_opt: OptionMaker, test_opt: OptionMaker) -> None:
+    _, tested = drawing(train_opt, test_opt)
+    assert set(tested.test(random_batch("latent"))) == {"real", "fake"}
+
+
+def test_the_table_of_sizes_is_that_of_the_nets() -> None:
+    assert networks.LATENT_SIZES["dcgan"] == (32, 64, 128)
+    assert networks.LATENT_SIZES["sagan"] == networks.LATENT_SIZES["biggan"] == (32, 64, 128, 256)
+    networks.check_latent("cgan_mlp", 28, norm="batch", init_type="normal")
+    with pytest.raises(UserError, match="--crop_size can be 32, 64, 128"):
+        networks.check_latent("dcgan", 28, norm="batch", init_type="normal")

@@ -37,14 +37,15 @@ SHEETS = ROOT / "learning"
 SEED = 0
 FAKES, REALS, PAIRED = 1000, 4000, 500
 
+MNIST = "--dataset_mode torchvision --tv_dataset MNIST --crop_size 32 --ngf 24 --ndf 24"
 # how each family is trained; the data set's place and COMMON are added
 TRAINING = {
-    "cgan": "--dataset_mode torchvision --tv_dataset MNIST --crop_size 32 --ngf 32 --ndf 32 --n_epochs 2",
-    "dcgan": "--dataset_mode torchvision --tv_dataset MNIST --crop_size 32 --ngf 32 --ndf 32 --n_epochs 1",
-    "sagan": "--dataset_mode folder --center_size 80 --crop_size 64 --ngf 16 --ndf 16 --batch_size 32 --n_epochs 8 "
-    "--ema_decay 0.99",
-    "biggan": "--dataset_mode labeled --crop_size 32 --ngf 8 --ndf 8 --batch_size 32 --n_epochs 12 --lr_G 2e-4 "
-    "--ema_decay 0.99",
+    "cgan": f"{MNIST} --n_epochs 2 --n_epochs_decay 1 --lr_policy linear --lr 4e-4 --ema_decay 0.998",
+    "dcgan": f"{MNIST} --n_epochs 1 --lr 4e-4 --ema_decay 0.998",
+    "sagan": "--dataset_mode folder --center_size 80 --crop_size 64 --ngf 16 --ndf 16 --batch_size 16 --n_epochs 5 "
+    "--lr_G 1e-3 --lr_D 5e-4",
+    "biggan": "--dataset_mode labeled --crop_size 32 --ngf 8 --ndf 8 --batch_size 16 --n_critic 1 --n_epochs 8 "
+    "--lr 8e-4",
 }
 COMMON = (
     f"--seed {SEED} --device auto --num_threads 0 --display console --print_freq 20000 "

@@ -75,6 +75,8 @@ def images_of(file: Any, path: str) -> Any:
         raise UserError(
             f'{path} must hold "images", uint8 (N, S, S, C) with C 1, 3 or 4: make it with scripts/make_hdf5.py'
         )
+    if not len(images):
+        raise UserError(f"{path} holds no image: make it with scripts/make_hdf5.py")
     return images
 
 
@@ -83,7 +85,8 @@ def labels_of(file: Any, path: str, count: int) -> np.ndarray | None:
     if "labels" not in file:
         return None
     labels, n_classes = np.asarray(file["labels"]), _n_classes(file, path)
-    if labels.shape != (count,) or labels.min() < 0 or labels.max() >= n_classes:
+    whole = np.issubdtype(labels.dtype, np.integer)
+    if labels.shape != (count,) or not whole or labels.min() < 0 or labels.max() >= n_classes:
         raise UserError(
             f'"labels" in {path} must be {count} numbers from 0 to {n_classes - 1}, one for each image: make the file '
             "with scripts/make_hdf5.py"

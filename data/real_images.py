@@ -13,6 +13,7 @@ from data.held_images import HeldImages, hold
 from data.images import check_channels
 from data.sources import Source, choose
 from data.transforms import to_tensor
+from util.errors import UserError
 
 
 class RealImages(BaseDataset):
@@ -37,6 +38,10 @@ class RealImages(BaseDataset):
 
     def __init__(self, opt: argparse.Namespace, source: Source) -> None:
         super().__init__(opt)
+        if opt.center_size and opt.preprocess != "center":
+            raise UserError(
+                f"--center_size {opt.center_size} is for --preprocess center, not {opt.preprocess}: leave one out"
+            )
         self.source = source
         self.preprocess = preprocess_from(opt, center_size=opt.center_size)
         self.chosen = choose(len(source), source.labels, opt.max_dataset_size)

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
-from torch.nn.utils.parametrize import ParametrizationList
 
 from util import checkpoint, distributed, log, weights
 from util.diffaug import DiffAugment
 from util.ema import EMA
 from util.errors import RunFault, UserError
 from util.orthogonal import add_orthogonal_gradient
+from util.power_iteration import before_update
 
 Batch = dict[str, Tensor | list[str]]
 Terms = dict[str, Tensor]
@@ -182,14 +182,20 @@ class BaseModel(ABC):
         In test.py batch norm and dropout work as in training unless --eval is given, as the classic
         does; spectral norm never moves.
         """
+        with self.drawing():
+            self._take(batch)
+            self.forward()
+            return self.visuals()
+
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """Within the context nothing learns, and the nets hold their averaged weights."""
         with (
             self._at_rest(keep_statistics=self.is_train or self.opt.eval),
             self.ema.applied_to(self.nets),
             self._autocast(),
         ):
-            self._take(batch)
-            self.forward()
-            return self.visuals()
+            yield
 
     def get_current_losses(self) -> dict[str, float]:
         """The last terms of each phase and scalars(), averaged over ranks; every rank must call it."""
@@ -202,7 +208,8 @@ class BaseModel(ABC):
     @torch.no_grad()
     def get_current_visuals(self) -> dict[str, Tensor]:
         """Label -> images (N, C, H, W) in [-1, 1] of the last step."""
-        return {label: images.detach() for label, images in self.visuals().items()}
+        with self._autocast():
+            return {label: images.detach() for label, images in self.visuals().items()}
 
     def generator_loss(self) -> float:
         """The sum of the terms of the phases that train a generator; what `plateau` watches."""
@@ -328,6 +335,8 @@ class BaseModel(ABC):
     def _update(self, phase: Phase) -> None:
         distributed.average_gradients(phase.parameters)
         strengths = [self.opt.ortho_D if name.startswith("D") else self.opt.ortho_G for name in phase.nets]
+        if any(phase.optimizer is earlier.optimizer for earlier in self.phases[: self.phases.index(phase)]):
+            strengths = [0.0] * len(strengths)  # once a step, however many phases the nets have
         if self.opt.clip_grad > 0 or any(strengths):
             self.scaler.unscale_(phase.optimizer)
         for name, strength in zip(phase.nets, strengths, strict=True):
@@ -352,16 +361,6 @@ class BaseModel(ABC):
         finally:
             for module, mode in modes.items():
                 module.training = mode
-
-
-def before_update(net: nn.Module) -> None:
-    """Let the parametrizations that follow a net's weights (spectral norm) take their one step for this update."""
-    for module in net.modules():
-        if isinstance(module, ParametrizationList):
-            for parametrization in module:
-                follow = getattr(parametrization, "before_update", None)
-                if follow is not None:
-                    follow(module.original)
 
 
 def split_batch(batch: Batch, parts: int) -> list[Batch]:

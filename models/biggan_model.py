@@ -5,7 +5,14 @@ from argparse import ArgumentParser, Namespace
 from torch import nn
 
 from models import networks
-from models.latent_flags import add_attention_flags, check_attention, count, resolutions
+from models.latent_flags import (
+    add_attention_flags,
+    check_attention,
+    count,
+    has_penalty,
+    image_side,
+    resolutions,
+)
 from models.latent_model import LatentModel
 from util.errors import UserError
 
@@ -32,8 +39,9 @@ class BigGANModel(LatentModel):
             parser.set_defaults(standing_stats=16)  # averaged weights have no statistics of their own
         add_attention_flags(parser, is_train)
         known, _ = parser.parse_known_args()
-        small = known.crop_size == 32
-        parser.set_defaults(z_dim=Z_DIMS.get(known.crop_size, 120))
+        side = image_side(known)
+        small = side == 32
+        parser.set_defaults(z_dim=Z_DIMS.get(side, 120))
         parser.add_argument(
             "--hierarchical",
             type=str.lower,
@@ -53,7 +61,7 @@ class BigGANModel(LatentModel):
     def check_options(cls, opt: Namespace) -> None:
         super().check_options(opt)
         check_attention(opt)
-        if opt.isTrain and (opt.lambda_gp or opt.gan_mode == "wgangp"):
+        if opt.isTrain and has_penalty(opt):
             raise UserError(
                 "--model biggan bounds its discriminator by spectral norm: leave out the gradient penalty"
             )

@@ -39,11 +39,21 @@ def add_attention_flags(parser: ArgumentParser, is_train: bool) -> None:
 def check_attention(opt: Namespace) -> None:
     """Refuse flags of attention that cannot be read, before anything is built."""
     query_points(opt.attn_points)
-    for value in (opt.attn_res, getattr(opt, "attn_res_D", None)):
-        resolutions(value, default=())
+    resolutions(opt.attn_res, default=())
+    resolutions(vars(opt).get("attn_res_D"), default=(), flag="--attn_res_D")
 
 
-def resolutions(value: str | None, default: Sequence[int]) -> tuple[int, ...]:
+def has_penalty(opt: Namespace) -> bool:
+    """Whether the options ask for the gradient penalty."""
+    return opt.gan_mode == "wgangp" if opt.lambda_gp is None else opt.lambda_gp > 0
+
+
+def image_side(opt: Namespace) -> int:
+    """Side of the images in pixels, as far as the options are known while flags are added."""
+    return opt.load_size if opt.preprocess == "resize" else opt.crop_size
+
+
+def resolutions(value: str | None, default: Sequence[int], flag: str = "--attn_res") -> tuple[int, ...]:
     """`16,32` -> (16, 32); none -> (); auto -> `default`.
 
     Raises:
@@ -53,7 +63,7 @@ def resolutions(value: str | None, default: Sequence[int]) -> tuple[int, ...]:
         return tuple(default)
     words = [] if value == "none" else str(value).split(",")
     if not all(word.isdecimal() for word in words):
-        raise UserError(f"--attn_res {value} must be auto, none, or resolutions in pixels such as 16,32")
+        raise UserError(f"{flag} {value} must be auto, none, or resolutions in pixels such as 16,32")
     return tuple(map(int, words))
 
 

@@ -146,7 +146,18 @@ class LatentModel(BaseModel):
     def get_current_visuals(self) -> dict[str, Tensor]:
         """Those of the last step, and `samples`: the same noise in every picture, a class a row, averaged weights."""
         shown = super().get_current_visuals()
-        return shown | {"samples": grid(self.test(self.panel)["fake"], COLUMNS)}
+        count, size = len(self.panel["z"]), self.opt.batch_size
+        rows = [slice(start, start + size) for start in range(0, count, size)]
+        parts = [self.generate({key: value[part] for key, value in self.panel.items()}) for part in rows]
+        return shown | {"samples": grid(torch.cat(parts), COLUMNS)}
+
+    @torch.no_grad()
+    def generate(self, batch: Batch) -> Tensor:
+        """z (N, z_dim), and label, as test() takes them -> images (N, C, S, S) in [-1, 1] alone, of averaged weights."""
+        with self.drawing():
+            self._take(batch)
+            self.forward()
+            return self.fake
 
     def _attention(self, net: nn.Module, x: Tensor) -> Tensor:
         """What the finest attention of a net looks at, drawn over the fakes."""
@@ -210,9 +221,10 @@ class LatentModel(BaseModel):
 
     def _checked(self, label: Tensor | list[str]) -> Tensor:
         assert isinstance(label, Tensor)
-        if not label.is_floating_point() and int(label.max()) >= self.opt.n_classes:
+        odd = [] if label.is_floating_point() else label[(label < 0) | (label >= self.opt.n_classes)].tolist()
+        if odd:
             raise UserError(
-                f"an item has label {int(label.max())}, but --n_classes {self.opt.n_classes} knows 0 to "
+                f"an item has label {odd[0]}, but --n_classes {self.opt.n_classes} knows 0 to "
                 f"{self.opt.n_classes - 1}: raise --n_classes, or mend the data set"
             )
         return label

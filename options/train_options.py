@@ -26,7 +26,10 @@ class TrainOptions(BaseOptions):
 
     def finish(self, opt: Namespace) -> None:
         given = self.parser.explicit() | set(self.parser.layers[-1][1])
-        for name in ("lr_G", "lr_D"):  # what a person says of --lr counts more than what a model has made of them
+        for name in (
+            "lr_G",
+            "lr_D",
+        ):  # what a person says of --lr counts more than what a model has made of them
             if getattr(opt, name) is None or ("lr" in given and name not in given):
                 setattr(opt, name, opt.lr)
         off = ({"visdom"} if opt.display_id <= 0 else set()) | ({"html"} if opt.no_html else set())

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BARE = "--load_size 36 --crop_size 32 --ngf 8 --ndf 8 --num_threads 0 --display_id -1".split()
 TINY = [*BARE, "--netG", "resnet_6blocks"]
 # what a noise-to-image model needs beside BARE, if it is more than a folder, so that a test can train it
-LATENT = {name: "--dataset_mode folder --n_classes 3" for name in ("cgan", "biggan")}
+LATENT = dict.fromkeys(("cgan", "biggan"), "--dataset_mode folder --n_classes 3")
 
 
 def small_nets(words: Sequence[object]) -> list[str]:

@@ -8,7 +8,7 @@ import torch
 from conftest import random_batch
 from torch import nn
 
-from models import create_model
+from models import base_model, create_model
 from models.base_model import BaseModel
 from models.latent_model import LatentModel
 from models.networks import GANLoss, r1_penalty
@@ -117,11 +117,14 @@ def test_r1_of_a_known_slope() -> None:
     assert r1_penalty(Judge(), x) == pytest.approx(0.5 * 48)  # the gradient is 1 at each of 3 * 4 * 4 pixels
 
 
-def test_r1_is_taken_at_real_images_alone() -> None:
-    judge = nn.Sequential(nn.Flatten(), nn.Linear(48, 1), nn.Softplus()).double()
-    judge[1].weight.grad = None
-    r1_penalty(judge, images(2, side=4)).backward()
-    assert judge[1].weight.grad is not None and judge[1].weight.grad.abs().sum() > 0
+def test_r1_is_taken_at_real_images_alone(train_opt: OptionMaker) -> None:
+    model = create_model(train_opt("--model", "dcgan", "--norm", "instance", "--r1_gamma", 1))
+    model.phases = [phase for phase in model.phases if phase.name == "D_r1"]
+    seen: list[torch.Tensor] = []
+    model.nets["D"].register_forward_pre_hook(lambda net, inputs: seen.append(inputs[0]))
+    batch = random_batch("latent")
+    model.optimize_parameters(batch)
+    assert len(seen) == 1 and torch.equal(seen[0], batch["image"])
 
 
 def test_the_penalty_can_join_any_objective() -> None:
@@ -163,6 +166,18 @@ def test_the_orthogonal_gradient_is_that_of_the_paper() -> None:
     assert torch.allclose(layer.weight.grad, 1e-2 * free.grad, atol=1e-12)
 
 
+def test_the_filters_of_a_transposed_convolution_are_its_output_channels() -> None:
+    torch.manual_seed(0)
+    plain, transposed = nn.Conv2d(3, 5, 2, bias=False), nn.ConvTranspose2d(3, 5, 2, bias=False)
+    with torch.no_grad():
+        transposed.weight.copy_(plain.weight.transpose(0, 1))
+    for layer in (plain, transposed):
+        layer.weight.grad = torch.zeros_like(layer.weight)
+        add_orthogonal_gradient(layer, 1.0)
+    assert torch.allclose(plain.weight.grad, transposed.weight.grad.transpose(0, 1), atol=1e-6)
+    assert plain.weight.grad.abs().max() > 0
+
+
 def test_right_angles_are_left_alone_and_so_are_embeddings_and_biases() -> None:
     net = nn.ModuleList([nn.Linear(6, 4), nn.Embedding(3, 4)])
     nn.init.orthogonal_(net[0].weight)
@@ -177,13 +192,26 @@ def test_orthogonal_regularisation_changes_the_gradient_by_its_strength(
     train_opt: OptionMaker, name: str
 ) -> None:
     gradients = []
-    for strength in (0.0, 1.0):
+    for strength in (0.0, 1.0, 2.0):
         model = make(train_opt, "pix2pix", "--no_dropout", f"--ortho_{name}", strength)
         model.phases = [phase for phase in model.phases if phase.name == name]
         model.optimize_parameters(batch_for(model))
         weight = next(parameter for parameter in model.nets[name].parameters() if parameter.ndim == 4)
         gradients.append(weight.grad.clone())
-    assert not torch.allclose(gradients[0], gradients[1])
+    once, twice = gradients[1] - gradients[0], gradients[2] - gradients[0]
+    assert once.abs().max() > 0 and torch.allclose(twice, 2 * once, atol=1e-5)
+
+
+def test_orthogonal_regularisation_comes_once_a_step_beside_r1(
+    train_opt: OptionMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    treated: list[str] = []
+    monkeypatch.setattr(
+        base_model, "add_orthogonal_gradient", lambda net, by: treated.append(type(net).__name__)
+    )
+    model = make(train_opt, "dcgan", "--r1_gamma", 1, "--ortho_D", 1e-4)
+    model.optimize_parameters(batch_for(model))
+    assert treated == ["DCGANDiscriminator"]
 
 
 # ---------------------------------------------------------------------- spectral norm, once a step

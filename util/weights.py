@@ -8,8 +8,11 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from util import checkpoint, log
 from util.errors import RunFault, UserError
+from util.power_iteration import before_update
 
 State = dict[str, Tensor]
+SETTLING = 15  # power iterations, as many as torch takes when it sets up spectral norm
+TRANSLATORS = ("model.", "net.")  # how the keys of the classic generators and discriminators begin
 WRAPPERS = ("module", "_orig_mod")  # what DataParallel and torch.compile put into keys
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -103,6 +106,8 @@ def load_shared(net: nn.Module, path: Path) -> tuple[list[str], list[str]]:
     if not shared:
         raise UserError(f"--init_from: {path} shares no weights with the net it is meant for")
     net.load_state_dict(shared, strict=False)
+    if any(key.endswith("._u") for key in own.keys() - shared.keys()):
+        before_update(net, SETTLING)
     return sorted(own.keys() - shared.keys()), sorted(state.keys() - shared.keys())
 
 
@@ -175,6 +180,11 @@ def mismatch(net: nn.Module, state: State) -> str:
 def _explanation(own: State, state: State, missing: list[str], extra: list[str], shapes: list[str]) -> str:
     if not own.keys() & state.keys():
         return "it is the file of another kind of network (check --netG and --netD), or of another project"
+    if not any(key.startswith(TRANSLATORS) for key in own):
+        return (
+            "it was trained with other options, which the run's opt.json knows: leave out flags of the net's size, "
+            "noise, classes, attention and norms"
+        )
     if any("attention." in key for key in missing):
         return "it has no attention: load it with --init_from, or use --model cycle_gan"
     if any("attention." in key for key in extra):

@@ -124,13 +124,18 @@ def count_classes(opt: Namespace, dataset: type) -> None:
     """Fill in --n_classes from the data set, where the model asks for it and nobody has said it.
 
     Raises:
-        UserError: the data set has more classes than the person says.
+        UserError: the data set has more classes than the person says, or others than the run has learned.
     """
     if "n_classes" not in opt:
         return
     found = dataset.count_classes(opt)  # type: ignore[attr-defined]
     if opt.n_classes is None:
         opt.n_classes = found
+    elif found not in (0, opt.n_classes) and opt.n_classes and not opt.isTrain:
+        raise UserError(
+            f"{opt.dataroot} has {found} classes and the run {opt.n_classes}, so their numbers would not mean the same: "
+            "give a folder for each class that the run learned"
+        )
     elif 0 < opt.n_classes < found:
         raise UserError(
             f"--n_classes {opt.n_classes} is less than the {found} classes in {opt.dataroot}: leave it out, or "

@@ -75,7 +75,10 @@ def learn(opt: Namespace, loader: Loader, run: Run, show: Visualizer, stop: Inte
             if clock.due(opt.save_latest_freq):
                 run.save(f"iter_{clock.images}" if opt.save_by_iter else "latest")
             if stop.requested():
+                show.images(model.get_current_visuals(), clock)
                 return False
+        if epoch == run.last_epoch:
+            show.images(model.get_current_visuals(), clock)
         schedule.end_epoch()
         clock.end_epoch()
         log.info(

@@ -30,6 +30,8 @@ class LabeledDataset(RealImages):
         super().__init__(opt, ImageFiles(paths, channels=image_channels(opt), labels=labels))
         if opt.isTrain and self.labels is not None:
             log.info(f"classes: {described(self.classes)}")
+        if opt.isTrain and not self.classes:
+            log.warn(f"{root} holds no folder a class, so this run has no labels")
 
     def files_to_check(self) -> list[str]:
         return [self.name(index) for index in range(len(self))]

@@ -48,6 +48,13 @@ def run_folder(opt: Namespace) -> Path:
     return Path(opt.checkpoints_dir) / opt.name
 
 
+def there_is_a_run(opt: Namespace) -> None:
+    """Refuse a --name that nothing was trained or imported under."""
+    folder = run_folder(opt)
+    if not folder.is_dir():
+        raise UserError(f"there is no {folder}: check --name and --checkpoints_dir, or train first")
+
+
 def stays_inside(name: str) -> bool:
     """Whether a name, or a path of names, leads to something inside the folder it is joined to."""
     path = Path(name)
@@ -74,6 +81,8 @@ def check(opt: Namespace, dataset: type) -> None:
         UserError: with the flags, their values and the way out.
     """
     if opt.dataroot is None and dataset.needs_dataroot:  # type: ignore[attr-defined]
+        if not opt.isTrain:
+            there_is_a_run(opt)  # which may be what was meant to say that no data is needed
         raise UserError(
             "--dataroot is missing: name the folder of images, e.g. --dataroot ./datasets/horse2zebra"
         )

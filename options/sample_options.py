@@ -43,9 +43,7 @@ class SampleOptions(TestOptions):
         parser.set_defaults(phase="samples")
 
     def _check_model(self, opt: Namespace) -> None:
-        folder = checks.run_folder(opt)
-        if not folder.is_dir():
-            raise UserError(f"there is no {folder}: check --name and --checkpoints_dir, or train first")
+        checks.there_is_a_run(opt)
         if "z_dim" not in opt:
             raise UserError(
                 f"--model {opt.model} makes images from images, and sheets are for models that start from noise: "

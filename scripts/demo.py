@@ -3,13 +3,16 @@
 python scripts/demo.py          (or: make demo)
 """
 
+import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from util import errors, log
+from util.arguments import Arguments
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "demo"
@@ -32,7 +35,8 @@ SCORE = [
 ]
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
+    Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(argv)
     for command in (MAKE, TRAIN, TEST, SCORE):
         log.info(f"\n$ python {' '.join(command)}")
         code = subprocess.run([sys.executable, *command], cwd=ROOT, check=False).returncode

@@ -103,6 +103,8 @@ ROWS = [
     Wrong("class_out_of_range", "draw --labels 0,2", "--labels 0,2: 2 is no class; the model's are 0 to 1"),
     Wrong("class_no_number", "draw --labels cat", "--labels: cat is not a list of class numbers"),
     Wrong("noise_without_end", "draw --num_test all", "--num_test all: noise has no end"),
+    Wrong("drawing_without_run", "test.py --name nobody", "there is no checkpoints/nobody: check --name"),
+    Wrong("drawing_without_run_of_a_model", "test.py --model dcgan --name nobody", "there is no such folder; check --name"),
     Wrong("seed_beyond_noise", "draw --seed 4294967295", "beyond the last seed of noise"),
     Wrong("sheet_unknown", "sheet --sheets gird", "did you mean grid?"),
     Wrong("sheet_class_out_of_range", "sheet --labels 5", "5 is no class; the model's are 0 to 1"),
@@ -352,7 +354,7 @@ ROWS = [
           "--attn_G_pos trunk: self-attention needs at least 8 channels, not 4: use a wider net (--ngf"),
     # ------------------------------------------------------------------ checkpoints
     Wrong("no_checkpoint", "test --name nothing",
-          "there is no checkpoints/nothing/latest_net_G.pth: the folder holds no weights; check --name"),
+          "there is no checkpoints/nothing/latest_net_G.pth: there is no such folder; check --name"),
     Wrong("epoch_missing", "test --epoch 7",
           "there is no checkpoints/run/7_net_G_A.pth: --epoch can be 1, latest, with nets D_A"),
     Wrong("model_suffix_missing", "single --model_suffix=",

@@ -65,6 +65,8 @@ def saved(folder: Path) -> list[tuple[str, str]]:
 
 def _what_there_is(folder: Path) -> str:
     found = saved(folder)
+    if not folder.exists():
+        return "there is no such folder; check --name and --checkpoints_dir, or train first"
     if not found:
         return "the folder holds no weights; check --name and --checkpoints_dir, or train first"
     epochs, nets = ({pair[place] for pair in found} for place in (0, 1))

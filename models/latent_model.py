@@ -19,7 +19,7 @@ from util.overlay import overlay
 
 MOST_ROWS, COLUMNS = 10, 8  # of the panel that is drawn anew from the same noise throughout a run
 STATISTICS_BATCH = 64  # whatever --batch_size, which must not change an image
-OVERLAID = 8  # images whose attention is shown in training
+OVERLAID = 6  # images whose attention is shown in training
 
 
 class LatentModel(BaseModel):
@@ -149,7 +149,8 @@ class LatentModel(BaseModel):
         count, size = len(self.panel["z"]), self.opt.batch_size
         rows = [slice(start, start + size) for start in range(0, count, size)]
         parts = [self.generate({key: value[part] for key, value in self.panel.items()}) for part in rows]
-        return shown | {"samples": grid(torch.cat(parts), COLUMNS)}
+        shown["samples"] = grid(torch.cat(parts), COLUMNS)
+        return dict(sorted(shown.items(), key=lambda item: item[0].startswith("attn")))  # which stand apart
 
     @torch.no_grad()
     def generate(self, batch: Batch) -> Tensor:

@@ -192,6 +192,7 @@ def test_attention_of_both_nets_is_shown_at_the_chosen_points(train_opt: OptionM
     model = make(train_opt, "sagan", "--attn_points", "0.5,0.5;0,0;0.9,0.2")
     model.optimize_parameters(random_batch("latent"))
     shown = model.get_current_visuals()
+    assert list(shown) == ["real", "fake", "samples", "attn_G", "attn_D"]
     assert shown["attn_G"].shape == shown["attn_D"].shape == (4, 3, 32, 3 * 32)
     gammas = [name for name in model.get_current_losses() if name.startswith("gamma_")]
     assert gammas == ["gamma_G_8", "gamma_G_16", "gamma_D_4"]

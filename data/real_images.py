@@ -47,6 +47,7 @@ class RealImages(BaseDataset):
         self.chosen = choose(len(source), source.labels, opt.max_dataset_size)
         self.labels = None if vars(opt).get("n_classes") == 0 else source.labels
         self.held: HeldImages | None = None
+        self._prepared(0)  # flags that fit no image are told before anything is built
         if opt.load_in_mem:
             self.held = hold(self._prepared, len(self), threads=opt.num_threads)
 

@@ -72,7 +72,7 @@ ROWS = [
     Wrong("images_not_square", "noise dcgan --dataroot data/testA --preprocess none",
           "--model dcgan needs square images of one size"),
     Wrong("smaller_than_centre", "noise dcgan --dataroot data/testA --center_size 160",
-          "160", running=True),
+          "160"),
     Wrong("penalty_on_spectral_norm", "noise sagan --dataroot data/testA --gan_mode wgangp",
           "spectral norm already bounds the discriminator"),
     Wrong("penalty_compiled", "noise dcgan --dataroot data/testA --r1_gamma 1 --compile",

@@ -159,6 +159,12 @@ def _run_flags(parser: Parser) -> None:
             help="the GPU to use, -1 = CPU; for several use torchrun",
         )
         parser.add_argument("--amp", choices=("none", "bf16", "fp16"), default="none", help="mixed precision")
+        parser.add_argument(
+            "--fast",
+            choices=("auto", "off"),
+            default="auto",
+            help="compute the same numbers by faster means where this machine has them; off = torch's plain ones",
+        )
         parser.flag("--compile", "compile the nets: slow to start, then faster")
         parser.flag("--verbose", "print the nets")
 

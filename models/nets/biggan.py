@@ -78,7 +78,22 @@ class DBlock(nn.Module):
         return h + self.conv_sc(x)
 
 
-class BigGANGenerator(nn.Module):
+class Attending(nn.Module):
+    """A net that can say where it attends."""
+
+    attention: nn.ModuleDict
+    likes_channels_last = True
+
+    def describe(self, side: int | None) -> list[str]:
+        """A line for each attention."""
+        lines = []
+        for place, module in self.attention.items():
+            assert isinstance(module, SelfAttention2d)
+            lines.append(f"attention at {place}, {module.describe(int(place) ** 2)}")
+        return lines
+
+
+class BigGANGenerator(Attending):
     """z (and a class) -> image, the class known through norms alone.
 
     Args:
@@ -141,12 +156,8 @@ class BigGANGenerator(nn.Module):
         """Every convolution and linear layer, those of norms and attention too; no embedding."""
         return [module for module in self.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
 
-    def describe(self, side: int | None) -> list[str]:
-        """A line for each attention."""
-        return _describe(self.attention)
 
-
-class BigGANDiscriminator(nn.Module):
+class BigGANDiscriminator(Attending):
     """Image (and class) -> logit, the class by projection (Miyato & Koyama 2018, arXiv:1802.05637).
 
     Raises:
@@ -184,10 +195,6 @@ class BigGANDiscriminator(nn.Module):
         """Every convolution and linear layer, and the embedding of the label."""
         kinds = nn.Conv2d | nn.Linear | nn.Embedding
         return [module for module in self.modules() if isinstance(module, kinds)]
-
-    def describe(self, side: int | None) -> list[str]:
-        """A line for each attention."""
-        return _describe(self.attention)
 
 
 def _norms(norm: Norm, n_classes: int, shared_dim: int, chunk: int) -> Callable[[int], nn.Module]:
@@ -236,14 +243,6 @@ def _attention(places: dict[int, int], attn_res: Sequence[int], whose: str) -> n
 def _attend(attention: nn.ModuleDict, x: Tensor) -> Tensor:
     side = str(x.shape[-1])
     return attention[side](x) if side in attention else x
-
-
-def _describe(attention: nn.ModuleDict) -> list[str]:
-    lines = []
-    for side, module in attention.items():
-        assert isinstance(module, SelfAttention2d)
-        lines.append(f"attention at {side}, {module.describe(int(side) ** 2)}")
-    return lines
 
 
 def _twice(x: Tensor) -> Tensor:

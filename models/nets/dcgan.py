@@ -39,6 +39,8 @@ class DCGANGenerator(nn.Module):
         ValueError: no net has this size.
     """
 
+    likes_channels_last = True
+
     def __init__(
         self,
         *,
@@ -83,6 +85,8 @@ class DCGANDiscriminator(nn.Module):
     Raises:
         ValueError: no net has this size.
     """
+
+    likes_channels_last = True
 
     def __init__(
         self,

@@ -56,6 +56,8 @@ class Pyramid(nn.Module):
     Attention lives beside the blocks, so that adding it shifts no key of theirs.
     """
 
+    likes_channels_last = True
+
     def __init__(self, blocks: dict[int, nn.Module]) -> None:
         super().__init__()
         self.blocks = nn.ModuleDict({str(resolution): block for resolution, block in blocks.items()})

@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from models.nets import fast
 from models.nets.attention import SelfAttention2d
 
 
@@ -31,6 +32,10 @@ class TappedChain(nn.Module):
         attention = SelfAttention2d(self.taps[tap][1], pooled=pooled)
         self.attention[tap] = attention
         return attention
+
+    def speed_up(self) -> None:
+        """Run on the CPU in compiled forms, where there are some."""
+        fast.speed_up(self)
 
     def describe(self, side: int | None) -> list[str]:
         """A line for each attention; what its map would take is known where images have one side (in pixels)."""

@@ -1,0 +1,151 @@
+// Vectors of the width this machine has, and products of matrices that are stored in panels.
+//
+// A matrix (rows, n) in panels is ceil(n / kPanel) blocks of (rows, kPanel): what a thread reads in its inner
+// loop lies in one piece. g++'s and clang's vector extension, so that any CPU will do.
+#pragma once
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+#include <algorithm>
+#include <cstring>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#ifdef __AVX512F__
+constexpr int kBytes = 64, kRows = 12;  // 12 x 2 sums, 2 operands and 1 factor fit the 32 registers
+#else
+constexpr int kBytes = 32, kRows = 6;
+#endif
+template <class T> constexpr int kLanes = kBytes / sizeof(T);
+template <class T> constexpr int kPanel = 2 * kLanes<T>;
+
+template <class T, int L> struct Simd {
+    typedef T Vec __attribute__((vector_size(L * sizeof(T))));
+    typedef T Loose __attribute__((vector_size(L * sizeof(T)), aligned(alignof(T)), may_alias));
+    static Vec load(const T* p) { return *reinterpret_cast<const Loose*>(p); }
+    static void store(T* p, Vec v) { *reinterpret_cast<Loose*>(p) = v; }
+    // A whole cache line that nobody reads soon goes past the caches; `p` is aligned to it.
+    static void stream(T* p, Vec v) {
+#ifdef __AVX512F__
+        if constexpr (sizeof(Vec) == 64) return _mm512_stream_si512(reinterpret_cast<__m512i*>(p), (__m512i)v);
+#endif
+        store(p, v);
+    }
+};
+
+// The lanes at..at + L of two vectors in a row.
+template <int At, class V, int... I> V lanes_from(V a, V b, std::integer_sequence<int, I...>) {
+    return __builtin_shufflevector(a, b, (At + I)...);
+}
+
+// One step of a transposition: blocks of `Size` lanes change places between two rows.
+template <int Size, int High, class V, int... I> V exchange(V a, V b, std::integer_sequence<int, I...>) {
+    constexpr int L = sizeof...(I);
+    return __builtin_shufflevector(a, b, ((I & Size) ? L + (High ? I : I - Size) : (High ? I + Size : I))...);
+}
+
+template <int Size, class V, int L> void transpose(V (&rows)[L]) {
+    if constexpr (Size < L) {
+        using Order = std::make_integer_sequence<int, L>;
+        for (int i = 0; i < L; i++)
+            if (!(i & Size)) {
+                V a = rows[i], b = rows[i + Size];
+                rows[i] = exchange<Size, 0>(a, b, Order());
+                rows[i + Size] = exchange<Size, 1>(a, b, Order());
+            }
+        transpose<2 * Size>(rows);
+    }
+}
+
+// A matrix in panels: where element (row, column) is.
+template <class T> struct Panels {
+    T* data;
+    long rows;
+    T* at(long row, long column) const {
+        constexpr long N = kPanel<T>;
+        return data + column / N * N * rows + row * N + column % N;
+    }
+};
+
+// c[i][:] (+)= sum over r of a[r][i] * b[r][:], R rows of one panel.
+template <class T, int R> void kernel(const T* a, const T* b, T* c, long depth, bool add) {
+    constexpr int L = kLanes<T>, N = kPanel<T>;
+    using S = Simd<T, L>;
+    typename S::Vec sum[R][2] = {};
+    if (add)
+        for (int i = 0; i < R; i++)
+            for (int w = 0; w < 2; w++) sum[i][w] = S::load(c + i * N + w * L);
+    for (long r = 0; r < depth; r++) {
+        const typename S::Vec left = S::load(b + r * N), right = S::load(b + r * N + L);
+        __builtin_prefetch(b + (r + 16) * N);
+        __builtin_prefetch(b + (r + 16) * N + L);
+#pragma GCC unroll 12
+        for (int i = 0; i < R; i++) {
+            sum[i][0] += a[r * R + i] * left;
+            sum[i][1] += a[r * R + i] * right;
+        }
+    }
+    for (int i = 0; i < R; i++)
+        for (int w = 0; w < 2; w++) S::store(c + i * N + w * L, sum[i][w]);
+}
+
+// R rows of the left matrix, r by r: where the elements of a row are neighbours ...
+template <class T, int R> struct ByRows {
+    template <class At> static void copy(At at, long m, long r0, long depth, T* to) {
+        constexpr int L = kLanes<T>;
+        for (long r = 0; r < depth; r += L) {
+            typename Simd<T, L>::Vec block[L] = {};
+            for (int i = 0; i < std::min(R, L); i++) block[i] = Simd<T, L>::load(at(m + i, r0 + r));
+            transpose<1>(block);
+            if constexpr (R > L)
+                for (int i = L; i < R; i++)
+                    for (int lane = 0; lane < L; lane++) to[(r + lane) * R + i] = at(m + i, r0 + r)[lane];
+            for (int lane = 0; lane < L; lane++) std::memcpy(to + (r + lane) * R, &block[lane], std::min(R, L) * sizeof(T));
+        }
+    }
+};
+
+// ... and where those of a column are.
+template <class T, int R> struct ByColumns {
+    template <class At> static void copy(At at, long m, long r0, long depth, T* to) {
+        for (long r = 0; r < depth; r++) std::memcpy(to + r * R, at(m, r0 + r), R * sizeof(T));
+    }
+};
+
+template <class T, int R, template <class, int> class By, class At>
+void some_rows(At at, long m, Panels<T> b, long r0, long depth, Panels<T> c, long n0, long n1, T* left) {
+    By<T, R>::copy(at, m, r0, depth, left);  // once for all panels
+    for (long n = n0; n < n1; n += kPanel<T>) kernel<T, R>(left, b.at(r0, n), c.at(m, n), depth, r0 > 0);
+}
+
+// C (M, n) = left (M, depth) @ B (depth, n): blocks of B stay in the second-level cache. at(row, r) points at
+// an element of the left matrix, whose vectors go By rows (and then have room behind the last) or columns.
+template <class T, template <class, int> class By, class At>
+void product(At at, Panels<T> b, Panels<T> c, long M, long depth, long n) {
+    constexpr long kDepth = 512, kBlock = 256 * 1024 / sizeof(T);
+    alignas(64) T left[(kDepth + kLanes<T>) * kRows];
+    for (long r = 0; r < depth; r += kDepth) {
+        const long some = std::min(kDepth, depth - r), wide = std::max(kBlock / some / kPanel<T>, 1L) * kPanel<T>;
+        for (long n0 = 0; n0 < n; n0 += wide) {
+            const long n1 = std::min(n, n0 + wide);
+            long m = 0;
+            for (; m + kRows <= M; m += kRows) some_rows<T, kRows, By>(at, m, b, r, some, c, n0, n1, left);
+            for (; m + 4 <= M; m += 4) some_rows<T, 4, By>(at, m, b, r, some, c, n0, n1, left);
+            for (; m < M; m++) some_rows<T, 1, By>(at, m, b, r, some, c, n0, n1, left);
+        }
+    }
+}
+
+// V (rows, n) in panels of n -> its transpose (n, rows) in panels of rows; `to` has room for whole panels.
+template <class T> void transpose_panels(Panels<T> v, long n, Panels<T> to) {
+    constexpr int L = kLanes<T>;
+    using S = Simd<T, L>;
+    for (long p = 0; p < n; p += L)
+        for (long c = 0; c < v.rows; c += L) {
+            typename S::Vec block[L];
+            for (int i = 0; i < L; i++) block[i] = S::load(v.at(std::min(c + i, v.rows - 1), p));
+            transpose<1>(block);
+            for (int i = 0; i < L && p + i < n; i++) S::store(to.at(p + i, c), block[i]);
+        }
+}

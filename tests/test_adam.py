@@ -1,0 +1,43 @@
+"""Adam in both forms: the same numbers, states that pass from one to the other, any memory format."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from util.adam import adam
+
+
+def optimised(layout: torch.memory_format, forms: list[bool], grads: torch.memory_format) -> Tensor:
+    """A weight after a step in each form, its state handed on from one to the next."""
+    generator = torch.Generator().manual_seed(0)
+    weight = nn.Parameter(torch.randn(4, 6, 3, 3, generator=generator, dtype=torch.float64))
+    weight.data = weight.data.contiguous(memory_format=layout)
+    state: dict | None = None
+    for fused in forms:
+        optimizer = adam([weight], lr=1e-2, betas=(0.5, 0.9), fused=fused)
+        if state is not None:
+            optimizer.load_state_dict(state)
+        weight.grad = torch.randn(4, 6, 3, 3, generator=generator, dtype=torch.float64).contiguous(
+            memory_format=grads
+        )
+        optimizer.step()
+        state = copy.deepcopy(optimizer.state_dict())
+        weight.data = weight.data.contiguous(  # as a run that goes on in the other form
+            memory_format=torch.channels_last if weight.is_contiguous() else torch.contiguous_format
+        )
+    return weight.detach().contiguous()
+
+
+@pytest.mark.parametrize("forms", [[True] * 3, [True, False, True], [False, True, True]])
+@pytest.mark.parametrize("grads", [torch.contiguous_format, torch.channels_last])
+def test_adam_is_the_same_in_both_forms_and_any_layout(forms: list[bool], grads: torch.memory_format) -> None:
+    right = optimised(torch.contiguous_format, [False] * 3, torch.contiguous_format)
+    assert torch.allclose(optimised(torch.channels_last, forms, grads), right, rtol=1e-13, atol=1e-15)
+
+
+def test_adam_is_fused_where_it_can_be() -> None:
+    for kind, fused in ((torch.float32, True), (torch.float64, True), (torch.bfloat16, None)):
+        made_for = adam([nn.Parameter(torch.zeros(2, dtype=kind))], lr=1, betas=(0.0, 0.9), fused=True)
+        assert made_for.defaults["fused"] is fused

@@ -1,0 +1,254 @@
+"""The fast path computes what the plain one computes: outputs, losses, gradients, runs."""
+
+import copy
+import io
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import random_batch
+from torch import Tensor, nn
+from torch.nn.modules.instancenorm import _InstanceNorm
+
+from models import create_model
+from models.base_model import BaseModel
+from models.nets import fast
+from models.nets.fused_norm import FusedInstanceNorm
+from models.nets.native import library as native
+from models.nets.winograd import WinogradConv2d
+from util.memory_format import to_channels_last
+
+OptionMaker = Callable[..., Namespace]
+Model = tuple[str, str, str, int]
+
+compiled = pytest.mark.skipif(native.library() is None, reason="no C++ compiler builds the functions here")
+WIDE = "--ngf 16"  # residual blocks of 64 channels, the least that is worth compiled convolutions
+# Adam makes a step of full size of the smallest difference, and later phases see what earlier ones learned
+BARELY = "--lr 1e-9 --lr_G 1e-9 --lr_D 1e-9".split()
+# name, flags, kind of batch, its size
+MODELS: dict[str, Model] = {
+    "cycle_gan": ("cycle_gan", WIDE, "pairs", 1),
+    "cycle_gan_r1": ("cycle_gan", f"{WIDE} --r1_gamma 1 --r1_every 1", "pairs", 2),
+    "cycle_gan_wgangp": ("cycle_gan", f"{WIDE} --gan_mode wgangp", "pairs", 1),
+    "cycle_gan_batch_norm": ("cycle_gan", f"{WIDE} --norm batch", "pairs", 2),
+    "cycle_gan_attn": ("cycle_gan_attn", f"{WIDE} --spectral D", "pairs", 1),
+    "pix2pix": ("pix2pix", "--netG unet_128 --load_size 128 --crop_size 128 --no_dropout", "pairs", 2),
+    "sagan": ("sagan", "", "latent", 4),
+    "sagan_r1": ("sagan", "--r1_gamma 1 --r1_every 1", "latent", 4),
+    "dcgan": ("dcgan", "--ortho_D 1e-3", "latent", 4),
+    "dcgan_wgangp": ("dcgan", "--gan_mode wgangp --norm none", "latent", 4),
+    "biggan": ("biggan", "", "latent", 4),
+}
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    """Everything in float64."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def made(train_opt: OptionMaker, model: Model, form: str, *words: str) -> BaseModel:
+    """A model in one form, with attention that has been let in."""
+    torch.manual_seed(3)
+    built = create_model(train_opt("--model", model[0], *model[1].split(), "--fast", form, *words))
+    for name, parameter in built.nets.named_parameters():
+        if name.endswith("gamma"):
+            nn.init.constant_(parameter, 0.5)
+    return built
+
+
+def batch_of(model: Model, side: int, seed: int = 0) -> dict:
+    batch = random_batch(model[2], model[3], side, seed)
+    kind = torch.get_default_dtype()
+    return {key: value.to(kind) if key in ("A", "B", "image") else value for key, value in batch.items()}
+
+
+def step(built: BaseModel, model: Model, seed: int = 0) -> dict[str, float]:
+    torch.manual_seed(seed)
+    built.optimize_parameters(batch_of(model, built.opt.crop_size, seed))
+    return built.get_current_losses()
+
+
+def distance(found: Tensor, right: Tensor) -> float:
+    return ((found.double() - right.double()).norm() / right.double().norm()).item()
+
+
+def gradients(built: BaseModel, net: str) -> Tensor:
+    grads = [one.grad for one in built.nets[net].parameters() if one.grad is not None]
+    return torch.cat([grad.contiguous().flatten() for grad in grads])
+
+
+@compiled
+@pytest.mark.parametrize("name", MODELS)
+def test_a_step_is_the_plain_one_in_float64(train_opt: OptionMaker, name: str, double: None) -> None:
+    model = MODELS[name]
+    swift, plain = (made(train_opt, model, form, *BARELY) for form in ("auto", "off"))
+    losses, right = step(swift, model), step(plain, model)
+    assert losses.keys() == right.keys()
+    for term, value in right.items():
+        assert losses[term] == pytest.approx(value, rel=1e-12, abs=1e-14), term
+    for net in plain.nets:
+        assert distance(gradients(swift, net), gradients(plain, net)) < 1e-12, net
+    shown, wanted = swift.visuals(), plain.visuals()
+    assert all(distance(shown[label], images) < 1e-12 for label, images in wanted.items())
+
+
+@compiled
+@pytest.mark.parametrize("name", ["cycle_gan", "cycle_gan_attn", "pix2pix", "sagan", "dcgan", "biggan"])
+def test_losses_are_the_plain_ones_in_float32(train_opt: OptionMaker, name: str) -> None:
+    model = MODELS[name]
+    swift, plain = (step(made(train_opt, model, form, *BARELY), model) for form in ("auto", "off"))
+    for term, value in plain.items():
+        assert swift[term] == pytest.approx(value, rel=1e-5, abs=1e-6), term
+
+
+@compiled
+@pytest.mark.parametrize("name", ["cycle_gan", "sagan"])
+@pytest.mark.parametrize(("before", "after"), [("auto", "off"), ("off", "auto"), ("auto", "auto")])
+def test_a_run_goes_on_in_either_form(
+    train_opt: OptionMaker, name: str, before: str, after: str, double: None
+) -> None:
+    model = MODELS[name]
+    first = made(train_opt, model, before)
+    for seed in range(2):
+        step(first, model, seed)
+    file = io.BytesIO()
+    torch.save({"model": first.state_dict(), "local": first.local_state.state_dict()}, file)
+    file.seek(0)
+    saved = torch.load(file, weights_only=False)
+    torch.manual_seed(9)
+    second = create_model(train_opt("--model", model[0], *model[1].split(), "--fast", after))
+    second.load_state_dict(saved["model"])
+    second.local_state.load_state_dict(saved["local"])
+    for seed in range(2, 4):
+        step(first, model, seed)
+        step(second, model, seed)
+    assert {group["fused"] for phase in second.phases for group in phase.optimizer.param_groups} == {
+        True if after == "auto" else None
+    }
+    theirs = second.nets.state_dict()
+    for key, value in first.nets.state_dict().items():
+        if before == after:
+            assert torch.equal(theirs[key], value), key
+        else:
+            assert torch.allclose(theirs[key], value, rtol=1e-8, atol=1e-9), key
+
+
+@compiled
+@pytest.mark.parametrize("name", ["cycle_gan", "cycle_gan_attn", "pix2pix", "sagan", "biggan"])
+def test_files_of_weights_are_the_same(train_opt: OptionMaker, name: str) -> None:
+    files = {}
+    for form in ("auto", "off"):
+        built = made(train_opt, MODELS[name], form)
+        built.save_networks(form)
+        files[form] = {
+            net: torch.load(built.save_dir / f"{form}_net_{net}.pth", weights_only=True) for net in built.nets
+        }
+    for net, state in files["off"].items():
+        assert list(files["auto"][net]) == list(state)
+        for key, value in state.items():
+            assert torch.equal(files["auto"][net][key], value)
+            assert files["auto"][net][key].is_contiguous()
+
+
+def test_small_nets_are_left_alone_and_nothing_is_built(
+    train_opt: OptionMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fast, "library", lambda: pytest.fail("asked for the compiled functions"))
+    for name in ("cycle_gan", "cycle_gan_attn", "pix2pix", "sagan", "dcgan", "biggan"):
+        words = "--netG unet_128 --load_size 128 --crop_size 128".split() if name == "pix2pix" else []
+        built = create_model(train_opt("--model", name, *words))
+        assert not any(isinstance(module, WinogradConv2d) for module in built.nets.modules())
+
+
+@pytest.mark.parametrize("flag", ["--amp bf16", "--compile"])
+def test_what_torch_does_itself_is_not_replaced(train_opt: OptionMaker, flag: str) -> None:
+    built = create_model(train_opt("--model", "cycle_gan", *WIDE.split(), *flag.split()))
+    assert not any(isinstance(module, WinogradConv2d | FusedInstanceNorm) for module in built.nets.modules())
+
+
+@compiled
+def test_a_wide_resnet_is_converted_whole(train_opt: OptionMaker) -> None:
+    built = made(train_opt, MODELS["cycle_gan"], "auto")
+    layers = list(built.G_A.modules())
+    assert sum(isinstance(layer, WinogradConv2d) for layer in layers) == 12
+    assert {type(layer) for layer in layers if isinstance(layer, _InstanceNorm)} == {FusedInstanceNorm}
+    assert not any(isinstance(layer, nn.ReLU) for layer in layers)
+    kinds = {type(layer) for layer in made(train_opt, MODELS["cycle_gan"], "off").nets.modules()}
+    assert not kinds & {WinogradConv2d, FusedInstanceNorm}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("cycle_gan", WIDE),
+        ("cycle_gan", "--ngf 8"),
+        ("pix2pix", "--norm instance --netG unet_128 --crop_size 128"),
+    ],
+)
+def test_no_instance_norm_meets_a_channels_last_gradient(
+    train_opt: OptionMaker, name: str, words: str
+) -> None:
+    """With a batch of one torch's own would give wrong gradients and say nothing."""
+    words = f"{words} --load_size 128" if "128" in words else words
+    model = (name, words, "pairs", 1)
+    built, contiguous = made(train_opt, model, "auto"), []
+
+    def watch(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if output.requires_grad:
+            output.register_hook(lambda grad: contiguous.append(grad.is_contiguous()))
+
+    for module in built.nets.modules():
+        if isinstance(module, _InstanceNorm):
+            module.register_forward_hook(watch)
+    step(built, model)
+    assert len(contiguous) > 10 and all(contiguous)
+
+
+def test_channels_last_keeps_away_from_instance_norm() -> None:
+    conv = nn.Conv2d(4, 8, 3)
+    for norm, last in ((nn.InstanceNorm2d(8), False), (nn.BatchNorm2d(8), True)):
+        net = nn.Sequential(copy.deepcopy(conv), norm)
+        to_channels_last(net)
+        assert net[0].weight.is_contiguous(memory_format=torch.channels_last) == last
+
+
+@pytest.mark.parametrize(
+    ("name", "last"), [("sagan", True), ("dcgan", True), ("biggan", True), ("pix2pix", False)]
+)
+def test_the_layout_is_the_one_that_wins(train_opt: OptionMaker, name: str, last: bool) -> None:
+    for form in ("auto", "off"):
+        weights = [one for one in made(train_opt, MODELS[name], form).nets.parameters() if one.ndim == 4]
+        assert any(not weight.is_contiguous() for weight in weights) == (last and form == "auto")
+    normed = made(train_opt, MODELS[name], "auto", "--norm", "instance").nets["G"]
+    assert any(isinstance(module, _InstanceNorm) for module in normed.modules())
+    assert all(weight.is_contiguous() for weight in normed.parameters())
+
+
+@pytest.fixture
+def anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
+    """An empty cache folder, and nothing loaded yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    native.library.cache_clear()
+    yield monkeypatch
+    native.library.cache_clear()
+
+
+@pytest.mark.parametrize("compiler", ["/nowhere/c++", "false", ""])
+def test_without_a_compiler_it_is_torch(
+    train_opt: OptionMaker, anew: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, compiler: str
+) -> None:
+    if compiler:
+        anew.setenv("CXX", compiler)
+    else:  # nothing is found, and nothing is set
+        anew.delenv("CXX", raising=False)
+        anew.setenv("PATH", "/nowhere")
+    built = made(train_opt, MODELS["cycle_gan"], "auto")
+    assert not any(isinstance(module, WinogradConv2d) for module in built.nets.modules())
+    assert all(value == value for value in step(built, MODELS["cycle_gan"]).values())
+    out, err = capfd.readouterr()
+    assert err == "" and ("building" in out) == (compiler == "false")

@@ -19,6 +19,7 @@ from util.ema import EMA
 from util.errors import RunFault, UserError
 from util.memory_format import to_channels_last
 from util.orthogonal import add_orthogonal_gradient
+from util.plain import plain
 from util.power_iteration import before_update
 
 Batch = dict[str, Tensor | list[str]]
@@ -198,7 +199,7 @@ class BaseModel(ABC):
         with (
             self._at_rest(keep_statistics=self.is_train or self.opt.eval),
             self.ema.applied_to(self.nets),
-            self._autocast(),
+            self._computing(),
         ):
             yield
 
@@ -213,7 +214,7 @@ class BaseModel(ABC):
     @torch.no_grad()
     def get_current_visuals(self) -> dict[str, Tensor]:
         """Label -> images (N, C, H, W) in [-1, 1] of the last step."""
-        with self._autocast():
+        with self._computing():
             return {label: images.detach() for label, images in self.visuals().items()}
 
     def generator_loss(self) -> float:
@@ -307,18 +308,24 @@ class BaseModel(ABC):
     def _last_terms(self) -> Terms:
         return {name: term for terms in self._terms.values() for name, term in terms.items()}
 
-    def _autocast(self) -> torch.autocast:
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """Within the context nets compute as --amp and --fast say."""
         dtype = AMP_DTYPES.get(self.opt.amp)
-        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+        with plain(self.opt.fast == "off"), torch.autocast(self.device.type, dtype, dtype is not None):
+            yield
 
     def _let_learn(self, names: Iterable[str]) -> None:
+        """Freeze all other nets, which the plain path does not care to: gradients nobody asked for are thrown away."""
+        if self.opt.fast == "off":
+            names = (name for phase in self.phases for name in phase.nets)
         names = set(names)
         for name, net in self.nets.items():
             net.requires_grad_(name in names)
 
     def _forward(self, batch: Batch, learners: Iterable[str]) -> None:
         self._let_learn(learners)
-        with self._autocast():
+        with self._computing():
             self._take(batch)
             self.forward()
 
@@ -335,7 +342,7 @@ class BaseModel(ABC):
 
     def _backward(self, phase: Phase, share: float) -> None:
         self._let_learn(phase.nets)
-        with self._autocast():
+        with self._computing():
             terms = phase.terms()
         seen = self._terms[phase.name]
         for name, term in terms.items():

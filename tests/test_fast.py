@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from models import create_model
-from models.base_model import BaseModel
+from models.base_model import BaseModel, Phase
 from models.nets import fast
 from models.nets.fused_norm import FusedInstanceNorm
 from models.nets.native import library as native
@@ -77,9 +77,18 @@ def distance(found: Tensor, right: Tensor) -> float:
     return ((found.double() - right.double()).norm() / right.double().norm()).item()
 
 
-def gradients(built: BaseModel, net: str) -> Tensor:
-    grads = [one.grad for one in built.nets[net].parameters() if one.grad is not None]
-    return torch.cat([grad.contiguous().flatten() for grad in grads])
+def watched(built: BaseModel) -> dict[str, Tensor]:
+    """Phase -> the gradients that it learns from, filled at each step."""
+    seen: dict[str, Tensor] = {}
+    update = built._update
+
+    def note(phase: Phase) -> None:
+        grads = [one.grad for one in phase.parameters if one.grad is not None]
+        seen[phase.name] = torch.cat([grad.contiguous().flatten() for grad in grads])
+        update(phase)
+
+    built._update = note  # type: ignore[method-assign]
+    return seen
 
 
 @compiled
@@ -87,14 +96,16 @@ def gradients(built: BaseModel, net: str) -> Tensor:
 def test_a_step_is_the_plain_one_in_float64(train_opt: OptionMaker, name: str, double: None) -> None:
     model = MODELS[name]
     swift, plain = (made(train_opt, model, form, *BARELY) for form in ("auto", "off"))
+    gradients, wanted_gradients = watched(swift), watched(plain)
     losses, right = step(swift, model), step(plain, model)
     assert losses.keys() == right.keys()
     for term, value in right.items():
         assert losses[term] == pytest.approx(value, rel=1e-12, abs=1e-14), term
-    for net in plain.nets:
-        assert distance(gradients(swift, net), gradients(plain, net)) < 1e-12, net
-    shown, wanted = swift.visuals(), plain.visuals()
-    assert all(distance(shown[label], images) < 1e-12 for label, images in wanted.items())
+    assert gradients.keys() == wanted_gradients.keys() == {phase.name for phase in plain.phases}
+    for phase, wanted in wanted_gradients.items():
+        assert distance(gradients[phase], wanted) < 1e-12, phase
+    shown = swift.visuals()
+    assert all(distance(shown[label], images) < 1e-12 for label, images in plain.visuals().items())
 
 
 @compiled
@@ -252,3 +263,22 @@ def test_without_a_compiler_it_is_torch(
     assert all(value == value for value in step(built, MODELS["cycle_gan"]).values())
     out, err = capfd.readouterr()
     assert err == "" and ("building" in out) == (compiler == "false")
+
+
+@pytest.mark.parametrize(("form", "passes"), [("auto", 1 + 1), ("off", 1 + 2)])
+def test_off_takes_no_short_cut(train_opt: OptionMaker, form: str, passes: int) -> None:
+    """One pass of the discriminator for the generator, and one or two for real and fake; nothing frozen when off."""
+    built = create_model(train_opt("--model", "sagan", "--fast", form))
+    seen: list[int] = []
+    built.D.register_forward_pre_hook(lambda net, inputs: seen.append(len(inputs[0])))
+    update, idle = built._update, []
+
+    def note(phase: Phase) -> None:
+        others = [one for name in set(built.nets) - set(phase.nets) for one in built.nets[name].parameters()]
+        idle.append(not any(one.requires_grad for one in others))
+        update(phase)
+
+    built._update = note  # type: ignore[method-assign]
+    step(built, MODELS["sagan"])
+    assert len(seen) == passes and sum(seen) == 3 * 4
+    assert idle == [form == "auto"] * 2

@@ -11,6 +11,8 @@ from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 
+from util.plain import is_plain
+
 
 class Norm(Protocol):
     """The constructor of a norm; `affine` asks for weights of its own where the norm can have them."""
@@ -120,7 +122,7 @@ def together(net: nn.Module, *inputs: Tensor, label: Tensor | None = None) -> tu
     """
     labels = () if label is None else (label,)
     mixing = any(isinstance(module, _BatchNorm) for module in net.modules())
-    if mixing or len({x.shape[1:] for x in inputs}) > 1:
+    if mixing or is_plain() or len({x.shape[1:] for x in inputs}) > 1:
         return tuple(net(x, *labels) for x in inputs)
     repeated = (torch.cat([one] * len(inputs)) for one in labels)
     return net(torch.cat(inputs), *repeated).split([len(x) for x in inputs])

@@ -14,10 +14,11 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from util import checkpoint, distributed, log, weights
 from util.adam import adam
+from util.compiling import begin_step, how_to_compile, plain_call
 from util.diffaug import DiffAugment
 from util.ema import EMA
 from util.errors import RunFault, UserError
-from util.memory_format import to_channels_last
+from util.memory_format import pays, to_channels_last
 from util.orthogonal import add_orthogonal_gradient
 from util.plain import plain
 from util.power_iteration import before_update
@@ -80,6 +81,11 @@ class BaseModel(ABC):
         self.ema = EMA(opt.ema_decay if self.is_train else 0.0)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=opt.amp == "fp16" and self.is_train)
         self.steps = 0
+        self._static = self.is_train and opt.fast == "auto" and opt.image_side is not None
+        self._channels_last = False  # whether images come to the nets so
+        self._graphs = False  # whether passes of a net are replayed from CUDA graphs
+        if self.device.type == "cuda" and self._static:
+            torch.backends.cudnn.benchmark = True  # the search for the fastest kernels, once a shape
         self._terms: dict[str, Terms] = {}  # phase -> its terms when it last learned
 
     # ------------------------------------------------------------------ written by the plugin
@@ -116,7 +122,9 @@ class BaseModel(ABC):
         if self.is_train and self.opt.diffaug and name.startswith("D"):
             net.register_forward_pre_hook(DiffAugment(self.opt.diffaug))
         if self.opt.compile:
-            net.compile()  # in place: the state_dict keeps its keys
+            how = how_to_compile(net, self.device, static=self._static)
+            self._graphs |= "mode" in how
+            net.compile(**how)  # in place: the state_dict keeps its keys
         self.nets[name] = net
         return net
 
@@ -152,7 +160,9 @@ class BaseModel(ABC):
 
     def to_device(self, value: Tensor | list[str]) -> Tensor:
         assert isinstance(value, Tensor)
-        return value.to(self.device, non_blocking=True)
+        value = value.to(self.device, non_blocking=True)
+        images = self._channels_last and value.ndim == 4
+        return value.contiguous(memory_format=torch.channels_last) if images else value
 
     # ------------------------------------------------------------------ called by train.py, test.py
 
@@ -163,6 +173,8 @@ class BaseModel(ABC):
             RunFault: a loss is not a finite number; nothing has been learned from it on a CPU, where
                 every term is looked at, while GPUs look at every hundredth step and before each save.
         """
+        if self._graphs:
+            begin_step(phase.optimizer for phase in self.phases)
         due = [phase for phase in self.phases if self.steps % phase.every == 0]
         parts = split_batch(batch, self.opt.accumulate)
         for name in dict.fromkeys(net for phase in due for net in phase.nets):
@@ -199,6 +211,7 @@ class BaseModel(ABC):
         with (
             self._at_rest(keep_statistics=self.is_train or self.opt.eval),
             self.ema.applied_to(self.nets),
+            plain_call(*self.nets.values() if self.is_train else ()),
             self._computing(),
         ):
             yield
@@ -213,8 +226,8 @@ class BaseModel(ABC):
 
     @torch.no_grad()
     def get_current_visuals(self) -> dict[str, Tensor]:
-        """Label -> images (N, C, H, W) in [-1, 1] of the last step."""
-        with self._computing():
+        """Label -> images (N, C, H, W) in [-1, 1] of the last step, to be read before the next."""
+        with plain_call(*self.nets.values()), self._computing():
             return {label: images.detach() for label, images in self.visuals().items()}
 
     def generator_loss(self) -> float:
@@ -300,10 +313,8 @@ class BaseModel(ABC):
         plain = self.opt.amp == "none" and not self.opt.compile
         if self.device.type == "cpu" and plain:
             getattr(net, "speed_up", lambda: None)()
-        # GPUs have fast kernels for this layout in half precision alone
-        suits = self.device.type == "cpu" or (self.device.type == "cuda" and self.opt.amp != "none")
-        if suits and getattr(net, "likes_channels_last", False):
-            to_channels_last(net)
+        if pays(net, self.device, half=self.opt.amp != "none") and to_channels_last(net):
+            self._channels_last = self.device.type == "cuda"
 
     def _last_terms(self) -> Terms:
         return {name: term for terms in self._terms.values() for name, term in terms.items()}

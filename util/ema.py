@@ -31,10 +31,11 @@ class EMA:
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         for name, shadow in self.shadows.items():
             net = nets[name]
-            for ours, theirs in zip(shadow.parameters(), net.parameters(), strict=True):
-                ours.lerp_(theirs, 1 - decay)
-            for own, new in zip(shadow.buffers(), net.buffers(), strict=True):
-                own.copy_(new)
+            # a net has hundreds of small tensors; a GPU takes all of one kind in one launch
+            torch._foreach_lerp_([*shadow.parameters()], [*net.parameters()], 1 - decay)
+            for kind in {buffer.dtype for buffer in shadow.buffers()}:
+                own, new = ([one for one in side.buffers() if one.dtype == kind] for side in (shadow, net))
+                torch._foreach_copy_(own, new)
         self.updates += 1
 
     @torch.no_grad()

@@ -23,6 +23,8 @@ class ImagePool:
         """(N, C, H, W) new images -> (N, C, H, W), each new or, once the pool is full, with probability 1/2 an old one."""
         if self.pool_size <= 0:
             return images
+        if self.images and self.images[0].device != images.device:  # once, after they were loaded
+            self.images = [image.to(images.device) for image in self.images]
         return torch.stack([self._trade(image) for image in images.detach()])
 
     def _trade(self, image: Tensor) -> Tensor:
@@ -32,7 +34,7 @@ class ImagePool:
         if torch.rand((), generator=self.generator) > 0.5:
             place = int(torch.randint(self.pool_size, (), generator=self.generator))
             old, self.images[place] = self.images[place], image.clone()
-            return old.to(image.device)
+            return old
         return image
 
     def state_dict(self) -> dict:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from models.nets.layers import together
+from util.compiling import plain_call
 from util.errors import UserError
 
 Elementwise = Callable[[Tensor], Tensor]
@@ -107,8 +108,8 @@ def r1_penalty(net: nn.Module, real: Tensor, label: Tensor | None = None) -> Ten
 def _input_gradient(net: nn.Module, points: Tensor, label: Tensor | None) -> Tensor:
     points = points.detach().requires_grad_(True)
     labels = () if label is None else (label,)
-    # the fused attention kernels have no second derivative
-    with sdpa_kernel(SDPBackend.MATH), torch.autocast(points.device.type, enabled=False):
+    # neither the fused attention kernels nor compiled nets have a second derivative
+    with plain_call(net), sdpa_kernel(SDPBackend.MATH), torch.autocast(points.device.type, enabled=False):
         logits = net(points, *labels)
         (gradient,) = torch.autograd.grad(logits.sum(), points, create_graph=True)
     return gradient

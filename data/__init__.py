@@ -48,5 +48,5 @@ def create_dataset(opt: argparse.Namespace) -> "Loader":
         max_images=opt.max_dataset_size,
         rank=distributed.rank(),
         world=distributed.world_size(),
-        pin_memory=distributed.pick_device(opt.device, opt.gpu_ids).type == "cuda",
+        device=distributed.pick_device(opt.device, opt.gpu_ids),
     )

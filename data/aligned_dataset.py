@@ -1,18 +1,19 @@
 """Pairs: files [A|B] side by side in <phase>, or two folders <phase>A and <phase>B matched by name."""
 
 import argparse
+import random
 from pathlib import Path
 
 from PIL import Image
 
-from data.base_dataset import BaseDataset, Item, channels_from, item_rng, preprocess_from
+from data.base_dataset import Item, PixelDataset, channels_from, preprocess_from
 from data.image_folder import make_dataset
 from data.images import open_image
-from data.transforms import to_tensor
+from data.prepared import prepared_from
 from util.errors import UserError
 
 
-class AlignedDataset(BaseDataset):
+class AlignedDataset(PixelDataset):
     """Both images of a pair are cropped and flipped alike.
 
     The folder <phase> comes first; without it the images of <phase>A and <phase>B are paired by their
@@ -29,23 +30,25 @@ class AlignedDataset(BaseDataset):
         self.pairs = pairs[: int(min(opt.max_dataset_size, len(pairs)))]
         self.A_channels, self.B_channels = channels_from(opt)
         self.preprocess = preprocess_from(opt)
+        self.images = prepared_from(
+            opt, self.preprocess, self._make, len(self.pairs), each=2, files=self.files_to_check()
+        )
 
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def __getitem__(self, index: int) -> Item:
+    def read(self, index: int, rng: random.Random) -> Item:
         A_path, B_path = self.pairs[index]
-        A, B = self._open(A_path, B_path)
-        draw = self.preprocess.draw(A.size, item_rng())
-        return {
-            "A": to_tensor(self.preprocess.apply(A, draw, name=A_path)),
-            "B": to_tensor(self.preprocess.apply(B, draw, name=B_path)),
-            "A_paths": A_path,
-            "B_paths": B_path,
-        }
+        A, B = self.images.cut(index, rng, name=A_path)
+        return {"A": A, "B": B, "A_paths": A_path, "B_paths": B_path}
 
     def files_to_check(self) -> list[str]:
         return list(dict.fromkeys(path for pair in self.pairs for path in pair))
+
+    def _make(self, index: int) -> list[Image.Image]:
+        paths = self.pairs[index]
+        pair = zip(self._open(*paths), paths, strict=True)
+        return [self.preprocess.prepare(image, name=path) for image, path in pair]
 
     def _open(self, A_path: str, B_path: str) -> tuple[Image.Image, Image.Image]:
         A = open_image(A_path, self.A_channels)

@@ -13,14 +13,14 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from data.images import check_channels
-from data.transforms import Draw, Preprocess, Size, to_tensor
+from data.transforms import Draw, Preprocess, Size, to_float, to_tensor
 
 Item = dict[str, Tensor | str]
 
@@ -65,9 +65,32 @@ class BaseDataset(torch.utils.data.Dataset, ABC):
         return []
 
 
-def item_rng() -> random.Random:
-    """A generator for one item, started from the global one."""
-    return random.Random(random.getrandbits(64))
+class PixelDataset(BaseDataset):
+    """A data set that gives its images with 8 bits: the loader makes floats of them, on the device if it can.
+
+    It writes `read` in place of `__getitem__`, which gives the same item with floats.
+    """
+
+    @abstractmethod
+    def read(self, index: int, rng: random.Random) -> Item:
+        """An item; its images may be uint8 (C, H, W), and what it draws at random comes from `rng` alone."""
+
+    def __getitem__(self, index: int) -> Item:
+        return floats(self.read(index, item_rng()))
+
+
+def is_pixels(value: Any) -> TypeGuard[Tensor]:
+    return isinstance(value, Tensor) and value.dtype == torch.uint8
+
+
+def floats(batch: dict[str, Any]) -> dict[str, Any]:
+    """An item or a batch with its pixels, uint8 (..., C, H, W), as float32 in [-1, 1]."""
+    return {key: to_float(value) if is_pixels(value) else value for key, value in batch.items()}
+
+
+def item_rng(source: Any = random) -> random.Random:
+    """A generator for one item, started from `source`: a generator, or else the global one."""
+    return random.Random(source.getrandbits(64))
 
 
 def preprocess_from(opt: argparse.Namespace, *, center_size: int = 0) -> Preprocess:

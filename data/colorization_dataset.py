@@ -1,21 +1,23 @@
 """Colour images of <phase> in Lab: A is the lightness, B the two colour channels."""
 
 import argparse
+import random
 from pathlib import Path
 
-import numpy as np
 import torch
+from PIL import Image
 
-from data.base_dataset import BaseDataset, Item, item_rng, preprocess_from
+from data.base_dataset import Item, PixelDataset, preprocess_from
 from data.image_folder import make_dataset
 from data.images import open_image
+from data.prepared import prepared_from
 from util.errors import UserError
 from util.lab import rgb_to_lab
 
 FIXED = {"input_nc": 1, "output_nc": 2, "direction": "AtoB"}
 
 
-class ColorizationDataset(BaseDataset):
+class ColorizationDataset(PixelDataset):
     """A (1, H, W) = L / 50 - 1 in [-1, 1]; B (2, H, W) = (a, b) / 110, within about [-1, 1]."""
 
     @staticmethod
@@ -35,17 +37,21 @@ class ColorizationDataset(BaseDataset):
                 )
         self.AB_paths = make_dataset(Path(opt.dataroot, opt.phase), opt.max_dataset_size)
         self.preprocess = preprocess_from(opt)
+        self.images = prepared_from(opt, self.preprocess, self._make, len(self), files=self.AB_paths)
 
     def __len__(self) -> int:
         return len(self.AB_paths)
 
-    def __getitem__(self, index: int) -> Item:
+    def read(self, index: int, rng: random.Random) -> Item:
         path = self.AB_paths[index]
-        image = open_image(path, 3)
-        image = self.preprocess.apply(image, self.preprocess.draw(image.size, item_rng()), name=path)
-        lab = torch.from_numpy(rgb_to_lab(np.asarray(image))).permute(2, 0, 1)
+        (rgb,) = self.images.cut(index, rng, name=path)
+        lab = torch.from_numpy(rgb_to_lab(rgb.permute(1, 2, 0).numpy())).permute(2, 0, 1)
         A, B = lab[:1] / 50 - 1, lab[1:] / 110
         return {"A": A.contiguous(), "B": B.contiguous(), "A_paths": path, "B_paths": path}
 
     def files_to_check(self) -> list[str]:
         return self.AB_paths
+
+    def _make(self, index: int) -> list[Image.Image]:
+        path = self.AB_paths[index]
+        return [self.preprocess.prepare(open_image(path, 3), name=path)]

@@ -17,10 +17,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
+from data.base_dataset import PixelDataset, floats, item_rng
 from data.sampler import EpochSampler, Key
+from data.upload import Upload, Uploader, ahead
 from util.errors import RunFault, UserError
 
 Batch = dict[str, Tensor | list[str]]
+CPU = torch.device("cpu")
 WAY_OUT = (
     "if memory or shared memory ran out, lower --num_threads; with 0 the main process reads the data itself"
 )
@@ -31,7 +34,7 @@ class Loader:
 
     `len()` is the number of images in the set, at most `max_images`. `step_images` are the images of a
     step over all ranks, `images_per_epoch` those that an epoch gives: `drop_last` leaves out the rest
-    that does not fill a step.
+    that does not fill a step. The pixels of a PixelDataset come as float32 in [-1, 1], on `device` if it is a GPU.
     """
 
     def __init__(
@@ -46,7 +49,7 @@ class Loader:
         max_images: float = math.inf,
         rank: int = 0,
         world: int = 1,
-        pin_memory: bool = False,
+        device: torch.device = CPU,
     ) -> None:
         self.dataset = dataset
         self._count = int(min(len(dataset), max_images))  # type: ignore[arg-type]
@@ -61,7 +64,10 @@ class Loader:
         )
         self.step_images = self._sampler.step_images
         self.images_per_epoch = self._sampler.images_per_epoch
-        self._batches = _data_loader(Items(dataset), self._sampler, num_threads, pin_memory)
+        items, on_gpu = Items(dataset), device.type == "cuda"
+        self._as_pixels = items.as_pixels
+        self._uploader = Uploader(device) if on_gpu and items.as_pixels else None
+        self._batches = _data_loader(items, self._sampler, num_threads, pin_memory=on_gpu)
 
     def __len__(self) -> int:
         return self._count
@@ -78,6 +84,8 @@ class Loader:
         """
         self._sampler.start(epoch, skip)
         batches = _start_workers(self._batches)
+        if self._uploader:
+            batches = ahead(batches, self._uploader.begin)
         while True:
             try:
                 batch = next(batches)
@@ -87,7 +95,9 @@ class Loader:
                 raise RunFault(f"a data worker died ({_one_line(error)}); {WAY_OUT}") from error
             if isinstance(batch, Failure):
                 raise batch.error()
-            yield batch
+            if isinstance(batch, Upload):
+                batch = batch.finish()
+            yield floats(batch) if self._as_pixels else batch
 
 
 @dataclass(frozen=True)
@@ -112,21 +122,33 @@ class Failure:
 
 
 class Items(Dataset):
-    """Reads items under their own seed; what goes wrong is returned as a Failure."""
+    """Reads items under their own seed; what goes wrong is returned as a Failure.
+
+    Those of a PixelDataset keep their 8 bits (`as_pixels`), unless somebody has written a `__getitem__` over its own.
+    """
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
+        self.as_pixels = (
+            isinstance(dataset, PixelDataset) and type(dataset).__getitem__ is PixelDataset.__getitem__
+        )
 
     def __getitem__(self, key: Key) -> Any:
         index, seed = key
         try:
-            with seeded(seed):
-                item = self.dataset[index]
+            item = self._item(index, seed)
             if not isinstance(item, dict):
                 raise TypeError(f"an item must be a dict, not {type(item).__name__}")
             return item
         except Exception as error:
             return Failure.of(error, f"{type(self.dataset).__name__} failed at index {index}")
+
+    def _item(self, index: int, seed: int) -> Any:
+        if self.as_pixels:
+            # the numbers that the item would get from global generators, which take longer to seed
+            return self.dataset.read(index, item_rng(random.Random(seed)))  # type: ignore[attr-defined]
+        with seeded(seed):
+            return self.dataset[index]
 
 
 @contextmanager
@@ -174,7 +196,7 @@ def _unequal_sizes(items: list[dict[str, Any]]) -> list[tuple[int, ...]]:
     return []
 
 
-def _data_loader(items: Items, sampler: EpochSampler, num_threads: int, pin_memory: bool) -> DataLoader:
+def _data_loader(items: Items, sampler: EpochSampler, num_threads: int, *, pin_memory: bool) -> DataLoader:
     workers = min(num_threads, len(sampler))
     with _many_workers_are_fine():
         return DataLoader(

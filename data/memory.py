@@ -2,13 +2,21 @@
 
 from pathlib import Path
 
+from data.workers import processes_here
+
 CGROUPS = Path("/sys/fs/cgroup")
+SHARE = 4  # a quarter of what is left may be filled unasked: training itself needs some, and so do others
 
 
 def available_bytes() -> int | None:
     """What the machine, and the container or batch job we run in, have left; None where they do not tell."""
     known = [left for left in (_machine(), *_groups()) if left is not None]
     return min(known, default=None)
+
+
+def share_of_memory() -> int:
+    """The bytes that images may take without being asked for; 0 where the system does not tell."""
+    return (available_bytes() or 0) // (SHARE * processes_here())
 
 
 def _machine() -> int | None:

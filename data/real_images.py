@@ -4,23 +4,22 @@ A data set of this kind names the Source of its images and leaves the rest to Re
 """
 
 import argparse
+import random
 
 import torch
 from PIL import Image
 
-from data.base_dataset import BaseDataset, Item, item_rng, preprocess_from
-from data.held_images import HeldImages, hold
+from data.base_dataset import Item, PixelDataset, preprocess_from
 from data.images import check_channels
+from data.prepared import prepared_from
 from data.sources import Source, choose
-from data.transforms import to_tensor
 from util.errors import UserError
 
 
-class RealImages(BaseDataset):
+class RealImages(PixelDataset):
     """Items {"image": float32 (C, S, S) in [-1, 1], "label": int64 (), "paths"} with --output_nc channels.
 
-    The label is left out where the source has none or the model wants none (n_classes 0). `held` are the
-    images as the part of --preprocess leaves them that is the same each time, with --load_in_mem.
+    The label is left out where the source has none or the model wants none (n_classes 0).
     """
 
     @staticmethod
@@ -33,7 +32,7 @@ class RealImages(BaseDataset):
             default=0,
             help="with --preprocess center: side of the central square in pixels; 0 = the shorter side",
         )
-        parser.flag("--load_in_mem", "read every image once and keep it decoded")  # type: ignore[attr-defined]
+        parser.flag("--load_in_mem", "keep every image decoded once it is read")  # type: ignore[attr-defined]
         return parser
 
     def __init__(self, opt: argparse.Namespace, source: Source) -> None:
@@ -46,20 +45,16 @@ class RealImages(BaseDataset):
         self.preprocess = preprocess_from(opt, center_size=opt.center_size)
         self.chosen = choose(len(source), source.labels, opt.max_dataset_size)
         self.labels = None if vars(opt).get("n_classes") == 0 else source.labels
-        self.held: HeldImages | None = None
-        self._prepared(0)  # flags that fit no image are told before anything is built
-        if opt.load_in_mem:
-            self.held = hold(self._prepared, len(self), threads=opt.num_threads)
+        self._make(0)  # flags that fit no image are told before anything is built
+        self.images = prepared_from(opt, self.preprocess, self._make, len(self), files=self.files_to_check())
 
     def __len__(self) -> int:
         return len(self.chosen)
 
-    def __getitem__(self, index: int) -> Item:
+    def read(self, index: int, rng: random.Random) -> Item:
         name = self.name(index)
-        image = self._prepared(index) if self.held is None else self.held[index]
-        draw = self.preprocess.draw_prepared(image.size, item_rng())
-        image = self.preprocess.finish(image, draw, name=name)
-        item: Item = {"image": to_tensor(image), "paths": name}
+        (image,) = self.images.cut(index, rng, name=name)
+        item: Item = {"image": image, "paths": name}
         if self.labels is not None:
             item["label"] = torch.tensor(int(self.labels[self.chosen[index]]))
         return item
@@ -67,9 +62,9 @@ class RealImages(BaseDataset):
     def name(self, index: int) -> str:
         return self.source.name(int(self.chosen[index]))
 
-    def _prepared(self, index: int) -> Image.Image:
+    def _make(self, index: int) -> list[Image.Image]:
         image = self.source.read(int(self.chosen[index]))
-        return self.preprocess.prepare(image, name=self.name(index))
+        return [self.preprocess.prepare(image, name=self.name(index))]
 
 
 def image_channels(opt: argparse.Namespace) -> int:

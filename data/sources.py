@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -11,6 +11,7 @@ from data.image_folder import check_most
 from data.images import open_image
 
 BLOCK = 1024  # images that threads read ahead of the one that is wanted
+T = TypeVar("T")
 
 
 class Source(Protocol):
@@ -62,7 +63,7 @@ def choose(count: int, labels: np.ndarray | None, most: float) -> np.ndarray:
     return np.sort(np.lexsort((labels, place_in_class))[: int(most)])
 
 
-def in_order(image_of: Callable[[int], Image.Image], count: int, *, threads: int) -> Iterator[Image.Image]:
+def in_order(image_of: Callable[[int], T], count: int, *, threads: int) -> Iterator[T]:
     """image_of(0), image_of(1), ... made by several threads; decoders let others run meanwhile."""
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for start in range(0, count, BLOCK):

@@ -92,18 +92,34 @@ class Preprocess:
             UserError: the image is smaller than the crop.
         """
         if MODES[self.mode].window:
-            side = self._window_side(image.size)
-            if min(image.size) < side:
-                raise UserError(
-                    f"{name} has {image.width}x{image.height} pixels before cropping, less than --crop_size "
-                    f"{self.crop_size}; lower --crop_size or use --preprocess resize_and_crop"
-                )
-            image = crop(image, draw.crop_pos, side)
+            image = crop(image, draw.crop_pos, self._fitting_side(image.size, name))
             image = resize(image, (self.crop_size, self.crop_size), self.resample)
         return flip(image) if self.flip and draw.flip else image
 
+    def finish_pixels(self, pixels: np.ndarray, draw: Draw, *, name: str) -> Tensor:
+        """`finish` for the pixels of a prepared image, uint8 (C, H, W), which are left as they are."""
+        if MODES[self.mode].window:
+            side = self._fitting_side((pixels.shape[2], pixels.shape[1]), name)
+            x, y = draw.crop_pos
+            pixels = pixels[:, y : y + side, x : x + side]
+            if side != self.crop_size:
+                scaled = resize(to_image(pixels), (self.crop_size, self.crop_size), self.resample)
+                pixels = to_pixels(scaled).numpy()
+        found = torch.from_numpy(pixels)
+        mirrored = self.flip and draw.flip
+        return found.flip(-1) if mirrored else found.clone(memory_format=torch.contiguous_format)
+
     def _window_side(self, size: Size) -> int:
         return min(size) if MODES[self.mode].window == "shorter_side" else self.crop_size
+
+    def _fitting_side(self, size: Size, name: str) -> int:
+        side = self._window_side(size)
+        if min(size) < side:
+            raise UserError(
+                f"{name} has {size[0]}x{size[1]} pixels before cropping, less than --crop_size "
+                f"{self.crop_size}; lower --crop_size or use --preprocess resize_and_crop"
+            )
+        return side
 
 
 def square_size(size: Size, load_size: int, crop_size: int) -> Size:
@@ -188,8 +204,25 @@ def flip(image: Image.Image) -> Image.Image:
 
 def to_tensor(image: Image.Image) -> Tensor:
     """An 8-bit image of C channels -> float32 (C, H, W) in [-1, 1]."""
-    pixels = np.array(image)  # a copy: torch wants memory it may write to
+    return to_float(to_pixels(image))
+
+
+def to_pixels(image: Image.Image) -> Tensor:
+    """An 8-bit image of C channels -> uint8 (C, H, W)."""
+    pixels = np.asarray(image)
     assert pixels.dtype == np.uint8, image.mode
-    hwc = torch.from_numpy(pixels if pixels.ndim == 3 else pixels[:, :, None])
-    # in these very steps, so that the result equals the classic one to the last bit
-    return hwc.permute(2, 0, 1).contiguous().to(torch.float32).div_(255).sub_(0.5).div_(0.5)
+    hwc = pixels if pixels.ndim == 3 else pixels[:, :, None]
+    return torch.from_numpy(hwc.transpose(2, 0, 1).copy())
+
+
+def to_image(pixels: np.ndarray) -> Image.Image:
+    """`to_pixels` backwards."""
+    return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+
+
+def to_float(pixels: Tensor) -> Tensor:
+    """uint8 of any shape -> float32 in [-1, 1], on the same device and by the last bit as classic."""
+    # x / 127.5 - 1 rounds as (x / 255 - 0.5) / 0.5 does, for both steps are those, doubled. A GPU would
+    # multiply by the inverse of a plain number, which rounds otherwise, so it gets a tensor
+    half = torch.full((), 127.5, device=pixels.device)
+    return pixels.to(torch.float32).div_(half).sub_(1)

@@ -195,7 +195,18 @@ def _data_flags(parser: Parser) -> None:
             "--direction", choices=("AtoB", "BtoA"), default="AtoB", help="which domain is the source"
         )
         parser.flag("--serial_batches", "take images in order, not shuffled")
-        parser.add_argument("--num_threads", type=whole(0), default=4, help="processes that load images")
+        parser.add_argument(
+            "--num_threads",
+            type=whole(0),
+            default=None,
+            help="processes that load images; default: chosen by the cores of the machine, 0 in testing",
+        )
+        parser.add_argument(
+            "--cache",
+            choices=("auto", "disk", "off"),
+            default="auto",
+            help="keep prepared images: in a quarter of the free memory, in a file that stays, or not",
+        )
         parser.add_argument("--batch_size", type=whole(1), default=1, help="images a step, in each process")
         parser.add_argument("--load_size", type=whole(1), default=286, help="scale images to this size")
         parser.add_argument("--crop_size", type=whole(1), default=256, help="then crop to this size")

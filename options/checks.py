@@ -6,6 +6,7 @@ import re
 from argparse import Namespace
 from pathlib import Path
 
+from data.workers import default_num_threads
 from util.errors import UserError
 from util.plugins import unknown
 
@@ -75,7 +76,7 @@ def image_side(opt: Namespace) -> int | None:
 
 
 def check(opt: Namespace, dataset: type) -> None:
-    """Combinations of the shared flags.
+    """Combinations of the shared flags; --num_threads is filled in where nobody has said it.
 
     Raises:
         UserError: with the flags, their values and the way out.
@@ -97,6 +98,8 @@ def check(opt: Namespace, dataset: type) -> None:
     writable(Path(opt.checkpoints_dir), "--checkpoints_dir")
     if run_folder(opt).is_file():
         raise UserError(f"--name {opt.name}: {run_folder(opt)} is a file, not a folder; choose another name")
+    if opt.num_threads is None:
+        opt.num_threads = default_num_threads(cached=opt.cache != "off" and opt.fast != "off")
 
 
 def check_training(opt: Namespace) -> None:

@@ -42,6 +42,8 @@ def options(root: Path, **changed: object) -> argparse.Namespace:
         "gpu_ids": "0",
         "plugin_path": [],
         "check_data": False,
+        "cache": "auto",
+        "fast": "auto",
     }
     return argparse.Namespace(**(values | changed))
 

@@ -30,7 +30,7 @@ CLASSIC_BASE = {
     **{"name": "experiment_name", "gpu_ids": "0", "checkpoints_dir": "./checkpoints", "model": "cycle_gan"},
     **{"input_nc": 3, "output_nc": 3, "ngf": 64, "ndf": 64, "netD": "basic", "netG": "resnet_9blocks"},
     **{"n_layers_D": 3, "norm": "instance", "init_type": "normal", "init_gain": 0.02, "no_dropout": True},
-    **{"dataset_mode": "unaligned", "direction": "AtoB", "serial_batches": False, "num_threads": 4},
+    **{"dataset_mode": "unaligned", "direction": "AtoB", "serial_batches": False},
     **{"batch_size": 1, "load_size": 286, "crop_size": 256, "max_dataset_size": math.inf},
     **{"preprocess": "resize_and_crop", "no_flip": False, "display_winsize": 256, "epoch": "latest"},
     **{"load_iter": 0, "verbose": False, "suffix": "", "use_wandb": False},

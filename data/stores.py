@@ -1,0 +1,100 @@
+"""Where prepared images are kept: nowhere, in a part of the memory, in all of it, or in a file on disk."""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from data.memory import available_bytes, share_of_memory
+from data.pixel_store import SharedPixels
+from data.sources import in_order
+from data.transforms import to_pixels
+from data.workers import cores
+from util import log
+from util.errors import UserError
+
+SAMPLES = 16  # entries that the estimate is made from
+Make = Callable[[int], Sequence[Image.Image]]  # the number of an entry -> its images, prepared
+
+
+class Store(Protocol):
+    """Keeps uint8 arrays (C, H, W) by number."""
+
+    def get(self, number: int) -> np.ndarray | None: ...
+
+    def put(self, number: int, pixels: np.ndarray) -> None: ...
+
+
+def choose_store(
+    cache: str, make: Make, count: int, *, each: int, identity: str, files: Sequence[str]
+) -> Store | None:
+    """Where `count` entries of `each` images are kept.
+
+    `cache` is off; auto, what fits in a share of the memory; all, in memory in any case; or disk, in a file
+    that stays good as long as `identity` and `files` do not change; images that are not files are then
+    kept in memory.
+
+    Raises:
+        UserError: all, and the machine has not as much memory left.
+    """
+    if cache == "off":
+        return None
+    if cache == "all":
+        return _all_in_memory(make, count, each)
+    if cache == "disk" and files:
+        try:
+            return _on_disk(make, count, each, identity, files)
+        except (OSError, UserError, ImportError) as error:  # Windows has no module for locks
+            log.warn(f"--cache disk: {error}; the images are kept in memory as far as they fit")
+    with suppress(OSError):
+        return SharedPixels(count * each, share_of_memory())
+    return None
+
+
+def _all_in_memory(make: Make, count: int, each: int) -> Store:
+    needed, free = estimate(make, count), available_bytes()
+    if free is not None and needed > free:
+        raise UserError(
+            f"--load_in_mem needs about {in_words(needed)} for {count:,} images, and {in_words(free)} of memory are "
+            "free: leave the flag out, or take less with --max_dataset_size or a --preprocess that scales, like center"
+        )
+    log.info(f"holding {count:,} images in memory, about {in_words(needed)}")
+    return SharedPixels(count * each, 2 * needed if free is None else free)
+
+
+def _on_disk(make: Make, count: int, each: int, identity: str, files: Sequence[str]) -> Store:
+    from data.pixel_file import cache_folder, fingerprint_of, kept_file
+
+    def images() -> Iterator[np.ndarray | None]:
+        needed, folder = estimate(make, count), cache_folder()
+        free = shutil.disk_usage(folder).free
+        if needed > free:
+            raise UserError(f"{folder} has {in_words(free)} left, and about {in_words(needed)} are needed")
+        for arrays in in_order(partial(_arrays, make, each), count, threads=cores()):
+            yield from arrays
+
+    name = hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
+    return kept_file(images, count * each, name=name, fingerprint=fingerprint_of(identity, files))
+
+
+def _arrays(make: Make, each: int, number: int) -> list[np.ndarray] | list[None]:
+    """The arrays of an entry; None for a broken one, which is told when its turn comes to be trained on."""
+    try:
+        return [to_pixels(image).numpy() for image in make(number)]
+    except UserError:
+        return [None] * each
+
+
+def estimate(make: Make, count: int) -> int:
+    """About how many bytes all entries take, from some spread over them; a broken one takes none."""
+    some = [_arrays(make, 1, number * count // SAMPLES) for number in range(SAMPLES)]
+    return count * sum(pixels.size for arrays in some for pixels in arrays if pixels is not None) // SAMPLES
+
+
+def in_words(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

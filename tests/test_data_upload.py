@@ -1,0 +1,172 @@
+"""Pixels become floats in the loader, bit by bit as ever, and on a GPU ahead of the step."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from torch import Tensor
+
+from data import upload
+from data.base_dataset import BaseDataset, PixelDataset
+from data.loader import Loader, seeded
+from data.sampler import mix
+from data.transforms import to_float
+from data.upload import Upload, Uploader, ahead
+
+
+class Pixels(PixelDataset):
+    """Items of 8-bit noise, a label, and floats of the data set's own."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __len__(self) -> int:
+        return 6
+
+    def read(self, index: int, rng: random.Random) -> dict:
+        drawn = torch.tensor([rng.randrange(256) for _ in range(12)], dtype=torch.uint8)
+        return {"A": drawn.view(3, 2, 2), "B": torch.full((1,), 0.25), "label": torch.tensor(index)}
+
+
+class Doubled(Pixels):
+    def __getitem__(self, index: int) -> dict:
+        item = super().__getitem__(index)
+        return item | {"A": item["A"] * 2}
+
+
+class Masks(BaseDataset):
+    def __init__(self) -> None:
+        pass
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> dict:
+        return {"A": torch.zeros(3, 2, 2), "mask": torch.full((1, 2, 2), 7, dtype=torch.uint8)}
+
+
+def test_all_256_values_become_the_classic_floats() -> None:
+    values = torch.arange(256, dtype=torch.uint8)
+    classic = values.to(torch.float32).div_(255).sub_(0.5).div_(0.5)
+    assert torch.equal(to_float(values), classic) and to_float(values).dtype == torch.float32
+    assert values.tolist() == list(range(256))
+
+
+@pytest.mark.parametrize("num_threads", [0, 2])
+def test_the_loader_gives_the_floats_that_the_items_are(num_threads: int) -> None:
+    items = Pixels()
+    for batch in Loader(items, batch_size=2, seed=3, num_threads=num_threads).epoch(2):
+        assert batch["A"].dtype == torch.float32 and batch["A"].shape == (2, 3, 2, 2)
+        assert batch["B"].flatten().tolist() == [0.25, 0.25] and batch["label"].dtype == torch.int64
+
+
+def test_an_item_draws_what_it_would_from_the_global_generators() -> None:
+    items = Pixels()
+    batches = list(Loader(items, batch_size=1, seed=3).epoch(2))
+    for position, batch in enumerate(batches):
+        with seeded(mix(3, 2, position)):
+            expected = items[int(batch["label"])]
+        assert torch.equal(batch["A"][0], expected["A"])
+    assert len({batch["A"].sum().item() for batch in batches}) == 6
+
+
+def test_an_own_getitem_is_called() -> None:
+    items = Doubled()
+    (batch,) = Loader(items, batch_size=6, shuffle=False).epoch(1)
+    (plain,) = Loader(Pixels(), batch_size=6, shuffle=False).epoch(1)
+    assert torch.equal(batch["A"], plain["A"] * 2)
+
+
+def test_bytes_of_other_data_sets_stay_bytes() -> None:
+    (batch,) = Loader(Masks(), batch_size=2)
+    assert batch["mask"].dtype == torch.uint8 and batch["mask"].unique().tolist() == [7]
+
+
+def test_the_next_element_is_begun_before_one_is_given_out() -> None:
+    log: list[str] = []
+
+    def begin(number: int) -> int:
+        log.append(f"begin {number}")
+        return number * 10
+
+    for number in ahead(range(3), begin):
+        log.append(f"use {number}")
+    assert log == ["begin 0", "begin 1", "use 0", "begin 2", "use 10", "use 20"]
+    assert list(ahead([], begin)) == []
+
+
+def test_what_goes_wrong_is_raised_in_its_turn() -> None:
+    def broken() -> Iterator[int]:
+        yield 1
+        yield 2
+        raise OSError("a worker died")
+
+    found = ahead(broken(), float)
+    assert (next(found), next(found)) == (1.0, 2.0)
+    with pytest.raises(OSError, match="a worker died"):
+        next(found)
+
+
+class FakeStream:
+    """Notes what is done, and in which stream."""
+
+    def __init__(self, name: str, log: list[str]) -> None:
+        self.name, self.log = name, log
+
+    def record_event(self) -> str:
+        self.log.append(f"mark in {self.name}")
+        return f"mark of {self.name}"
+
+    def wait_event(self, event: str) -> None:
+        self.log.append(f"{self.name} waits for {event}")
+
+
+@pytest.fixture
+def streams(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A torch.cuda that computes on the CPU and notes the order of things."""
+    log: list[str] = []
+
+    @contextmanager
+    def within(stream: FakeStream) -> Iterator[None]:
+        log.append(f"enter {stream.name}")
+        yield
+        log.append("leave")
+
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: FakeStream("side", log))
+    monkeypatch.setattr(torch.cuda, "stream", within)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: FakeStream("main", log))
+    monkeypatch.setattr(Tensor, "is_cuda", property(lambda self: self.dtype == torch.float32), raising=False)
+    monkeypatch.setattr(Tensor, "record_stream", lambda self, stream: log.append(f"{stream.name} reads"))
+    monkeypatch.setattr(upload, "floats", lambda batch: (log.append("floats"), to_floats(batch))[1])
+    return log
+
+
+def to_floats(batch: dict) -> dict:
+    return {key: to_float(value) if value.dtype == torch.uint8 else value for key, value in batch.items()}
+
+
+def test_an_upload_is_made_in_its_own_stream_and_waited_for_by_the_other(streams: list[str]) -> None:
+    batch = {"A": torch.tensor([[0, 255]], dtype=torch.uint8), "label": torch.tensor([4])}
+    begun = Uploader(torch.device("cpu")).begin(batch)
+    assert isinstance(begun, Upload)
+    assert streams == ["enter side", "floats", "mark in side", "leave"]
+    found = begun.finish()
+    assert streams[4:] == ["main waits for mark of side", "main reads"]
+    assert found["A"].tolist() == [[-1.0, 1.0]] and found["label"].tolist() == [4]
+
+
+def test_a_failure_passes_an_upload_as_it_is(streams: list[str]) -> None:
+    assert Uploader(torch.device("cpu")).begin("failure") == "failure" and streams == []
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_on_a_gpu_the_batches_are_those_of_the_cpu() -> None:
+    device = torch.device("cuda", torch.cuda.current_device())
+    values = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(to_float(values.to(device)).cpu(), to_float(values))
+    plain = list(Loader(Pixels(), batch_size=2).epoch(1))
+    found = list(Loader(Pixels(), batch_size=2, num_threads=1, device=device).epoch(1))
+    assert all(batch["A"].device == device and not batch["label"].is_cuda for batch in found)
+    assert all(torch.equal(a["A"].cpu(), b["A"]) for a, b in zip(found, plain, strict=True))

@@ -6,8 +6,9 @@ The nets are built with the options the run was trained with; see `python test.p
 from argparse import Namespace
 from pathlib import Path
 
-from options.test_options import TestOptions
+from options.test_options import TestOptions, results_folder
 from util import errors, log
+from util.weight_files import prefix
 
 
 def main() -> int:
@@ -23,7 +24,7 @@ def main() -> int:
     seed_everything(opt.seed)
     loader = create_dataset(opt)
     model = create_model(opt)
-    model.load_networks(f"iter_{opt.load_iter}" if opt.load_iter else opt.epoch)
+    model.load_networks(prefix(opt.epoch, opt.load_iter))
     model.print_networks(opt.verbose)
 
     page = ResultsPage(
@@ -50,12 +51,6 @@ def main() -> int:
     more = "" if count == len(loader) else f" of {len(loader)}; --num_test all makes all"
     log.info(f"{count}{more} images: {results_folder(opt) / 'index.html'}")
     return 0
-
-
-def results_folder(opt: Namespace) -> Path:
-    """results/<name>/<phase>_<epoch>[_iter<n>]."""
-    iteration = f"_iter{opt.load_iter}" if opt.load_iter else ""
-    return Path(opt.results_dir) / opt.name / f"{opt.phase}_{opt.epoch}{iteration}"
 
 
 def source_paths(batch: dict, direction: str) -> list[str]:

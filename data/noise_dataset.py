@@ -7,6 +7,7 @@ import torch
 
 from data.base_dataset import BaseDataset, Item
 from util.errors import UserError
+from util.flag_types import classes, positive_or_inf
 from util.noise import image_name, seeded_z
 
 SEEDS = 2**32  # as many as the generator behind seeded_z knows
@@ -26,13 +27,13 @@ class NoiseDataset(BaseDataset):
     ) -> argparse.ArgumentParser:
         parser.add_argument(
             "--truncation",
-            type=truncation,
+            type=positive_or_inf,
             default=math.inf,
             help="draw each number of z within +- this: lower is more alike and cleaner; inf = anywhere",
         )
         parser.add_argument(
             "--labels",
-            type=class_list,
+            type=classes,
             default=[],
             metavar="NUMBERS",
             help="classes to make, e.g. 3,5; default: all",
@@ -89,25 +90,6 @@ def check(opt: argparse.Namespace) -> None:
         raise UserError(
             f"--labels {_joined(opt.labels)}: {wrong[0]} is no class; the model's are 0 to {opt.n_classes - 1}"
         )
-
-
-def truncation(word: str) -> float:
-    """A number above 0, or inf; a type for argparse."""
-    try:
-        value = float(word)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{word} is not a number") from None
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{word} must be more than 0, or inf")
-    return value
-
-
-def class_list(word: str) -> list[int]:
-    """`3,5` -> [3, 5]; a type for argparse."""
-    try:
-        return [int(label) for label in word.split(",") if label]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{word} is not a list of class numbers like 3,5") from None
 
 
 def _joined(labels: list[int]) -> str:

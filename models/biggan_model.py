@@ -5,16 +5,11 @@ from argparse import ArgumentParser, Namespace
 from torch import nn
 
 from models import networks
-from models.latent_flags import (
-    add_attention_flags,
-    check_attention,
-    count,
-    has_penalty,
-    image_side,
-    resolutions,
-)
+from models.latent_flags import add_attention_flags, check_attention, resolutions
 from models.latent_model import LatentModel
 from util.errors import UserError
+from util.flag_types import whole
+from util.image_side import image_side
 
 Z_DIMS = {32: 128, 64: 120, 128: 120, 256: 140}  # with blocks + 1 equal chunks where z is split
 
@@ -39,9 +34,9 @@ class BigGANModel(LatentModel):
             parser.set_defaults(standing_stats=16)  # averaged weights have no statistics of their own
         add_attention_flags(parser, is_train)
         known, _ = parser.parse_known_args()
-        side = image_side(known)
+        side = image_side(known.preprocess, load_size=known.load_size, crop_size=known.crop_size)
         small = side == 32
-        parser.set_defaults(z_dim=Z_DIMS.get(side, 120))
+        parser.set_defaults(z_dim=Z_DIMS.get(side or 0, 120))  # images without one side are refused later
         parser.add_argument(
             "--hierarchical",
             type=str.lower,
@@ -51,7 +46,7 @@ class BigGANModel(LatentModel):
         )
         parser.add_argument(
             "--shared_dim",
-            type=count(0),
+            type=whole(0),
             default=0 if small else 128,
             help="length of the class embedding that all norms share; 0 = an embedding a norm",
         )
@@ -61,7 +56,7 @@ class BigGANModel(LatentModel):
     def check_options(cls, opt: Namespace) -> None:
         super().check_options(opt)
         check_attention(opt)
-        if opt.isTrain and has_penalty(opt):
+        if opt.isTrain and opt.lambda_gp > 0:
             raise UserError(
                 "--model biggan bounds its discriminator by spectral norm: leave out the gradient penalty"
             )

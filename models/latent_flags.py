@@ -1,21 +1,10 @@
 """Flags that the noise-to-image plugins share, and how their words are read."""
 
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 
 from util.errors import UserError
 from util.overlay import Point
-
-
-def count(least: int) -> Callable[[str], int]:
-    """A type of flags: whole numbers from `least` on."""
-
-    def convert(word: str) -> int:
-        if not word.isdecimal() or int(word) < least:
-            raise ArgumentTypeError(f"{word} must be a whole number of at least {least}")
-        return int(word)
-
-    return convert
 
 
 def add_attention_flags(parser: ArgumentParser, is_train: bool) -> None:
@@ -41,16 +30,6 @@ def check_attention(opt: Namespace) -> None:
     query_points(opt.attn_points)
     resolutions(opt.attn_res, default=())
     resolutions(vars(opt).get("attn_res_D"), default=(), flag="--attn_res_D")
-
-
-def has_penalty(opt: Namespace) -> bool:
-    """Whether the options ask for the gradient penalty."""
-    return opt.gan_mode == "wgangp" if opt.lambda_gp is None else opt.lambda_gp > 0
-
-
-def image_side(opt: Namespace) -> int:
-    """Side of the images in pixels, as far as the options are known while flags are added."""
-    return opt.load_size if opt.preprocess == "resize" else opt.crop_size
 
 
 def resolutions(value: str | None, default: Sequence[int], flag: str = "--attn_res") -> tuple[int, ...]:

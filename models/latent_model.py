@@ -11,8 +11,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from models import networks
 from models.base_model import BaseModel, Batch, Terms
-from models.latent_flags import count, query_points
+from models.latent_flags import query_points
 from util.errors import UserError
+from util.flag_types import whole
 from util.images import grid
 from util.noise import seeded_batch
 from util.overlay import overlay
@@ -36,10 +37,10 @@ class LatentModel(BaseModel):
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
         parser.set_defaults(preprocess="center", load_size=64, crop_size=64, batch_size=64, norm="batch")
-        parser.add_argument("--z_dim", type=count(1), default=100, help="length of the noise vector z")
+        parser.add_argument("--z_dim", type=whole(1), default=100, help="length of the noise vector z")
         parser.add_argument(
             "--n_classes",
-            type=count(0),
+            type=whole(0),
             default=None,
             help="classes of images; default: as many as the data set has, 0 ignores labels",
         )
@@ -51,7 +52,7 @@ class LatentModel(BaseModel):
             )
             parser.add_argument(
                 "--n_critic",
-                type=count(1),
+                type=whole(1),
                 default=1,
                 help="steps of the discriminator for one of the generator",
             )
@@ -59,7 +60,7 @@ class LatentModel(BaseModel):
             parser.set_defaults(dataset_mode="noise", eval=True)
             parser.add_argument(
                 "--standing_stats",
-                type=count(0),
+                type=whole(0),
                 default=0,
                 help="measure batch norm's statistics anew over so many batches; 0 = those of training",
             )

@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from torch import nn
 
 from models import networks
-from models.latent_flags import add_attention_flags, check_attention, has_penalty, resolutions
+from models.latent_flags import add_attention_flags, check_attention, resolutions
 from models.latent_model import LatentModel
 from util.errors import UserError
 
@@ -56,7 +56,7 @@ class SAGANModel(LatentModel):
     def check_options(cls, opt: Namespace) -> None:
         super().check_options(opt)
         check_attention(opt)
-        if opt.isTrain and opt.sn_scope != "none" and has_penalty(opt):
+        if opt.isTrain and opt.sn_scope != "none" and opt.lambda_gp > 0:
             raise UserError(
                 "spectral norm already bounds the discriminator: leave out the gradient penalty, or give --sn_scope none"
             )

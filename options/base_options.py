@@ -1,14 +1,16 @@
-"""The flags of training and testing alike, and how all sources of options become one namespace."""
+"""How all sources of options become one namespace, and the order in which mistakes are looked for."""
 
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from options import checks, files, legacy
-from options.parser import Parser, count_or_all, number, whole
+from data.workers import default_num_threads
+from options import ahead, checks, files, legacy, shared_flags
+from options.parser import Parser
 from util import log, plugins
 from util.errors import UserError
+from util.image_side import image_side
 
 # what a trained net has to be built and fed with, so test.py takes it from the run
 INHERITED = set(
@@ -26,6 +28,13 @@ class BaseOptions:
 
     prog = "train.py"
     is_train = True
+    # each is run before plugins are loaded, if they cannot change what it reads, and when all is known
+    rules: tuple[ahead.Rule, ...] = (
+        checks.known_plugins,
+        checks.sizes,
+        checks.plain_names,
+        checks.place_for_a_run,
+    )
 
     def parse(self, argv: Sequence[str] | None = None) -> Namespace:
         """Every option of this start, checked.
@@ -35,12 +44,20 @@ class BaseOptions:
         """
         argv = legacy.translate(sys.argv[1:] if argv is None else argv)
         self._answer_questions(argv)
+        self._look_ahead(argv)
         first = self._gather(argv, {}, strictly=False)
         folder = checks.run_folder(first)
         run = self._inherit(first, files.read_run(folder))
-        opt = self._gather(argv, run, strictly=True, source=f"the options of {folder}")
-        opt.image_side = checks.image_side(opt)
-        self._check_model(opt)
+        if not self._feeds_as_trained(first, run):
+            run.pop("dataset_mode", None)
+        self._warn_of_changes(first, run)
+        opt = self._gather(argv, run, strictly=True, source=_source(folder))
+        opt.image_side = image_side(opt.preprocess, load_size=opt.load_size, crop_size=opt.crop_size)
+        if opt.num_threads is None:
+            opt.num_threads = default_num_threads(cached=opt.cache != "off" and opt.fast != "off")
+        for rule in self.rules:
+            rule(opt)
+        self._check_plugins(opt)
         return opt
 
     def save(self, opt: Namespace) -> None:
@@ -55,24 +72,45 @@ class BaseOptions:
 
     def initialize(self, parser: Parser) -> None:
         """Add the flags that every model and data set shares."""
-        _run_flags(parser)
-        _plugin_flags(parser)
-        _data_flags(parser)
-        _network_flags(parser)
-        _weight_flags(parser)
-        _showing_flags(parser)
+        shared_flags.add(parser)
 
     # ------------------------------------------------------------------ private
 
-    def _gather(
-        self, argv: Sequence[str], lower: files.Options, strictly: bool, source: str = ""
-    ) -> Namespace:
+    def _look_ahead(self, argv: Sequence[str]) -> None:
+        """Tell the mistakes that can be seen before a plugin is loaded, and torch with it."""
+        opt, _ = self._gather_shared(argv, {})
+        settled = ahead.settled(opt, self.given())
+        if "name" not in settled or "checkpoints_dir" not in settled:
+            return  # nor is it known then which run is meant
+        folder = checks.run_folder(settled)
+        run = self._inherit(opt, files.read_run(folder))
+        if not self.is_train:
+            run.pop("dataset_mode", None)  # which a model may not want
+        opt, unknown = self._gather_shared(argv, run, _source(folder))
+        if not opt.plugin_path:
+            source, config = self.parser.layers[-1]
+            ahead.check_words(self.parser, unknown, list(config), source)
+        self.finish(opt)
+        ahead.check(ahead.settled(opt, self.given() | run.keys()), self.rules)
+
+    def _gather_shared(
+        self, argv: Sequence[str], lower: files.Options, source: str = ""
+    ) -> tuple[Namespace, list[str]]:
+        """The shared flags from every source, and the words that are none of them."""
         self.parser = parser = Parser(self.prog, argv)
         self.initialize(parser)
         opt, _ = parser.parse_known_args()
         config = files.read_config(opt.config) if opt.config else {}
         parser.layers = [(source, lower), (f"--config {opt.config}", config)]
-        opt, _ = parser.parse_known_args()
+        opt, unknown = parser.parse_known_args()
+        opt.isTrain = self.is_train
+        return opt, unknown
+
+    def _gather(
+        self, argv: Sequence[str], lower: files.Options, strictly: bool, source: str = ""
+    ) -> Namespace:
+        opt, _ = self._gather_shared(argv, lower, source)
+        parser = self.parser
         with parser.section(f"flags of --model {opt.model}"):
             plugins.find("model", opt.model, opt.plugin_path).modify_commandline_options(
                 parser, self.is_train
@@ -82,15 +120,20 @@ class BaseOptions:
             plugins.find("dataset", opt.dataset_mode, opt.plugin_path).modify_commandline_options(
                 parser, self.is_train
             )
+        source, config = parser.layers[-1]
         for name in config:
             if strictly and f"--{name}" not in parser._option_string_actions:
-                raise UserError(f"--config {opt.config}: " + parser._about_unknown(f"--{name}"))
+                raise UserError(f"{source}: {parser.about_unknown(f'--{name}')}")
         opt = parser.parse_strictly() if strictly else parser.parse_known_args()[0]
         opt.isTrain = self.is_train
         if opt.suffix:
             opt.name = checks.with_suffix(opt)
         self.finish(opt)
         return opt
+
+    def given(self) -> set[str]:
+        """The names of the options that a person has said, on the command line or in a file."""
+        return self.parser.explicit() | self.parser.layers[-1][1].keys()
 
     def finish(self, opt: Namespace) -> None:
         """Fill in what follows from other options."""
@@ -99,14 +142,20 @@ class BaseOptions:
         """The part of a run's options that this start takes over."""
         return {}
 
+    def _feeds_as_trained(self, opt: Namespace, run: files.Options) -> bool:
+        """Whether the data set is of the run's own kind, if not said otherwise."""
+        return True
+
     def _warn_of_changes(self, opt: Namespace, run: files.Options) -> None:
         for name in sorted(self.parser.explicit() & run.keys()):
             if str(getattr(opt, name)) != str(run[name]):
                 log.warn(f"--{name} {getattr(opt, name)} overrides the run's own {run[name]}")
 
-    def _check_model(self, opt: Namespace) -> None:
+    def _check_plugins(self, opt: Namespace) -> None:
+        """What the data and the model have to say."""
         dataset = plugins.find("dataset", opt.dataset_mode, opt.plugin_path)
-        checks.check(opt, dataset)
+        if opt.dataroot is None and dataset.needs_dataroot:
+            raise checks.no_dataroot(opt)
         checks.count_classes(opt, dataset)
         plugins.find("model", opt.model, opt.plugin_path).check_options(opt)
 
@@ -140,132 +189,5 @@ def _values(argv: Sequence[str], flag: str) -> list[str]:
     return found + [word.split("=", 1)[1] for word in argv if word.startswith(f"{flag}=")]
 
 
-def _run_flags(parser: Parser) -> None:
-    with parser.section("run"):
-        parser.add_argument("--name", default="experiment_name", help="name of the run, and of its folder")
-        parser.add_argument("--checkpoints_dir", default="./checkpoints", help="where runs are kept")
-        parser.add_argument("--suffix", default="", help="added to the name, e.g. {netG}_size{load_size}")
-        parser.add_argument(
-            "--config", default=None, metavar="FILE", help="YAML file of options, below the command line"
-        )
-        parser.add_argument("--seed", type=whole(0, 2**63 - 1), default=0, help="of every random number")
-        parser.add_argument(
-            "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute"
-        )
-        parser.add_argument(
-            "--gpu_ids",
-            type=checks.gpu_ids,
-            default="0",
-            help="the GPU to use, -1 = CPU; for several use torchrun",
-        )
-        parser.add_argument("--amp", choices=("none", "bf16", "fp16"), default="none", help="mixed precision")
-        parser.add_argument(
-            "--fast",
-            choices=("auto", "off"),
-            default="auto",
-            help="compute the same numbers by faster means where this machine has them; off = torch's plain ones",
-        )
-        parser.flag("--compile", "compile the nets: slow to start, then faster")
-        parser.flag("--verbose", "print the nets")
-
-
-def _plugin_flags(parser: Parser) -> None:
-    with parser.section("plugins"):
-        parser.add_argument("--model", default="cycle_gan", help="which model; see --list_models")
-        parser.add_argument(
-            "--dataset_mode", default="unaligned", help="which kind of data set; see --list_datasets"
-        )
-        parser.add_argument(
-            "--plugin_path",
-            action="append",
-            default=[],
-            metavar="FOLDER",
-            help="where else to look for plugins",
-        )
-
-
-def _data_flags(parser: Parser) -> None:
-    with parser.section("data"):
-        parser.add_argument(
-            "--dataroot",
-            default=None,
-            help="folder of images: trainA, trainB, testA, testB or as the data set says",
-        )
-        parser.add_argument(
-            "--direction", choices=("AtoB", "BtoA"), default="AtoB", help="which domain is the source"
-        )
-        parser.flag("--serial_batches", "take images in order, not shuffled")
-        parser.add_argument(
-            "--num_threads",
-            type=whole(0),
-            default=None,
-            help="processes that load images; default: chosen by the cores of the machine, 0 in testing",
-        )
-        parser.add_argument(
-            "--cache",
-            choices=("auto", "disk", "off"),
-            default="auto",
-            help="keep prepared images: in a quarter of the free memory, in a file that stays, or not",
-        )
-        parser.add_argument("--batch_size", type=whole(1), default=1, help="images a step, in each process")
-        parser.add_argument("--load_size", type=whole(1), default=286, help="scale images to this size")
-        parser.add_argument("--crop_size", type=whole(1), default=256, help="then crop to this size")
-        parser.add_argument(
-            "--max_dataset_size",
-            type=count_or_all,
-            default=float("inf"),
-            help="at most so many images a folder",
-        )
-        parser.add_argument(
-            "--preprocess",
-            choices=checks.PREPROCESS,
-            default="resize_and_crop",
-            help="how images get their size",
-        )
-        parser.flag("--no_flip", "do not mirror images at random")
-        parser.flag("--check_data", "open every image before training starts")
-
-
-def _network_flags(parser: Parser) -> None:
-    with parser.section("networks"):
-        parser.add_argument(
-            "--input_nc", type=whole(1), default=3, help="channels of the input: 3 colour, 1 grey"
-        )
-        parser.add_argument("--output_nc", type=whole(1), default=3, help="channels of the output")
-        parser.add_argument("--ngf", type=whole(1), default=64, help="filters in the generator's last layer")
-        parser.add_argument(
-            "--ndf", type=whole(1), default=64, help="filters in the discriminator's first layer"
-        )
-        parser.add_argument(
-            "--netG", default="resnet_9blocks", help="resnet_9blocks, resnet_6blocks, unet_256, unet_128"
-        )
-        parser.add_argument("--netD", default="basic", help="basic (70 x 70 PatchGAN), n_layers, pixel")
-        parser.add_argument("--n_layers_D", type=whole(1), default=3, help="with --netD n_layers")
-        parser.add_argument("--norm", default="instance", help="instance, batch, syncbatch, none")
-        parser.add_argument(
-            "--init_type", default="normal", help="normal, xavier, kaiming, orthogonal, default (torch's)"
-        )
-        parser.add_argument(
-            "--init_gain", type=number(above=0), default=0.02, help="scale of the initial weights"
-        )
-        parser.flag("--no_dropout", "no dropout in the generator")
-
-
-def _weight_flags(parser: Parser) -> None:
-    with parser.section("which weights"):
-        parser.add_argument(
-            "--epoch", default="latest", help="which weights to load: latest or an epoch's number"
-        )
-        parser.add_argument("--load_iter", type=whole(0), default=0, help="load iter_<n> instead, if > 0")
-
-
-def _showing_flags(parser: Parser) -> None:
-    with parser.section("showing"):
-        parser.add_argument(
-            "--display_winsize",
-            type=whole(16),
-            default=256,
-            help="width of an image on pages and in visdom",
-        )
-        parser.flag("--use_wandb", "show the run on Weights & Biases, too")
-        parser.add_argument("--wandb_project_name", default="CycleGAN-and-pix2pix", help="its project there")
+def _source(folder: Path) -> str:
+    return f"the options of {folder}"

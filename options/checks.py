@@ -1,14 +1,13 @@
 """What is refused before anything is built: impossible values and combinations."""
 
-import argparse
 import os
-import re
 from argparse import Namespace
 from pathlib import Path
 
-from data.workers import default_num_threads
+from util import weight_files
 from util.errors import UserError
-from util.plugins import unknown
+from util.packages import require
+from util.plugins import file, unknown
 
 PREPROCESS = (
     "resize_and_crop",
@@ -22,13 +21,6 @@ PREPROCESS = (
 )
 AUGMENTATIONS = ("color", "translation", "cutout")
 LONGEST_NAME = 200  # bytes; file systems take 255, and prefixes and endings are added
-
-
-def gpu_ids(word: str) -> str:
-    """`0`, `0,1` or `-1`; a type for argparse."""
-    if not re.fullmatch(r"-?\d+(,-?\d+)*", word):
-        raise argparse.ArgumentTypeError(f"{word} is not a list of GPU numbers like 0 or 0,1; -1 is the CPU")
-    return word
 
 
 def with_suffix(opt: Namespace) -> str:
@@ -68,44 +60,68 @@ def stays_inside(name: str) -> bool:
     )
 
 
-def image_side(opt: Namespace) -> int | None:
-    """Side in pixels of the square that the nets get; None where it depends on the image."""
-    if opt.preprocess.endswith("crop") or opt.preprocess in ("center", "long_edge"):
-        return opt.crop_size
-    return opt.load_size if opt.preprocess == "resize" else None
+def no_dataroot(opt: Namespace) -> UserError:
+    """What to say where --dataroot is needed and missing."""
+    if not opt.isTrain:
+        there_is_a_run(opt)  # which may be what was meant to say that no data is needed
+    return UserError(
+        "--dataroot is missing: name the folder of images, e.g. --dataroot ./datasets/horse2zebra"
+    )
 
 
-def check(opt: Namespace, dataset: type) -> None:
-    """Combinations of the shared flags; --num_threads is filled in where nobody has said it.
+def known_plugins(opt: Namespace) -> None:
+    file("model", opt.model, opt.plugin_path)
+    file("dataset", opt.dataset_mode, opt.plugin_path)
 
-    Raises:
-        UserError: with the flags, their values and the way out.
-    """
-    if opt.dataroot is None and dataset.needs_dataroot:  # type: ignore[attr-defined]
-        if not opt.isTrain:
-            there_is_a_run(opt)  # which may be what was meant to say that no data is needed
-        raise UserError(
-            "--dataroot is missing: name the folder of images, e.g. --dataroot ./datasets/horse2zebra"
-        )
+
+def data_of_ours(opt: Namespace) -> None:
+    """Refuse to do without --dataroot, which noise alone can among our own data sets."""
+    # where nobody names it, it is the model's own, and that is noise at test time alone
+    mode = vars(opt).get("dataset_mode")
+    images = mode != "noise" and (opt.isTrain or opt.model == "test")
+    if opt.dataroot is None and images and not opt.plugin_path:
+        raise no_dataroot(opt)
+
+
+def sizes(opt: Namespace) -> None:
     if opt.preprocess in ("resize_and_crop", "scale_width_and_crop") and opt.load_size < opt.crop_size:
         raise UserError(
             f"--load_size {opt.load_size} is smaller than --crop_size {opt.crop_size}: "
             f"images are scaled first and cropped then, so use --load_size {opt.crop_size} or more"
         )
+
+
+def plain_names(opt: Namespace) -> None:
     for flag, value in (("--phase", opt.phase), ("--epoch", opt.epoch)):
         if not stays_inside(value):
             raise UserError(f"{flag} {value or repr('')} must be a plain name, without .. or a leading /")
+
+
+def place_for_a_run(opt: Namespace) -> None:
     writable(Path(opt.checkpoints_dir), "--checkpoints_dir")
     if run_folder(opt).is_file():
         raise UserError(f"--name {opt.name}: {run_folder(opt)} is a file, not a folder; choose another name")
-    if opt.num_threads is None:
-        opt.num_threads = default_num_threads(cached=opt.cache != "off" and opt.fast != "off")
 
 
-def check_training(opt: Namespace) -> None:
-    """Combinations of the flags of training."""
+def place_for_results(opt: Namespace) -> None:
+    writable(Path(opt.results_dir), "--results_dir")
+    require("dominate", "the page of results")
+
+
+def something_to_go_on_with(opt: Namespace) -> None:
+    """Refuse to go on with a run of which there is nothing, or with weights it does not hold."""
+    start = weight_files.prefix(opt.epoch, opt.load_iter)
+    # the latest state goes without a prefix, and what is wrong with it is told where it is read
+    if opt.continue_train and (start != "latest" or not run_folder(opt).is_dir()):
+        weight_files.check_saved(run_folder(opt), start)
+
+
+def parts_of_a_batch(opt: Namespace) -> None:
     if opt.batch_size % opt.accumulate:
         raise UserError(f"--accumulate {opt.accumulate} must divide --batch_size {opt.batch_size}")
+
+
+def epochs(opt: Namespace) -> None:
     if opt.n_epochs + opt.n_epochs_decay < 1:
         raise UserError("--n_epochs and --n_epochs_decay are both 0: there is nothing to train")
     if opt.epoch_count > opt.n_epochs + opt.n_epochs_decay:
@@ -113,23 +129,26 @@ def check_training(opt: Namespace) -> None:
             f"--epoch_count {opt.epoch_count} lies beyond the last epoch, {opt.n_epochs + opt.n_epochs_decay} "
             "(--n_epochs + --n_epochs_decay): raise one of those"
         )
-    penalised = penalty_flag(opt)
-    if (penalised or opt.r1_gamma > 0) and opt.compile:
-        raise UserError(
-            f"{penalised or '--r1_gamma'} needs second derivatives, which compiled nets have not: leave out --compile"
-        )
-    if penalised and getattr(opt, "spectral", "none") != "none":
-        raise UserError(f"{penalised} already bounds the discriminator: leave out --spectral")
+
+
+def second_derivatives(opt: Namespace) -> None:
+    if not opt.compile:
+        return
+    flag = "--r1_gamma" if opt.r1_gamma > 0 else _penalty_flag(opt)
+    if flag:
+        raise UserError(f"{flag} needs second derivatives, which compiled nets have not: leave out --compile")
+
+
+def one_bound(opt: Namespace) -> None:
+    """Refuse the gradient penalty where spectral norm does its work already."""
+    if getattr(opt, "spectral", "none") != "none" and _penalty_flag(opt):
+        raise UserError(f"{_penalty_flag(opt)} already bounds the discriminator: leave out --spectral")
+
+
+def augmentations(opt: Namespace) -> None:
     for kind in opt.diffaug:
         if kind not in AUGMENTATIONS:
             raise UserError(unknown("--diffaug", kind, AUGMENTATIONS))
-
-
-def penalty_flag(opt: Namespace) -> str:
-    """The flag that asks for the gradient penalty, or nothing."""
-    if opt.lambda_gp is None:
-        return "--gan_mode wgangp" if opt.gan_mode == "wgangp" else ""
-    return "--lambda_gp" if opt.lambda_gp > 0 else ""
 
 
 def count_classes(opt: Namespace, dataset: type) -> None:
@@ -164,3 +183,10 @@ def writable(folder: Path, flag: str) -> None:
         raise UserError(f"{flag} {folder}: {nearest} is a file, not a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise UserError(f"{flag} {folder}: no permission to write in {nearest}; name another folder")
+
+
+def _penalty_flag(opt: Namespace) -> str:
+    """The flag that asks for the gradient penalty, or nothing."""
+    if not opt.lambda_gp > 0:
+        return ""
+    return "--gan_mode wgangp" if opt.gan_mode == "wgangp" else "--lambda_gp"

@@ -2,16 +2,16 @@
 
 import argparse
 import difflib
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from util import plugins
 from util.arguments import Arguments
 from util.errors import UserError
+from util.flag_types import count_or_all, names, number, positive_or_inf, switch, whole
 
-TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+__all__ = ["Parser", "count_or_all", "names", "number", "positive_or_inf", "switch", "whole"]
 
 
 class Parser(Arguments):
@@ -55,8 +55,13 @@ class Parser(Arguments):
         """All sources; an unknown flag is a mistake."""
         opt, unknown = self.parse_known_args()
         if unknown:
-            raise UserError(self._about_unknown(unknown[0]))
+            raise UserError(self.about_unknown(unknown[0]))
         return opt
+
+    def nearest(self, flag: str, others: Iterable[str] = ()) -> str:
+        """The flag most like a misspelt one, among this parser's and `others`; empty where none is alike."""
+        known = {*self._option_string_actions, *others}
+        return next(iter(difflib.get_close_matches(flag, known, n=1, cutoff=0.6)), "")
 
     def explicit(self) -> set[str]:
         """The names of the options that stand on the command line."""
@@ -88,16 +93,17 @@ class Parser(Arguments):
             return [flag, *map(str, items)]
         return [f"{flag}={','.join(map(str, items))}"]
 
-    def _about_unknown(self, word: str) -> str:
+    def about_unknown(self, word: str) -> str:
+        """The sentence about a word of the command line that nothing asks for."""
         flag = word.split("=")[0]
         if not flag.startswith("--"):
             return f"{self.prog} does not know what to do with {word}: every option needs a flag before it"
-        near = difflib.get_close_matches(flag, self._option_string_actions, n=1, cutoff=0.6)
+        near = self.nearest(flag)
         owners = plugins.with_flag(flag)
         if owners:
             hint = f"it belongs to {', '.join(owners)}"
         elif near:
-            hint = f"did you mean {near[0]}?"
+            hint = f"did you mean {near}?"
         else:
             hint = f"see {self.prog} --help and {self.prog} --model NAME --help"
         return f"{flag} is no flag of {self.prog} with these plugins; {hint}"
@@ -106,60 +112,3 @@ class Parser(Arguments):
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=32, width=110)
-
-
-def switch(word: str) -> bool:
-    if word.lower() in TRUE:
-        return True
-    if word.lower() in FALSE:
-        return False
-    raise argparse.ArgumentTypeError(f"{word} is neither true nor false")
-
-
-def whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    """A type for whole numbers from `least` on."""
-
-    def convert(word: str) -> int:
-        try:
-            value = int(word)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{word} is not a whole number") from None
-        if value < least or (most is not None and value > most):
-            bounds = f"at least {least}" if most is None else f"from {least} to {most}"
-            raise argparse.ArgumentTypeError(f"{word} must be {bounds}")
-        return value
-
-    return convert
-
-
-def number(
-    least: float = -math.inf, below: float = math.inf, above: float = -math.inf
-) -> Callable[[str], float]:
-    """A type for finite numbers with least <= x < below and x > above."""
-
-    def convert(word: str) -> float:
-        try:
-            value = float(word)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{word} is not a number") from None
-        if not math.isfinite(value) or value < least or value >= below or value <= above:
-            bounds = [f"at least {least:g}"] * math.isfinite(least) + [
-                f"more than {above:g}"
-            ] * math.isfinite(above)
-            bounds += [f"less than {below:g}"] * math.isfinite(below)
-            raise argparse.ArgumentTypeError(f"{word} must be {' and '.join(bounds) or 'finite'}")
-        return value
-
-    return convert
-
-
-def count_or_all(word: str) -> float:
-    """A whole number from 1 on, or all / inf / -1 for as many as there are."""
-    if word.lower() in ("all", "inf", "-1"):
-        return math.inf
-    return whole(1)(word)
-
-
-def names(word: str) -> list[str]:
-    """`a,b` -> [a, b]."""
-    return [name for name in word.split(",") if name]

@@ -5,13 +5,15 @@ import math
 from argparse import Namespace
 
 from options import checks
-from options.parser import Parser, names, number, whole
+from options.base_options import BaseOptions
+from options.parser import Parser, names, positive_or_inf, whole
 from options.test_options import TestOptions
 from util.errors import UserError
 
 
 class SampleOptions(TestOptions):
     prog = "sample.py"
+    rules = (*BaseOptions.rules, checks.place_for_results, checks.there_is_a_run)
 
     def initialize(self, parser: Parser) -> None:
         super().initialize(parser)
@@ -42,8 +44,7 @@ class SampleOptions(TestOptions):
             parser.add_argument("--fps", type=whole(1, 50), default=15, help="images of the loop a second")
         parser.set_defaults(phase="samples")
 
-    def _check_model(self, opt: Namespace) -> None:
-        checks.there_is_a_run(opt)
+    def _check_plugins(self, opt: Namespace) -> None:
         if "z_dim" not in opt:
             raise UserError(
                 f"--model {opt.model} makes images from images, and sheets are for models that start from noise: "
@@ -53,7 +54,7 @@ class SampleOptions(TestOptions):
             raise UserError(
                 f"--dataset_mode {opt.dataset_mode}: sheets are made of noise; leave the flag out"
             )
-        super()._check_model(opt)
+        super()._check_plugins(opt)
         _check_noise(opt)
 
 
@@ -72,7 +73,7 @@ def _check_noise(opt: Namespace) -> None:
 
 def truncations(word: str) -> list[float]:
     """`0.5,inf` -> [0.5, inf]; a type for argparse."""
-    values = [math.inf if part == "inf" else number(above=0)(part) for part in names(word)]
+    values = [positive_or_inf(part) for part in names(word)]
     if not values:
         raise argparse.ArgumentTypeError(f"{word!r} holds no number; give some, as in 0.5,1,inf")
     return values

@@ -7,7 +7,6 @@ from options import checks, files
 from options.base_options import INHERITED, BaseOptions
 from options.parser import Parser, count_or_all, names, number
 from util import plugins
-from util.packages import require
 
 
 class TestOptions(BaseOptions):
@@ -15,6 +14,7 @@ class TestOptions(BaseOptions):
 
     prog = "test.py"
     is_train = False
+    rules = (*BaseOptions.rules, checks.place_for_results, checks.data_of_ours)
 
     def initialize(self, parser: Parser) -> None:
         super().initialize(parser)
@@ -40,8 +40,7 @@ class TestOptions(BaseOptions):
         parser.set_defaults(model="test", num_threads=0, serial_batches=True, no_flip=True)
 
     def finish(self, opt: Namespace) -> None:
-        given = self.parser.explicit() | set(self.parser.layers[-1][1])
-        if "load_size" not in given and opt.preprocess != "resize":
+        if "load_size" not in self.given() and opt.preprocess != "resize":
             opt.load_size = opt.crop_size
         opt.no_flip = opt.serial_batches = True
 
@@ -51,21 +50,22 @@ class TestOptions(BaseOptions):
         own = {name: value for name, value in run.items() if name in INHERITED or name not in shared}
         if run.get("preprocess") == "resize":
             own["load_size"] = run["load_size"]  # which is the size that the nets saw
+        return own
+
+    def _feeds_as_trained(self, opt: Namespace, run: files.Options) -> bool:
         explicit = "model" in self.parser.explicit()
         model = opt.model if explicit else run.get("model", opt.model)
         folders = opt.plugin_path or run.get("plugin_path", [])
         fed_anew = plugins.find("model", model, folders).test_dataset is not None
-        if fed_anew or (explicit and model != run.get("model")):
-            own.pop("dataset_mode", None)
-        self._warn_of_changes(opt, own)
-        return own
+        return not fed_anew and not (explicit and model != run.get("model"))
 
     def _shared_actions(self) -> list:
         parser = Parser(self.prog, [])
         self.initialize(parser)
         return parser._actions
 
-    def _check_model(self, opt: Namespace) -> None:
-        super()._check_model(opt)
-        checks.writable(Path(opt.results_dir), "--results_dir")
-        require("dominate", "the page of results")
+
+def results_folder(opt: Namespace) -> Path:
+    """results/<name>/<phase>_<epoch>[_iter<n>]."""
+    iteration = f"_iter{opt.load_iter}" if opt.load_iter else ""
+    return Path(opt.results_dir) / opt.name / f"{opt.phase}_{opt.epoch}{iteration}"

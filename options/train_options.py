@@ -13,10 +13,28 @@ DISPLAYS = ("console", "loss_log", "jsonl", "html", "visdom")
 LR_POLICIES = ("linear", "step", "plateau", "cosine", "constant")
 
 # what finish() fills in from other options: where one of those is given anew, it is not taken from the run
-FOLLOWS = {"lr_G": {"lr"}, "lr_D": {"lr"}, "display": {"display_id", "no_html", "use_wandb"}}
+FOLLOWS = {
+    "lr_G": {"lr"},
+    "lr_D": {"lr"},
+    "lambda_gp": {"gan_mode"},
+    "display": {"display_id", "no_html", "use_wandb"},
+}
 
 
 class TrainOptions(BaseOptions):
+    rules = (
+        checks.something_to_go_on_with,
+        checks.parts_of_a_batch,
+        checks.epochs,
+        checks.second_derivatives,
+        checks.one_bound,
+        checks.augmentations,
+        lambda opt: check_names(shown(opt)),
+        *BaseOptions.rules,
+        checks.data_of_ours,
+        lambda opt: check_packages(shown(opt)),
+    )
+
     def initialize(self, parser: Parser) -> None:
         super().initialize(parser)
         _pace_flags(parser)
@@ -25,31 +43,30 @@ class TrainOptions(BaseOptions):
         _display_flags(parser)
 
     def finish(self, opt: Namespace) -> None:
-        given = self.parser.explicit() | set(self.parser.layers[-1][1])
-        for name in (
-            "lr_G",
-            "lr_D",
-        ):  # what a person says of --lr counts more than what a model has made of them
+        given = self.given()
+        for name in ("lr_G", "lr_D"):
+            # what a person says of --lr counts more than what a model has made of them
             if getattr(opt, name) is None or ("lr" in given and name not in given):
                 setattr(opt, name, opt.lr)
-        off = ({"visdom"} if opt.display_id <= 0 else set()) | ({"html"} if opt.no_html else set())
-        asked = DISPLAYS if opt.display is None else opt.display
-        on = [name for name in asked if name not in off]
-        opt.display = on + ["wandb"] * (opt.use_wandb and "wandb" not in on)
+        if opt.lambda_gp is None:
+            opt.lambda_gp = 10.0 if opt.gan_mode == "wgangp" else 0.0
+        opt.display = shown(opt)
 
     def _inherit(self, opt: Namespace, run: files.Options) -> files.Options:
         if not opt.continue_train:
             return {}
         given = self.parser.explicit()
-        out = NOT_RESUMED | {name for name, leaders in FOLLOWS.items() if given & leaders}
-        self._warn_of_changes(opt, {name: run[name] for name in run.keys() - NOT_RESUMED})
+        follow = {name for name, leaders in FOLLOWS.items() if given & leaders and name not in given}
+        out = NOT_RESUMED | follow
         return {name: value for name, value in run.items() if name not in out}
 
-    def _check_model(self, opt: Namespace) -> None:
-        checks.check_training(opt)
-        check_names(opt.display)
-        super()._check_model(opt)
-        check_packages(opt.display)
+
+def shown(opt: Namespace) -> list[str]:
+    """The names of the displays: those of --display or the usual ones, as far as no other flag turns them off."""
+    off = ({"visdom"} if opt.display_id <= 0 else set()) | ({"html"} if opt.no_html else set())
+    asked = DISPLAYS if opt.display is None else opt.display
+    on = [name for name in asked if name not in off]
+    return on + ["wandb"] * (opt.use_wandb and "wandb" not in on)
 
 
 def _pace_flags(parser: Parser) -> None:

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, cast
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from options.sample_options import SampleOptions
+from options.test_options import results_folder
 from util import errors, log
+from util.weight_files import prefix
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +43,7 @@ def main() -> int:
         wanted.append(sheets.loop(plan, frames=opt.frames, fps=opt.fps))
     seed_everything(opt.seed)
     model = cast("LatentModel", create_model(opt))
-    model.load_networks(f"iter_{opt.load_iter}" if opt.load_iter else opt.epoch)
+    model.load_networks(prefix(opt.epoch, opt.load_iter))
     model.print_networks(opt.verbose)
 
     start = time.perf_counter()
@@ -93,12 +95,6 @@ def draw_all(model: LatentModel, wanted: list[Sheet], opt: Namespace) -> list[tu
         elif sheet.name in opt.sheets:
             raise errors.UserError(f"--sheets {sheet.name}: --name {opt.name} has no attention; leave it out")
     return drawn
-
-
-def results_folder(opt: Namespace) -> Path:
-    """results/<name>/samples_<epoch>[_iter<n>]."""
-    iteration = f"_iter{opt.load_iter}" if opt.load_iter else ""
-    return Path(opt.results_dir) / opt.name / f"{opt.phase}_{opt.epoch}{iteration}"
 
 
 if __name__ == "__main__":

@@ -41,3 +41,21 @@ def test_adam_is_fused_where_it_can_be() -> None:
     for kind, fused in ((torch.float32, True), (torch.float64, True), (torch.bfloat16, None)):
         made_for = adam([nn.Parameter(torch.zeros(2, dtype=kind))], lr=1, betas=(0.0, 0.9), fused=True)
         assert made_for.defaults["fused"] is fused
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_adam_is_torchs_own(fused: bool) -> None:
+    """Bit for bit, hooks before and after a step included."""
+    values, calls = [], []
+    for make in (torch.optim.Adam, adam):
+        generator = torch.Generator().manual_seed(0)
+        weight = nn.Parameter(torch.randn(5, generator=generator))
+        optimizer = make([weight], lr=0.1, betas=(0.5, 0.9), fused=fused)
+        optimizer.register_step_post_hook(lambda *_: calls.append(torch.is_grad_enabled()))
+        for _ in range(3):
+            optimizer.zero_grad()
+            (weight * torch.randn(5, generator=generator)).square().sum().backward()
+            optimizer.step()
+        values.append(weight.detach())
+    assert torch.equal(*values)
+    assert calls == [True] * 6

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 
 from options import files
-from options.parser import Parser, count_or_all, names, number, switch, whole
+from options.parser import Parser, count_or_all, names, number, positive_or_inf, switch, whole
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
 from util.errors import UserError
@@ -285,7 +285,7 @@ def test_going_on_takes_everything_from_the_run(tmp_path: Path, capsys: pytest.C
         ["--continue_train", "--checkpoints_dir", str(tmp_path), "--name", "x", "--batch_size", "4"]
     )
     assert (opt.model, opt.lambda_L1, opt.dataroot, opt.batch_size) == ("pix2pix", 5.0, "/old", 4)
-    assert "--batch_size 4 overrides the run's own 2" in capsys.readouterr().err
+    assert capsys.readouterr().err.count("--batch_size 4 overrides the run's own 2") == 1
 
 
 def test_a_new_run_takes_nothing_from_an_old_one(tmp_path: Path) -> None:
@@ -344,6 +344,7 @@ def test_every_flag_is_read_somewhere() -> None:
         (whole(1, 9), ["9"], ["10"]),
         (number(above=0), ["0.1", "2"], ["0", "-1", "nan", "inf", "x"]),
         (number(least=0, below=1), ["0", "0.99"], ["1", "-0.1"]),
+        (positive_or_inf, ["0.1", "inf"], ["0", "-1", "-inf", "nan", "x", ""]),
         (switch, ["true", "No", "1", "OFF"], ["maybe", ""]),
         (count_or_all, ["all", "3"], ["0", "some"]),
     ],
@@ -377,3 +378,12 @@ def test_what_a_person_says_of_the_learning_rate_counts_more_than_a_models_own(
     assert rates() == (1e-4, 4e-4)
     assert rates("--lr", 1e-3) == (1e-3, 1e-3)
     assert rates("--lr", 1e-3, "--lr_D", 2e-3) == (1e-3, 2e-3)
+
+
+def test_the_weight_of_the_penalty_follows_the_objective(tmp_path: Path) -> None:
+    assert [train(*words).lambda_gp for words in ([], ["--gan_mode", "wgangp"])] == [0.0, 10.0]
+    assert train("--gan_mode", "wgangp", "--lambda_gp", 0).lambda_gp == 0.0
+    saved_run(tmp_path, "--gan_mode", "wgangp")
+    where = ["--continue_train", "--checkpoints_dir", str(tmp_path), "--name", "x"]
+    assert TrainOptions().parse(where).lambda_gp == 10.0
+    assert TrainOptions().parse([*where, "--gan_mode", "lsgan"]).lambda_gp == 0.0

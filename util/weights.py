@@ -9,6 +9,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from util import checkpoint, log
 from util.errors import RunFault, UserError
 from util.power_iteration import before_update
+from util.weight_files import saved
 
 State = dict[str, Tensor]
 SETTLING = 15  # power iterations, as many as torch takes when it sets up spectral norm
@@ -55,12 +56,6 @@ def load_nets(nets: dict[str, nn.Module], folder: Path, epoch: int | str, *, ave
             raise UserError(f"there is no {path}: {_what_there_is(folder)}")
         load_into(net, path, name)
         log.info(f"loaded {path}")
-
-
-def saved(folder: Path) -> list[tuple[str, str]]:
-    """(epoch, net) of every `<epoch>_net_<net>.pth` in a folder, in order."""
-    names = (path.stem.partition("_net_") for path in folder.glob("*_net_*.pth"))
-    return sorted((epoch, net) for epoch, _, net in names)
 
 
 def _what_there_is(folder: Path) -> str:

@@ -1,17 +1,13 @@
 """Weights of BigGAN-PyTorch by ajbrock (arXiv:1809.11096; G, G_ema and D of 32 to 256 pixels), as those of our nets."""
 
 import re
-from typing import Literal
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
+from models.imports.common import Kind, State, iterate, odd_keys
 from models.nets.biggan import D_WIDTHS, FIRST_SIDE, G_WIDTHS
 from util.errors import UserError
 
-State = dict[str, Tensor]
-Kind = Literal["G", "D"]
 # the source's prefix -> (ours, parts under it: the source's name -> ours)
 Places = dict[str, tuple[str, dict[str, str]]]
 
@@ -46,7 +42,7 @@ def translate(source: State, kind: Kind) -> State:
         if part == "running_mean":
             own[f"{prefix}.num_batches_tracked"] = torch.tensor(0)
         elif part == "original":
-            own[f"{prefix}.0._u"], own[f"{prefix}.0._v"] = _iterate(own[key], own[f"{prefix}.0._u"])
+            own[f"{prefix}.0._u"], own[f"{prefix}.0._v"] = iterate(own[key], own[f"{prefix}.0._u"])
     return own
 
 
@@ -107,9 +103,9 @@ def _table(source: State, kind: Kind) -> dict[str, str]:
         for part, own_part in parts.items()
     }
     unknown = [key for key in source if key not in table and not key.endswith(DROPPED)]
-    facts = _some("unknown", unknown) + _some("missing", [key for key in table if key not in source])
+    facts = odd_keys(source, table, unknown)
     if facts:
-        raise _stranger(kind, "; ".join(facts))
+        raise _stranger(kind, facts)
     return table
 
 
@@ -187,15 +183,3 @@ def _stranger(kind: Kind, facts: str) -> UserError:
         f"these are not the weights of net {kind} of BigGAN-PyTorch ({facts}): "
         f"give the {files} that its training saved"
     )
-
-
-def _some(what: str, keys: list[str]) -> list[str]:
-    return [f"{what}: " + ", ".join(keys[:3]) + f" and {len(keys) - 3} more" * (len(keys) > 3)] * bool(keys)
-
-
-@torch.no_grad()
-def _iterate(weight: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    """One power iteration, W (rows, ...) along dimension 0, u (1, rows) -> the next u (rows,) and v (columns,)."""
-    matrix = weight.flatten(1)
-    v = F.normalize(u @ matrix, dim=1)
-    return F.normalize(v @ matrix.T, dim=1).squeeze(0), v.squeeze(0)

@@ -1,15 +1,9 @@
 """Weights of the well-known SAGAN code by heykeetae (64 pixels, arXiv:1805.08318), as those of our nets."""
 
-from typing import Literal
-
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
+from models.imports.common import Kind, State, iterate, odd_keys
 from util.errors import UserError
-
-State = dict[str, Tensor]
-Kind = Literal["G", "D"]
 
 NORMALISED = {
     "bias": "bias",
@@ -81,7 +75,7 @@ def translate(source: State, kind: Kind) -> State:
             own[key] = own[key].reshape(())
         elif key.endswith(".original"):
             prefix = key.removesuffix("original")
-            own[f"{prefix}0._u"], own[f"{prefix}0._v"] = _iterate(own[key], own[f"{prefix}0._u"])
+            own[f"{prefix}0._u"], own[f"{prefix}0._v"] = iterate(own[key], own[f"{prefix}0._u"])
     return own
 
 
@@ -126,22 +120,10 @@ def _named(source: State, kind: Kind) -> State:
             unknown.append(key)
         seen.add(name)
         found[name] = value
-    facts = _some("unknown", unknown) + _some("missing", [key for key in table if key not in found])
+    facts = odd_keys(found, table, unknown)
     if facts:
         raise UserError(
-            f"these are not the weights of net {kind} of the 64-pixel SAGAN by heykeetae ({'; '.join(facts)}): "
+            f"these are not the weights of net {kind} of the 64-pixel SAGAN by heykeetae ({facts}): "
             f"give the *_{kind}.pth that its training saved"
         )
     return found
-
-
-def _some(what: str, keys: list[str]) -> list[str]:
-    return [f"{what}: " + ", ".join(keys[:3]) + f" and {len(keys) - 3} more" * (len(keys) > 3)] * bool(keys)
-
-
-@torch.no_grad()
-def _iterate(weight: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    """One power iteration, W (rows, ...) along dimension 0, u (rows,) -> the next u (rows,) and v (columns,)."""
-    matrix = weight.flatten(1)
-    v = F.normalize(matrix.T @ u, dim=0)
-    return F.normalize(matrix @ v, dim=0), v

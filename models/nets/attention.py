@@ -1,5 +1,7 @@
 """Self-attention over feature maps (SAGAN, Zhang et al. 2018, arXiv:1805.08318)."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -86,6 +88,16 @@ class SelfAttention2d(nn.Module):
     def _residual(self, x: Tensor, mixed: Tensor) -> Tensor:
         mixed = mixed.transpose(1, 2).reshape(len(x), -1, *x.shape[2:])
         return x + self.gamma * self.output(mixed.to(x.dtype))
+
+
+def describe(attention: nn.ModuleDict, cells: Callable[[str], int | None]) -> list[str]:
+    """A line for each attention of a net; `cells` says of a place how many it has, or None where that is not known."""
+    lines = []
+    for place, module in attention.items():
+        assert isinstance(module, SelfAttention2d)
+        count = cells(place)
+        lines.append(f"attention at {place}" + ("" if count is None else f", {module.describe(count)}"))
+    return lines
 
 
 def _rows(features: Tensor) -> Tensor:

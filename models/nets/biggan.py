@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.nets.attention import SelfAttention2d
-from models.nets.conditional import ClassEmbedding, ConditionalNorm
+from models.nets.attention import SelfAttention2d, describe
+from models.nets.conditional import ClassEmbedding, ConditionalNorm, check_label
 from models.nets.layers import Norm
 
 # side in pixels -> widths in units of ngf: before the first block, then after each
@@ -86,11 +86,7 @@ class Attending(nn.Module):
 
     def describe(self, side: int | None) -> list[str]:
         """A line for each attention."""
-        lines = []
-        for place, module in self.attention.items():
-            assert isinstance(module, SelfAttention2d)
-            lines.append(f"attention at {place}, {module.describe(int(place) ** 2)}")
-        return lines
+        return describe(self.attention, lambda place: int(place) ** 2)
 
 
 class BigGANGenerator(Attending):
@@ -143,7 +139,7 @@ class BigGANGenerator(Attending):
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         """z (N, z_dim), label int64 (N,) or weights of classes, float (N, n_classes) -> (N, output_nc, S, S) in [-1, 1]."""
-        assert (label is None) == (self.n_classes == 0), "a label goes with n_classes"
+        check_label(label, self.n_classes, z)
         first, *chunks = z.chunk(len(self.blocks) + 1, dim=1) if self.hierarchical else [z]
         known = [] if label is None else [self.shared(label)]
         conditions = [[torch.cat([*known, chunk], 1)] for chunk in chunks] or [known] * len(self.blocks)
@@ -178,11 +174,12 @@ class BigGANDiscriminator(Attending):
         places = {size // 2 ** (index + 1): widths[index + 1] for index in range(halving)}
         self.attention = _attention(places, attn_res, f"discriminator for {size} px")
         self.linear = nn.Linear(widths[-1], 1)
+        self.n_classes = n_classes
         self.embed = ClassEmbedding(n_classes, widths[-1]) if n_classes else None
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         """x (N, input_nc, S, S) in [-1, 1], label int64 (N,) -> logits (N,)."""
-        assert (label is None) == (self.embed is None), "a label goes with n_classes"
+        check_label(label, self.n_classes, x)
         for block in self.blocks:
             x = block(x)
             if block.halve:  # attention follows the first block that makes its resolution

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.nets.attention import SelfAttention2d
-from models.nets.conditional import ClassEmbedding, ConditionalNorm
+from models.nets.attention import SelfAttention2d, describe
+from models.nets.conditional import ClassEmbedding, ConditionalNorm, check_label
 from models.nets.layers import Norm
 
 SIZES = (32, 64, 128, 256)  # sides of the images in pixels
@@ -95,12 +95,7 @@ class Pyramid(nn.Module):
 
     def describe(self, side: int | None) -> list[str]:
         """A line for each attention, with what its map would take where the images' side (in pixels) is known."""
-        lines = []
-        for resolution, attention in self.attention.items():
-            assert isinstance(attention, SelfAttention2d)
-            size = "" if side is None else f", {attention.describe(int(resolution) ** 2)}"
-            lines.append(f"attention at {resolution}{size}")
-        return lines
+        return describe(self.attention, lambda place: None if side is None else int(place) ** 2)
 
 
 class UpBlock(nn.Module):
@@ -148,11 +143,13 @@ class SAGANGenerator(Pyramid):
             blocks[resolution] = UpBlock(grow(below, width), _norm(width, norm, n_classes))
             below = width
         super().__init__(blocks)
+        self.n_classes = n_classes
         self.last = double(ngf, output_nc)
         self.attend_at(attn_res, channels, pooled=pooled)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         """z (N, z_dim), with classes label int64 (N,) or float (N, n_classes) -> (N, output_nc, size, size) in [-1, 1]."""
+        check_label(label, self.n_classes, z)
         condition = () if label is None else (label,)
         return self.last(self.features(z[:, :, None, None], *condition)).tanh()
 
@@ -185,6 +182,7 @@ class SAGANDiscriminator(Pyramid):
             blocks[resolution] = nn.Sequential(conv, nn.LeakyReLU(0.1, inplace=True))
             above = width
         super().__init__(blocks)
+        self.n_classes = n_classes
         self.last = nn.Conv2d(above, 1, 4)
         self.embed = ClassEmbedding(n_classes, above) if n_classes else None
         self.attend_at(attn_res, channels, pooled=pooled)
@@ -196,7 +194,7 @@ class SAGANDiscriminator(Pyramid):
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         """x (N, input_nc, size, size) in [-1, 1], with classes label int64 (N,) or float (N, n_classes) -> logits (N,)."""
-        assert (label is None) == (self.embed is None), "a label goes with n_classes"
+        check_label(label, self.n_classes, x)
         features = self.features(x)
         logits = self.last(features).view(len(x))
         if self.embed is None:

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from models.nets import fast
-from models.nets.attention import SelfAttention2d
+from models.nets.attention import SelfAttention2d, describe
 
 
 class TappedChain(nn.Module):
@@ -39,12 +39,9 @@ class TappedChain(nn.Module):
 
     def describe(self, side: int | None) -> list[str]:
         """A line for each attention; what its map would take is known where images have one side (in pixels)."""
-        lines = []
-        for tap, attention in self.attention.items():
-            cells = None if side is None else (-(-side // self.taps[tap][2])) ** 2
-            assert isinstance(attention, SelfAttention2d)
-            lines.append(f"attention at {tap}" + ("" if cells is None else f", {attention.describe(cells)}"))
-        return lines
+        return describe(
+            self.attention, lambda tap: None if side is None else (-(-side // self.taps[tap][2])) ** 2
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> what the chain makes of it."""

@@ -15,7 +15,7 @@ Rule = Callable[[Namespace], None]
 UNTOUCHED = frozenset(
     """
     name checkpoints_dir epoch load_iter phase dataroot continue_train results_dir
-    epoch_count accumulate compile r1_gamma diffaug display display_id no_html use_wandb
+    epoch_count accumulate diffaug display display_id no_html use_wandb
     """.split()
 )
 

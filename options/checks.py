@@ -131,14 +131,6 @@ def epochs(opt: Namespace) -> None:
         )
 
 
-def second_derivatives(opt: Namespace) -> None:
-    if not opt.compile:
-        return
-    flag = "--r1_gamma" if opt.r1_gamma > 0 else _penalty_flag(opt)
-    if flag:
-        raise UserError(f"{flag} needs second derivatives, which compiled nets have not: leave out --compile")
-
-
 def one_bound(opt: Namespace) -> None:
     """Refuse the gradient penalty where spectral norm does its work already."""
     if getattr(opt, "spectral", "none") != "none" and _penalty_flag(opt):

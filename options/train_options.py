@@ -26,7 +26,6 @@ class TrainOptions(BaseOptions):
         checks.something_to_go_on_with,
         checks.parts_of_a_batch,
         checks.epochs,
-        checks.second_derivatives,
         checks.one_bound,
         checks.augmentations,
         lambda opt: check_names(shown(opt)),

@@ -116,7 +116,6 @@ def test_questions_are_answered_without_torch(command: str, says: str, desk: Pat
         ),
         ("train.py --dataroot data --batch_size 4 --accumulate 3", "--accumulate 3 must divide"),
         ("train.py --dataroot data --n_epochs 0 --n_epochs_decay 0", "there is nothing to train"),
-        ("train.py --dataroot data --r1_gamma 1 --compile", "--r1_gamma needs second derivatives"),
         ("train.py --dataroot data --diffaug colour", "did you mean color?"),
         ("train.py --dataroot data --display consle", "did you mean console?"),
         # files and folders

@@ -75,8 +75,6 @@ ROWS = [
           "160"),
     Wrong("penalty_on_spectral_norm", "noise sagan --dataroot data/testA --gan_mode wgangp",
           "spectral norm already bounds the discriminator"),
-    Wrong("penalty_compiled", "noise dcgan --dataroot data/testA --r1_gamma 1 --compile",
-          "--r1_gamma needs second derivatives"),
     Wrong("augmentation_unknown", "noise dcgan --dataroot data/testA --diffaug colour",
           "--diffaug colour is unknown; did you mean color?"),
     Wrong("tv_not_on_disk", "noise dcgan --dataroot data --dataset_mode torchvision --tv_dataset MNIST",

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING
 
 from options.train_options import TrainOptions
@@ -42,7 +42,8 @@ def main() -> int:
     run = runs.begin(opt, model)
     options.save(opt)
     show = runs.visualizer(opt, run, images_per_epoch=loader.images_per_epoch)
-    with Interruption() as stop, closing(show):
+    behind = run.background if opt.fast == "auto" else nullcontext()
+    with Interruption() as stop, behind, closing(show):
         try:
             finished = learn(opt, loader, run, show, stop)
         except errors.RunFault:

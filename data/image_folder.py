@@ -3,9 +3,11 @@
 import math
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from data import index_cache
+from data.paths import Paths
 from util.errors import UserError
 
 IMG_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
@@ -18,6 +20,11 @@ def is_image_file(filename: str) -> bool:
 
 
 def make_dataset(folder: str | Path, max_dataset_size: float = math.inf) -> list[str]:
+    """image_paths() as a list; classic form."""
+    return list(image_paths(folder, max_dataset_size))
+
+
+def image_paths(folder: str | Path, max_dataset_size: float = math.inf) -> Paths:
     """The paths of all images in `folder` and its sub-folders, sorted; of these the first `max_dataset_size`.
 
     Hidden files and folders (names that begin with a dot) are left out. Linked folders are followed, except
@@ -31,13 +38,13 @@ def make_dataset(folder: str | Path, max_dataset_size: float = math.inf) -> list
     check_most(max_dataset_size)
     if not folder.is_dir():
         raise UserError(_missing(folder))
-    paths = _sorted_paths(str(folder))
+    paths = Paths(os.path.join(folder, ""), _names(str(folder)))
     if not paths:
         raise UserError(
             f"no image in {folder}; there is {_contents(folder)}, and {folder.parent} holds "
             f"{_contents(folder.parent)}; images end in {' '.join(IMG_EXTENSIONS)}"
         )
-    return paths[: int(min(max_dataset_size, len(paths)))]
+    return paths.first(int(min(max_dataset_size, len(paths))))
 
 
 def check_most(max_dataset_size: float) -> None:
@@ -46,51 +53,58 @@ def check_most(max_dataset_size: float) -> None:
         raise UserError(f"--max_dataset_size {max_dataset_size} leaves no image; give 1 or more")
 
 
-def _sorted_paths(folder: str) -> list[str]:
-    """All image paths below `folder`, sorted: those that are remembered, or else those that are found."""
-    start = os.path.join(folder, "")
+def _names(folder: str) -> bytes:
+    """All image names below `folder`, sorted, between zero bytes: those that are remembered, or else found."""
     names = index_cache.load(folder, rule=RULE)
     if names is None:
         stamps: dict[str, index_cache.Stamp] = {}
         scanned_ns = time.time_ns()
-        names = sorted(path[len(start) :] for path in _scan(folder, frozenset(), stamps))
-        folders = {path[len(start) :]: stamp for path, stamp in stamps.items()}
-        index_cache.save(folder, names, folders, scanned_ns=scanned_ns, rule=RULE)
-    return [start + name for name in names]
+        found = sorted(_scan(folder, "", frozenset(), stamps))
+        names = os.fsencode("\0".join(found))
+        index_cache.save(folder, names, stamps, scanned_ns=scanned_ns, rule=RULE)
+    return names
 
 
-def _scan(folder: str, above: frozenset[str], stamps: dict[str, index_cache.Stamp]) -> list[str]:
-    """All image paths below `folder`; `above` are the real paths of the folders it was reached through.
+def _scan(
+    folder: str, below: str, above: frozenset[str], stamps: dict[str, index_cache.Stamp]
+) -> Iterator[str]:
+    """All image names in `folder`, each behind `below`, which is the way to it with a slash at its end.
 
-    `stamps` gets the state of every folder from before it was listed.
+    `above` are the real paths of the folders it was reached through. `stamps` gets the state of every
+    folder from before it was listed.
     """
     real = os.path.realpath(folder)
     if real in above:
-        return []
-    found = []
+        return
     try:
-        stamps[folder] = index_cache.stamp(folder)
+        stamps[below] = index_cache.stamp(folder)
     except OSError as error:
         raise _unreadable(folder, error) from error
+    folders = []
     for entry in visible(folder):
         if entry.is_dir():
-            found += _scan(entry.path, above | {real}, stamps)
+            folders.append(entry.name)
         elif is_image_file(entry.name):
-            found.append(entry.path)
+            yield below + entry.name
         elif entry.is_symlink() and not os.path.exists(entry.path):
-            stamps[entry.path] = index_cache.UNTRUSTED  # a folder of images may be mounted there later
-    return found
+            stamps[below + entry.name] = (
+                index_cache.UNTRUSTED
+            )  # a folder of images may be mounted there later
+    for name in folders:
+        yield from _scan(os.path.join(folder, name), os.path.join(below, name, ""), above | {real}, stamps)
 
 
-def visible(folder: str | Path) -> list[os.DirEntry]:
-    """What is in `folder` but for hidden files and folders.
+def visible(folder: str | Path) -> Iterator[os.DirEntry]:
+    """What is in `folder` but for hidden files and folders, one by one: there may be millions.
 
     Raises:
         UserError: it may not be read.
     """
     try:
         with os.scandir(folder) as entries:
-            return [entry for entry in entries if not entry.name.startswith(".")]
+            for entry in entries:
+                if not entry.name.startswith("."):
+                    yield entry
     except OSError as error:
         raise _unreadable(folder, error) from error
 

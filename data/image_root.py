@@ -1,6 +1,7 @@
 """Folders of one kind of images: where below --dataroot they are, and which classes they stand for."""
 
 import os
+from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,10 +35,11 @@ def class_names(root: Path) -> list[str]:
     """
     if not root.is_dir():
         make_dataset(root)  # raises: it knows the sentence
-    entries = visible(root)
-    names = sorted(entry.name for entry in entries if entry.is_dir())
-    beside = [entry.name for entry in entries if is_image_file(entry.name) and not entry.is_dir()]
-    if names and beside:
+    names = sorted(entry.name for entry in visible(root) if entry.is_dir())
+    if not names:
+        return names
+    beside = [entry.name for entry in visible(root) if is_image_file(entry.name) and not entry.is_dir()]
+    if beside:
         raise UserError(
             f"{root} holds images, such as {min(beside)}, beside the class folders {', '.join(names[:3])}"
             f"{', ...' if len(names) > 3 else ''}: move them into a class, or use --dataset_mode folder"
@@ -46,22 +48,24 @@ def class_names(root: Path) -> list[str]:
 
 
 def labels_of(paths: Sequence[str], *, root: Path, classes: Sequence[str]) -> np.ndarray:
-    """The number of the class folder that each path lies in: int64 (N,).
+    """The number of the class folder that each of the sorted `paths` lies in: int64 (N,).
 
     Raises:
         UserError: a class folder without an image.
     """
-    number = {name: index for index, name in enumerate(classes)}
-    start = len(os.path.join(root, ""))
-    labels = np.array([number[path[start:].split(os.sep, 1)[0]] for path in paths], np.int64)
-    empty = [
-        name
-        for name, count in zip(classes, np.bincount(labels, minlength=len(classes)), strict=True)
-        if not count
-    ]
+    labels = np.full(len(paths), -1, np.int64)
+    empty = []
+    for number, name in enumerate(classes):
+        # sorted, the paths of a folder stand together: from its own path to that with the letter after the slash
+        start = bisect_left(paths, os.path.join(root, name, ""))
+        end = bisect_left(paths, os.path.join(root, name) + chr(ord(os.sep) + 1), start)
+        labels[start:end] = number
+        if start == end:
+            empty.append(name)
     if empty:
         raise UserError(
             f"the class folder {root / empty[0]} holds no image"
             f"{f', nor do {len(empty) - 1} others' if len(empty) > 1 else ''}: fill it or remove it"
         )
+    assert len(labels) == 0 or labels.min() >= 0, "every path lies in a class"
     return labels

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,8 +34,8 @@ def stamp(folder: str) -> Stamp:
     return found.st_mtime_ns, found.st_ctime_ns
 
 
-def load(folder: str, *, rule: str) -> list[str] | None:
-    """The remembered names below `folder`, or None where there are none that hold.
+def load(folder: str, *, rule: str) -> bytes | None:
+    """The remembered names below `folder` between zero bytes, or None where there are none that hold.
 
     `rule` stands for what was looked for: names found by another one are not given.
     """
@@ -49,20 +49,18 @@ def load(folder: str, *, rule: str) -> list[str] | None:
                 return None
     except (OSError, ValueError):  # nothing there, or not ours
         return None
-    return os.fsdecode(names).split("\0")
+    return names
 
 
-def save(
-    folder: str, names: Sequence[str], stamps: Mapping[str, Stamp], *, scanned_ns: int, rule: str
-) -> None:
+def save(folder: str, names: bytes, stamps: Mapping[str, Stamp], *, scanned_ns: int, rule: str) -> None:
     """Remember the names of a large folder that was searched at `scanned_ns`, in silence and if possible.
 
-    `names` and the keys of `stamps` are relative to `folder`.
+    `names`, between zero bytes, and the keys of `stamps` are relative to `folder`.
     """
     young = max(map(max, stamps.values())) > scanned_ns - SETTLED_NS
-    if len(names) <= LEAST or young or not log.is_main():
+    if names.count(b"\0") < LEAST or young or not log.is_main():
         return
-    rest = json.dumps(dict(stamps)).encode() + b"\n" + os.fsencode("\0".join(names))
+    rest = json.dumps(dict(stamps)).encode() + b"\n" + names
     with suppress(UserError, OSError):
         write_whole(_file(folder, rule), f"{zlib.crc32(rest):08x}\n".encode() + rest)
 

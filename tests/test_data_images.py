@@ -1,8 +1,9 @@
 """Every kind of image file becomes 8-bit grey, RGB or RGBA by the stated rule; bad files are named."""
 
 import os
+import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from PIL import Image
 from data import image_folder, index_cache
 from data.check import check_images
 from data.image_folder import make_dataset
+from data.image_root import labels_of
 from data.images import open_image
+from data.paths import PART, Paths
 from util.errors import UserError
 
 RAMP16 = np.array([[0, 1, 128, 129, 32768, 65535]], np.uint16)
@@ -163,9 +166,9 @@ def scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     searched: list[str] = []
     scan = image_folder._scan
 
-    def seen(folder: str, above: frozenset[str], stamps: dict) -> list[str]:
+    def seen(folder: str, *rest: object) -> Iterator[str]:
         searched.append(folder)
-        return scan(folder, above, stamps)
+        return scan(folder, *rest)
 
     monkeypatch.setattr(image_folder, "_scan", seen)
     return searched
@@ -267,3 +270,45 @@ def test_odd_names_come_back_as_they_were(tree: Path, scans: list[str]) -> None:
     before = found(tree)
     assert {f"a/{name}" for name in names} < set(before)
     assert found(tree) == before and len(scans) == 4
+
+
+def test_paths_in_one_block_are_those_of_a_list(tmp_path: Path) -> None:
+    names = [
+        os.fsdecode(b"latin-\xe9.png"),
+        "sub/\u2603.png",
+        *(f"{number:05d}.png" for number in range(3 * PART)),
+    ]
+    paths = Paths("data/", os.fsencode("\0".join(names)))
+    whole = [f"data/{name}" for name in names]
+    assert list(paths) == whole and len(paths) == len(whole)
+    assert [paths[place] for place in (0, 1, PART, -1)] == [whole[place] for place in (0, 1, PART, -1)]
+    assert paths[1:9:3] == whole[1:9:3] and paths[-2:] == whole[-2:]
+    for count in (1, 2, PART, PART + 1, len(whole), 10**9):
+        assert list(paths.first(count)) == whole[:count]
+    with pytest.raises(IndexError):
+        paths[len(whole)]
+    assert not Paths("data/", b"") and list(Paths("data/", b"")) == []
+
+
+def test_a_large_folder_is_held_in_little_memory(tree: Path, scans: list[str]) -> None:
+    for number in range(2000):
+        (tree / "c-d" / f"{number:06d}.jpg").touch()
+    for paths in (image_folder.image_paths(tree), image_folder.image_paths(tree)):  # found, remembered
+        assert list(paths) == make_dataset(tree) and len(paths) == 2005
+        assert len(pickle.dumps(paths)) < 26 * len(paths)
+    assert list(image_folder.image_paths(tree, 3)) == make_dataset(tree, 3)
+
+
+def test_labels_go_by_the_folder_whatever_its_name_sorts_like(tmp_path: Path) -> None:
+    classes = sorted(["a", "a b", "a-b", "a0", "ab", "B", "\u2603", os.fsdecode(b"\xe9")])
+    for number, name in enumerate(classes):
+        for image in range(number + 1):
+            saved(tmp_path / name / ("deep" * (image % 2)) / f"{image}.png", Image.new("L", (1, 1)))
+    paths = make_dataset(tmp_path)
+    labels = labels_of(paths, root=tmp_path, classes=classes)
+    assert [classes[label] for label in labels] == [
+        Path(path).relative_to(tmp_path).parts[0] for path in paths
+    ]
+    (tmp_path / "a-").mkdir()
+    with pytest.raises(UserError, match="a- holds no image"):
+        labels_of(paths, root=tmp_path, classes=[*classes, "a-"])

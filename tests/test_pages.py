@@ -1,6 +1,7 @@
 """The pages: what they hold, that every link leads somewhere, that nothing is lost or overwritten."""
 
 import html.parser
+import pickle
 import re
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from util import history as history_file
+from util import html as html_page
 from util.clock import Clock
 from util.curves import BUCKETS, loss_curves, nice_ticks, short, y_range
 from util.errors import RunFault, UserError
@@ -168,6 +171,39 @@ def test_older_epochs_move_to_pages_that_are_written_at_most_twice(tmp_path, mon
     assert_all_links_lead_somewhere(tmp_path)
 
 
+def test_a_long_run_writes_pages_of_bounded_size_and_rewrites_no_old_ones(tmp_path, monkeypatch):
+    written: list[tuple[str, int]] = []
+    write = html_page.write_whole
+    monkeypatch.setattr(
+        html_page,
+        "write_whole",
+        lambda path, data: (written.append((path.name, len(data))), write(path, data)),
+    )
+    last = 10 * PER_PAGE
+    show(train_page(tmp_path), range(1, last + 1), labels=("fake",))
+    longest = max(size for _, size in written[: 2 * PER_PAGE])
+    assert max(size for _, size in written) < 1.1 * longest
+    assert len(written) <= last + 2 * 9
+
+    written.clear()
+    resumed = train_page(tmp_path)
+    resumed.write(subtitle="", charts="", refresh=0)
+    assert [name for name, _ in written] == ["index.html"]
+    resumed.forget_after(Clock(epoch=last - PER_PAGE + 1))
+    resumed.write(subtitle="", charts="", refresh=0)
+    assert [name for name, _ in written[1:]] == ["page_008.html", "index.html"]
+    assert_all_links_lead_somewhere(tmp_path)
+
+
+def test_an_epoch_that_gets_new_pictures_is_drawn_anew(tmp_path):
+    page = train_page(tmp_path)
+    show(page, range(1, 3))
+    page.save_images(1, {"fake_B": np.zeros((7, 5, 3), np.uint8), "rec_A": DOT})
+    page.write(subtitle="", charts="", refresh=0)
+    text = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert text.count('height="7"') == 1 and text.count("<figcaption>rec_A") == 1
+
+
 def test_resumed_run_keeps_its_epochs_in_order_and_forgets_what_lies_ahead(tmp_path):
     labels = ("real_A", "fake_B", "attn_A")
     show(train_page(tmp_path), range(1, 2 * PER_PAGE + 3), labels)
@@ -275,8 +311,40 @@ def test_series_stays_bounded_and_keeps_its_mean():
         series.add(x, float(x))
     assert 50 <= len(series.xs) <= 100
     assert np.mean(series.ys) == pytest.approx(6399 / 2)
-    assert series.xs == series.ys == sorted(series.xs)
+    assert list(series.xs) == list(series.ys) == sorted(series.xs)
     assert series.last == 6399
+
+
+def test_a_million_points_stay_few_and_their_spike_is_seen():
+    series = Series()
+    for x in range(1_000_000):
+        series.add(x, 1000.0 if x == 123_456 else x % 2)
+    assert len(pickle.dumps(series)) < 70_000
+    assert max(series.highs) == 1000 and min(series.lows) == 0
+    text = loss_curves({"G": series})
+    assert len(text) < 20_000
+    band = re.search(r'<polygon[^>]*points="([^"]*)"', text)[1].split()
+    heights = [float(point.split(",")[1]) for point in band[BUCKETS:]]
+    assert min(heights) < 0 < sorted(heights)[1]  # one bucket alone goes out at the top
+
+
+@pytest.mark.parametrize("most", [10**9, 20_000])
+def test_of_a_long_past_some_is_read_evenly_and_the_end(tmp_path, monkeypatch, most):
+    monkeypatch.setattr(history_file, "MOST_BYTES", most)
+    monkeypatch.setattr(history_file, "STRETCHES", 100)
+    with (tmp_path / "losses.jsonl").open("w") as lines:
+        for images in range(1, 5001):
+            lines.write(f'{{"images": {images}, "losses": {{"G": {images}}}}}\n')
+    past = History()
+    past.read(tmp_path / "losses.jsonl", up_to=5000)
+    points = past.series["G"]
+    assert points.last == 5000 and min(points.lows) == 1
+    assert list(points.xs) == sorted(set(points.xs)) == list(points.ys)
+    steps = np.diff(points.xs)
+    if most == 20_000:
+        assert 400 < len(points.xs) < 700 and steps.max() < 60
+    else:
+        assert np.mean(points.xs) == pytest.approx(2500.5) and set(steps) == {4.0}
 
 
 # --- results page

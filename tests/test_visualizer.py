@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from util.append_log import AppendLog, rewind
+from util.append_log import AppendLog
 from util.backends.base import Backend
 from util.backends.console import ConsoleBackend
 from util.clock import Clock
@@ -235,13 +235,38 @@ def test_a_run_that_starts_anew_loses_nothing_of_the_old_one(tmp_path):
     assert len(loss_lines(tmp_path)) == 8 + 1
 
 
-def test_rewind_keeps_headers_and_earlier_runs():
-    def position(line: str) -> tuple[int] | None:
-        return (int(line),) if line.isdigit() else None
+def number(line: str) -> tuple[int] | None:
+    return (int(line),) if line.isdigit() else None
 
-    assert rewind(["h", "1", "2", "h", "3", "4"], position, (2,)) == ["h", "1", "2", "h"]
-    assert rewind(["h", "1", "9", "h", "1", "4"], position, (2,)) == ["h", "1", "9", "h", "1"]
-    assert rewind([], position, (2,)) == []
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("h 1 2 h 3 4", "h 1 2 h"),
+        ("h 1 9 h 1 4", "h 1 9 h 1"),
+        ("h 3 h 4 h", "h h h"),
+        ("1 2 2", "1 2 2"),
+        ("8 9 1 7 h", "8 9 1 h"),
+        ("", ""),
+    ],
+)
+def test_rewind_keeps_headers_and_earlier_runs(tmp_path, monkeypatch, before, after):
+    path = tmp_path / "log.txt"
+    for block in (1, 3, 65536):
+        monkeypatch.setattr("util.append_log.BLOCK", block)
+        for half in ("", "1", "h\r"):  # a line that a kill has cut short
+            path.write_text("".join(f"{word}\n" for word in before.split()) + half)
+            AppendLog(path, position=number, limit=(2,)).close()
+            assert path.read_text().split() == after.split()
+
+
+def test_rewind_reads_no_more_of_a_long_file_than_it_cuts(tmp_path):
+    path = tmp_path / "log.txt"
+    path.write_text("".join(f"{line}\n" for line in range(100_000)))
+    looked_at: list[str] = []
+    AppendLog(path, position=lambda line: (looked_at.append(line), number(line))[1], limit=(99_990,)).close()
+    assert looked_at == [str(line) for line in range(99_999, 99_989, -1)]
+    assert path.read_text().endswith("\n99989\n99990\n")
 
 
 def test_lines_damaged_by_a_power_cut_go(tmp_path):

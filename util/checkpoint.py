@@ -5,13 +5,16 @@ import struct
 import textwrap
 import warnings
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 
 from util import distributed, files, log
 from util.errors import UserError
+from util.snapshot import Snapshot
 
 FORMAT = "zebrawood-state-1"
 # what unpickling is known to raise on damaged files, and load_state_dict on those of other nets
@@ -28,9 +31,41 @@ class Stateful(Protocol):
     def load_state_dict(self, state: Any, /) -> Any: ...
 
 
-def save(value: object, path: Path) -> None:
-    """torch.save, whole or not at all."""
-    files.stream_whole(path, lambda file: torch.save(value, file))
+def save(value: object, path: Path, *, form: Callable[[Any], object] = lambda value: value) -> None:
+    """torch.save of form(value), whole or not at all; within Deferred, when that is written."""
+    if Deferred.active is None:
+        _write(value, path, form)
+    else:
+        Deferred.active.add(value, path, form)
+
+
+def _write(value: object, path: Path, form: Callable[[Any], object]) -> None:
+    files.stream_whole(path, lambda file: torch.save(form(value), file))
+
+
+class Deferred:
+    """Within the context save() writes nothing, but keeps a copy of what it is given; write() is to follow."""
+
+    active: ClassVar["Deferred | None"] = None  # so that plugins need not hand it through save_networks()
+
+    def __init__(self) -> None:
+        self._snapshot = Snapshot()
+        self._writes: list[Callable[[], None]] = []
+
+    def __enter__(self) -> "Deferred":
+        Deferred.active = self
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        Deferred.active = None
+
+    def add(self, value: object, path: Path, form: Callable[[Any], object]) -> None:
+        self._writes.append(partial(_write, self._snapshot.of(value), path, form))
+
+    def write(self) -> None:
+        """All files in the order of their save(); any thread may."""
+        for write in self._writes:
+            write()
 
 
 def load(path: Path) -> Any:

@@ -2,8 +2,9 @@
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,6 +14,7 @@ WIDTH, HEIGHT = 560, 210
 LEFT, RIGHT, TOP, BOTTOM = 54, 16, 8, 34
 RAW_POINTS = 80  # a longer series is drawn as means, within a band from the least to the most
 BUCKETS = 100  # at most so many means
+Value = TypeVar("Value", float, np.ndarray)
 COLOURS = 8  # the colour-blind-safe colours --c0 ... --c7 of the page's style
 
 
@@ -25,11 +27,11 @@ class Frame:
     y_low: float
     y_high: float
 
-    def x(self, value: float) -> float:
+    def x(self, value: Value) -> Value:
         return LEFT + (value - self.x_low) / (self.x_high - self.x_low) * (WIDTH - LEFT - RIGHT)
 
-    def y(self, value: float) -> float:
-        inside = min(max(value, self.y_low - 9 * self.height), self.y_high + 9 * self.height)
+    def y(self, value: Value) -> Value:
+        inside = np.clip(value, self.y_low - 9 * self.height, self.y_high + 9 * self.height)
         return TOP + (self.y_high - inside) / self.height * (HEIGHT - TOP - BOTTOM)
 
     @property
@@ -53,12 +55,12 @@ def loss_curves(series: Mapping[str, Series]) -> str:
 
 def chart(title: str, series: Mapping[str, Series]) -> str:
     """One <figure> with legend and <svg>; empty text where no finite point is known."""
-    data = {name: finite(points.xs, points.ys) for name, points in series.items()}
+    data = {name: columns(points) for name, points in series.items()}
     drawn = {name: points for name, points in data.items() if len(points)}
     if not drawn:
         return ""
     together = np.concatenate(list(drawn.values()))
-    frame = Frame(*x_range(together[:, 0]), *y_range(together[:, 1]))
+    frame = Frame(*x_range(together[:, 0]), *y_range(together[:, 2:]))
     colours = {name: f"var(--c{index})" for index, name in enumerate(data)}
     lines = [curve(points, frame, colours[name]) for name, points in drawn.items()]
     legend = "".join(
@@ -76,10 +78,9 @@ def chart(title: str, series: Mapping[str, Series]) -> str:
     )
 
 
-def finite(xs: Sequence[float], ys: Sequence[float]) -> np.ndarray:
-    """(n, 2) of the points whose value is a number."""
-    points = np.array([xs, ys], dtype=float).T.reshape(-1, 2)
-    return points[np.isfinite(points).all(axis=1)]
+def columns(series: Series) -> np.ndarray:
+    """(n, 4) of x, mean, least and most."""
+    return np.array([series.xs, series.ys, series.lows, series.highs], dtype=float).T
 
 
 def x_range(xs: np.ndarray) -> tuple[float, float]:
@@ -98,13 +99,15 @@ def y_range(ys: np.ndarray) -> tuple[float, float]:
 
 
 def curve(points: np.ndarray, frame: Frame, colour: str) -> str:
+    """`points` (n, 4) as columns() gives them, n > 0."""
     if len(points) <= RAW_POINTS:
-        return line(points, frame, colour)
-    parts = np.array_split(points, min(BUCKETS, len(points) // 4))
-    means = np.array([part.mean(axis=0) for part in parts])
-    least = [f"{frame.x(x):.1f},{frame.y(p[:, 1].min()):.1f}" for (x, _), p in zip(means, parts, strict=True)]
-    most = [f"{frame.x(x):.1f},{frame.y(p[:, 1].max()):.1f}" for (x, _), p in zip(means, parts, strict=True)]
-    band = " ".join(least + most[::-1])
+        return line(points[:, :2], frame, colour)
+    starts = np.linspace(0, len(points), min(BUCKETS, len(points) // 4), endpoint=False).astype(int)
+    counts = np.diff(starts, append=len(points))
+    means = np.add.reduceat(points[:, :2], starts) / counts[:, None]
+    low, high = np.minimum.reduceat(points[:, 2], starts), np.maximum.reduceat(points[:, 3], starts)
+    xs = means[:, 0]
+    band = places(np.concatenate([xs, xs[::-1]]), np.concatenate([low, high[::-1]]), frame)
     return f'<polygon class="band" style="fill:{colour}" points="{band}"/>' + line(means, frame, colour)
 
 
@@ -112,8 +115,14 @@ def line(points: np.ndarray, frame: Frame, colour: str) -> str:
     if len(points) == 1:
         x, y = points[0]
         return f'<circle style="fill:{colour}" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="2.5"/>'
-    path = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in points)
+    path = places(points[:, 0], points[:, 1], frame)
     return f'<polyline class="line" style="stroke:{colour}" points="{path}"/>'
+
+
+def places(xs: np.ndarray, ys: np.ndarray, frame: Frame) -> str:
+    return " ".join(
+        f"{x:.1f},{y:.1f}" for x, y in zip(frame.x(xs).tolist(), frame.y(ys).tolist(), strict=True)
+    )
 
 
 def axes(frame: Frame) -> str:

@@ -93,6 +93,15 @@ class HTML:
         """Open a section under this heading."""
         self._section = self._main.add(self._tags.section(self._tags.h3(text)))
 
+    def take_section(self) -> str:
+        """The section that is open, taken off the page, for add_section() of this page or a later one."""
+        self._main.remove(self._section)
+        return self._section.render()
+
+    def add_section(self, section: str) -> None:
+        """A section as take_section() gave it."""
+        self._main.add(self._raw(section))
+
     def add_images(
         self, ims: Sequence[str], txts: Sequence[str], links: Sequence[str], width: int = 400
     ) -> None:

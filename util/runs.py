@@ -1,13 +1,15 @@
 """The life of a run: begun or gone on with, saved, shown, left."""
 
 from argparse import Namespace
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from torch import Tensor, nn
 
 from util import checkpoint, distributed, files, log, weights
+from util.background import Background
 from util.checkpoint import Checkpoint
 from util.clock import Clock
 from util.errors import UserError
@@ -53,6 +55,7 @@ class Run:
     schedule: Schedule
     checkpoint: Checkpoint
     resumed: bool = False
+    background: Background = field(default_factory=Background)
 
     @property
     def last_epoch(self) -> int:
@@ -61,11 +64,23 @@ class Run:
     def save(self, *prefixes: int | str) -> None:
         """Write `<prefix>_net_<name>.pth` and then latest_state.pt: a state on the disk has its weights beside it.
 
+        Where the background is on, what is written is a copy of now, and training goes on meanwhile.
+
         Raises:
-            RunFault: a loss or a weight is not finite, or a file cannot be written; the files of before stay.
+            RunFault: a loss or a weight is not finite, or a file of this save, or of the one before, cannot be
+                written; the files of before stay.
         """
+        self.background.wait("save")  # so that memory holds one copy
         self.model.check_finite()
         weights.check_finite(self.model.nets)
+        if not self.background.is_on:
+            self._save(prefixes)
+            return
+        with checkpoint.Deferred() as later:
+            self._save(prefixes)
+        self.background.do("save", later.write)
+
+    def _save(self, prefixes: Sequence[int | str]) -> None:
         for prefix in prefixes:
             self.model.save_networks(prefix)
         self.checkpoint.save()
@@ -97,6 +112,7 @@ def visualizer(opt: Namespace, run: Run, *, images_per_epoch: int) -> Visualizer
         name=opt.name,
         options=vars(opt),
         clock=run.clock,
+        background=run.background,
         resume=run.resumed,
         images_per_epoch=images_per_epoch,
         last_epoch=run.last_epoch,

@@ -31,7 +31,8 @@ class TrainPage:
         self.options = options
         self.image_width = image_width
         self._epochs = self._on_disk()
-        self._pages_written = 0
+        self._sections: dict[int, str] = {}  # epoch -> its part of a page, as long as it holds
+        self._pages_written = sum(1 for _ in web_dir.glob("page_*.html"))
 
     def _on_disk(self) -> dict[int, list[str]]:
         found: dict[int, list[str]] = {}
@@ -55,6 +56,7 @@ class TrainPage:
         """Delete the pictures of epochs that a resumed run has not reached."""
         reached = clock.epoch if clock.epoch_images else clock.epoch - 1
         for epoch in [epoch for epoch in self._epochs if epoch > reached]:
+            self._sections.pop(epoch, None)
             for label in self._epochs.pop(epoch):
                 (self.web_dir / "images" / _file(epoch, label)).unlink(missing_ok=True)
 
@@ -65,6 +67,7 @@ class TrainPage:
     def save_images(self, epoch: int, images: Mapping[str, np.ndarray]) -> None:
         """Write label -> (H, W, C) uint8 over what this epoch has shown before."""
         labels = self._epochs.setdefault(epoch, [])
+        self._sections.pop(epoch, None)
         for label, image in images.items():
             label = _UNFIT.sub("_", label)
             save_image(image, self.web_dir / "images" / _file(epoch, label))
@@ -75,11 +78,11 @@ class TrainPage:
         """Write the index, and the pages of older epochs that are not written yet."""
         epochs = sorted(self._epochs)
         full = max(0, len(epochs) // PER_PAGE - 1)
-        if full > self._pages_written:
-            for number in range(max(1, self._pages_written), full + 1):
+        if full != self._pages_written:
+            self._drop_pages_after(full)
+            for number in range(max(1, min(full, self._pages_written)), full + 1):
                 self._write_page(number, full, epochs[(number - 1) * PER_PAGE : number * PER_PAGE])
             self._pages_written = full
-        self._drop_pages_after(full)
         self._write_index(epochs[full * PER_PAGE :], full, subtitle, charts, refresh)
 
     def _drop_pages_after(self, full: int) -> None:
@@ -103,6 +106,7 @@ class TrainPage:
             page.add_links([("older epochs", _page(full))])
         page.add_table("Options", self.options)
         page.save()
+        self._sections = {epoch: self._sections[epoch] for epoch in epochs}
 
     def _write_page(self, number: int, full: int, epochs: Sequence[int]) -> None:
         page = HTML(self.web_dir, self.title)
@@ -119,10 +123,16 @@ class TrainPage:
 
     def _add_epochs(self, page: HTML, epochs: Sequence[int]) -> None:
         for epoch in reversed(epochs):
-            page.add_header(f"Epoch {epoch}")
-            for labels in rows(self._epochs[epoch]):
-                files = [_file(epoch, label) for label in labels]
-                page.add_images(files, labels, files, width=self.image_width)
+            if epoch not in self._sections:
+                self._sections[epoch] = self._section(page, epoch)
+            page.add_section(self._sections[epoch])
+
+    def _section(self, page: HTML, epoch: int) -> str:
+        page.add_header(f"Epoch {epoch}")
+        for labels in rows(self._epochs[epoch]):
+            files = [_file(epoch, label) for label in labels]
+            page.add_images(files, labels, files, width=self.image_width)
+        return page.take_section()
 
 
 def _file(epoch: int, label: str) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from util import log
 from util.backends.base import Backend
+from util.background import Background
 from util.clock import Clock
 from util.errors import UserError
 from util.history import History
@@ -32,6 +33,7 @@ class Settings:
     resume: bool
     images_per_epoch: int
     last_epoch: int
+    background: Background = field(default_factory=Background)
     image_width: int = 256  # --display_winsize, in pixels
     update_html_freq: int = 1000  # in images
     visdom_server: str = "http://localhost"
@@ -79,6 +81,7 @@ def _html(s: Settings) -> Backend:
         clock=s.clock,
         resume=s.resume,
         history=_past(s),
+        background=s.background,
     )
 
 

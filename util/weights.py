@@ -39,8 +39,11 @@ def read(path: Path) -> State:
 def save_nets(nets: dict[str, nn.Module], folder: Path, epoch: int | str) -> None:
     """Write `<epoch>_net_<name>.pth` of each net: a plain state dict on the CPU, as the classic repository reads it."""
     for name, net in nets.items():
-        state = {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
-        checkpoint.save(state, folder / f"{epoch}_net_{name}.pth")
+        checkpoint.save(net.state_dict(), folder / f"{epoch}_net_{name}.pth", form=_plain)
+
+
+def _plain(state: State) -> State:
+    return {key: value.detach().cpu().contiguous() for key, value in state.items()}
 
 
 def load_nets(nets: dict[str, nn.Module], folder: Path, epoch: int | str, *, averaged: bool) -> None:

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
 
 from util.backends.base import Backend
+from util.background import Background
 from util.clock import Clock
 from util.curves import loss_curves
 from util.files import set_aside
@@ -20,7 +22,8 @@ class HtmlBackend(Backend):
     """Pictures are saved as they come; the page follows every `update_freq` images and at each epoch's end.
 
     With `resume`, it goes on from the pictures in `folder`/web as far as the clock has come; otherwise the
-    web folder of an earlier run is set aside. `history` is what the run's curves hold so far.
+    web folder of an earlier run is set aside. `history` is what the run's curves hold so far. What goes to
+    the disk goes there in the background.
 
     Raises UserError where dominate is missing.
     """
@@ -36,6 +39,7 @@ class HtmlBackend(Backend):
         clock: Clock,
         resume: bool,
         history: History,
+        background: Background,
     ) -> None:
         require_dominate()
         web_dir = folder / "web"
@@ -43,11 +47,13 @@ class HtmlBackend(Backend):
             set_aside(web_dir)
         self._history = history
         self._page = TrainPage(web_dir, title=title, options=options, image_width=image_width)
+        self._background = background
         self._update_freq = update_freq
         self._clock = clock
         self._written_epoch, self._written_images = clock.epoch, clock.images
         if resume:
             self._page.forget_after(clock)
+        self._shown_epoch = clock.epoch if self._page.shows(clock.epoch) else 0
         self._write(clock, REFRESH_S)
 
     def scalars(self, values: Mapping[str, float], clock: Clock) -> None:
@@ -56,9 +62,9 @@ class HtmlBackend(Backend):
 
     def images(self, images: Mapping[str, Tensor], clock: Clock) -> None:
         panels = {label: sheet(to_uint8(image)) for label, image in images.items()}
-        first = not self._page.shows(clock.epoch)
-        self._page.save_images(clock.epoch, panels)
-        if first:
+        self._background.do("page", partial(self._page.save_images, clock.epoch, panels))
+        if clock.epoch != self._shown_epoch:
+            self._shown_epoch = clock.epoch
             self._write(clock, REFRESH_S)
         self.step(clock)
 
@@ -71,10 +77,14 @@ class HtmlBackend(Backend):
 
     def close(self) -> None:
         self._write(self._clock, refresh=0)
+        self._background.wait("page")
 
     def _write(self, clock: Clock, refresh: int) -> None:
         self._written_epoch, self._written_images = clock.epoch, clock.images
         now = time.strftime("%Y-%m-%d %H:%M")
         reached = clock.epoch if clock.epoch_images else clock.epoch - 1
         subtitle = f"epoch {reached} · {clock.images:,} images seen · written {now}"
-        self._page.write(subtitle=subtitle, charts=loss_curves(self._history.series), refresh=refresh)
+        # drawn here: the history goes on
+        charts = loss_curves(self._history.series)
+        write = partial(self._page.write, subtitle=subtitle, charts=charts, refresh=refresh)
+        self._background.do("page", write)

@@ -23,7 +23,6 @@ from torch import Tensor
 
 from util.backends.base import Backend
 from util.clock import Clock
-from util.curves import finite
 from util.history import History
 from util.images import sheet, to_uint8
 from util.log import info, warn
@@ -54,12 +53,12 @@ class Panels:
 
 
 def by_plot(series: dict[str, tuple[list[float], list[float]]]) -> dict[str, dict[str, np.ndarray]]:
-    """name -> (xs, ys) becomes plot -> name -> finite points (n, 2); gammas would be flat among losses."""
+    """name -> (xs, ys) becomes plot -> name -> points (n, 2); gammas would be flat among losses."""
     plots: dict[str, dict[str, np.ndarray]] = {}
-    for name, (xs, ys) in series.items():
-        points = finite(xs, ys)
-        if len(points):
-            plots.setdefault("gammas" if name.startswith("gamma") else "losses", {})[name] = points
+    for name, points in series.items():
+        if points[0]:
+            plot = plots.setdefault("gammas" if name.startswith("gamma") else "losses", {})
+            plot[name] = np.array(points).T
     return plots
 
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from data.base_dataset import Item, PixelDataset, preprocess_from
-from data.image_folder import make_dataset
+from data.image_folder import image_paths
 from data.images import open_image
 from data.prepared import prepared_from
 from util.errors import UserError
@@ -35,7 +35,7 @@ class ColorizationDataset(PixelDataset):
                     f"--{flag} {getattr(opt, flag)} does not fit --dataset_mode colorization, which always "
                     f"goes from L to ab; leave the flag out or give --{flag} {value}"
                 )
-        self.AB_paths = make_dataset(Path(opt.dataroot, opt.phase), opt.max_dataset_size)
+        self.AB_paths = image_paths(Path(opt.dataroot, opt.phase), opt.max_dataset_size)
         self.preprocess = preprocess_from(opt)
         self.images = prepared_from(opt, self.preprocess, self._make, len(self), files=self.AB_paths)
 
@@ -50,7 +50,7 @@ class ColorizationDataset(PixelDataset):
         return {"A": A.contiguous(), "B": B.contiguous(), "A_paths": path, "B_paths": path}
 
     def files_to_check(self) -> list[str]:
-        return self.AB_paths
+        return list(self.AB_paths)
 
     def _make(self, index: int) -> list[Image.Image]:
         path = self.AB_paths[index]

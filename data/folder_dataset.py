@@ -2,7 +2,7 @@
 
 import argparse
 
-from data.image_folder import make_dataset
+from data.image_folder import image_paths
 from data.image_root import phase_folder
 from data.real_images import RealImages, image_channels
 from data.sources import ImageFiles
@@ -12,8 +12,8 @@ class FolderDataset(RealImages):
     """Every image below --dataroot, or below --dataroot/<phase> if that folder exists."""
 
     def __init__(self, opt: argparse.Namespace) -> None:
-        self.paths = make_dataset(phase_folder(opt.dataroot, opt.phase), opt.max_dataset_size)
+        self.paths = image_paths(phase_folder(opt.dataroot, opt.phase), opt.max_dataset_size)
         super().__init__(opt, ImageFiles(self.paths, channels=image_channels(opt)))
 
     def files_to_check(self) -> list[str]:
-        return self.paths
+        return list(self.paths)

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from data.image_folder import make_dataset
+from data.image_folder import image_paths
 from data.image_root import class_names, labels_of, phase_folder
 from data.real_images import RealImages, image_channels
 from data.sources import ImageFiles
@@ -25,7 +25,7 @@ class LabeledDataset(RealImages):
     def __init__(self, opt: argparse.Namespace) -> None:
         root = phase_folder(opt.dataroot, opt.phase)
         self.classes = class_names(root)
-        paths = make_dataset(root)
+        paths = image_paths(root)
         labels = labels_of(paths, root=root, classes=self.classes) if self.classes else None
         super().__init__(opt, ImageFiles(paths, channels=image_channels(opt), labels=labels))
         if opt.isTrain and self.labels is not None:

@@ -6,7 +6,7 @@ import random
 from PIL import Image
 
 from data.base_dataset import Item, PixelDataset, preprocess_from
-from data.image_folder import make_dataset
+from data.image_folder import image_paths
 from data.images import check_channels, open_image
 from data.prepared import prepared_from
 
@@ -16,7 +16,7 @@ class SingleDataset(PixelDataset):
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
-        self.A_paths = make_dataset(opt.dataroot, opt.max_dataset_size)
+        self.A_paths = image_paths(opt.dataroot, opt.max_dataset_size)
         self.channels = check_channels(opt.input_nc, flag="--input_nc")
         self.preprocess = preprocess_from(opt)
         self.images = prepared_from(opt, self.preprocess, self._make, len(self), files=self.A_paths)
@@ -30,7 +30,7 @@ class SingleDataset(PixelDataset):
         return {"A": A, "A_paths": path}
 
     def files_to_check(self) -> list[str]:
-        return self.A_paths
+        return list(self.A_paths)
 
     def _make(self, index: int) -> list[Image.Image]:
         path = self.A_paths[index]

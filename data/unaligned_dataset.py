@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from data.base_dataset import Item, PixelDataset, channels_from, preprocess_from
-from data.image_folder import make_dataset
+from data.image_folder import image_paths
 from data.images import open_image
 from data.prepared import prepared_from
 
@@ -20,12 +20,12 @@ class UnalignedDataset(PixelDataset):
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
-        self.A_paths = make_dataset(Path(opt.dataroot, f"{opt.phase}A"), opt.max_dataset_size)
-        self.B_paths = make_dataset(Path(opt.dataroot, f"{opt.phase}B"), opt.max_dataset_size)
+        self.A_paths = image_paths(Path(opt.dataroot, f"{opt.phase}A"), opt.max_dataset_size)
+        self.B_paths = image_paths(Path(opt.dataroot, f"{opt.phase}B"), opt.max_dataset_size)
         self.A_channels, self.B_channels = channels_from(opt)
         self.preprocess = preprocess_from(opt)
         self.in_step = opt.serial_batches or not opt.isTrain
-        paths = self.A_paths + self.B_paths
+        paths = self.files_to_check()
         self.images = prepared_from(opt, self.preprocess, self._make, len(paths), files=paths)
 
     def __len__(self) -> int:
@@ -40,7 +40,7 @@ class UnalignedDataset(PixelDataset):
         return item
 
     def files_to_check(self) -> list[str]:
-        return self.A_paths + self.B_paths
+        return [*self.A_paths, *self.B_paths]
 
     def _make(self, number: int) -> list[Image.Image]:
         """An image of A, or behind the last of them one of B."""

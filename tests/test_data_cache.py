@@ -389,10 +389,10 @@ def test_workers_are_chosen_by_cores_and_cache(monkeypatch: pytest.MonkeyPatch) 
 def test_the_options_hold_the_number_that_was_chosen(
     monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], number: int
 ) -> None:
-    from options import checks
+    from options import base_options
     from options.train_options import TrainOptions
 
-    monkeypatch.setattr(checks, "default_num_threads", lambda *, cached: 5 if cached else 6)
+    monkeypatch.setattr(base_options, "default_num_threads", lambda *, cached: 5 if cached else 6)
     options = TrainOptions()
     opt = options.parse(["--dataroot", ".", "--display", "console", *words])
     assert opt.num_threads == number and f"num_threads: {number} " in options.describe(opt)

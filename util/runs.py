@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from util import checkpoint, distributed, files, log, weights
+from util import checkpoint, distributed, files, log, weight_files, weights
 from util.background import Background
 from util.checkpoint import Checkpoint
 from util.clock import Clock
@@ -150,19 +150,14 @@ def _start_anew(opt: Namespace, run: Run) -> None:
 
 
 def _go_on(opt: Namespace, run: Run) -> None:
-    prefix = f"iter_{opt.load_iter}" if opt.load_iter else opt.epoch
+    prefix = weight_files.prefix(opt.epoch, opt.load_iter)
     if prefix == "latest" and run.checkpoint.path.exists():
         run.checkpoint.load()
         _check_step(run, opt.batch_size * distributed.world_size())
         run.resumed = True
         log.info(f"going on at epoch {run.clock.epoch}, after {run.clock.images} images")
         return
-    found = sorted({epoch for epoch, _ in weights.saved(run.model.save_dir)})
-    if prefix not in found:
-        raise UserError(
-            f"--continue_train: {run.model.save_dir} holds no weights of {prefix}; it holds "
-            f"{', '.join(found) or 'none'}; check --name and --checkpoints_dir, or leave the flag out to begin"
-        )
+    weight_files.check_saved(run.model.save_dir, prefix)
     run.model.load_networks(prefix)
     log.warn(
         "only weights were found: optimizers, schedule and image pools start anew; give --epoch_count by hand"

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.benchmarks.gauge import Reading
 from scripts.benchmarks.measure import Case, timed
 from scripts.benchmarks.setting import Make, Setting, build, random_batch
 
@@ -24,24 +25,16 @@ RESULTS = 20  # inputs of a results page
 
 @contextmanager
 def save_case(setting: Setting) -> Iterator[Case]:
-    """The save of train.py: weights, optimizers, schedule, random states; beside torch.save of the same."""
-    import torch
-
-    from util import checkpoint
-
+    """What training waits for while a run is saved beside it; beside a save that it waits for wholly."""
     with tempfile.TemporaryDirectory() as folder:
         run = _run(setting, folder)
-        run.save("latest")
-        state = checkpoint.load(run.checkpoint.path)
-        weights = {name: net.state_dict() for name, net in run.model.nets.items()}
+        save = timed(setting.gauge, lambda: run.save("latest"))
 
-        def bare() -> None:
-            torch.save(state, Path(folder, "state.pt"))
-            torch.save(weights, Path(folder, "weights.pt"))
+        def beside(memory: bool) -> Reading:
+            with run.background:  # which is left when all is written
+                return save(memory)
 
-        yield Case(
-            timed(setting.gauge, lambda: run.save("latest")), timed(setting.gauge, bare), "torch.save alone"
-        )
+        yield Case(beside, save, "plain, which waits for the disk")
 
 
 @contextmanager
@@ -60,6 +53,7 @@ def load_case(setting: Setting) -> Iterator[Case]:
 def train_page_case(setting: Setting) -> Iterator[Case]:
     """Pictures and page of a late epoch, as --display html writes them; beside the pictures alone."""
     from util.backends.html import HtmlBackend
+    from util.background import Background
     from util.clock import Clock
     from util.history import History
 
@@ -76,6 +70,7 @@ def train_page_case(setting: Setting) -> Iterator[Case]:
             clock=clock,
             resume=False,
             history=history,
+            background=Background(),  # not entered: its jobs are done at once
         )
         picture = _picture()
         shown = dict.fromkeys(PANELS, picture)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.nets.fused_attention import attend, plain
 from util.plain import is_plain
 
 
@@ -41,24 +42,12 @@ class SelfAttention2d(nn.Module):
         """(N, C, H, W) -> (N, C, H, W); no H*W x H*W map is ever held, but on the plain path."""
         if is_plain():
             return self.explicit(x)[0]
-        query, key, value = self._project(x)
-        # the fused kernels want four dimensions, rows in one piece, and one width for all three;
-        # zeros leave the products as they are
-        padding = value.shape[-1] - key.shape[-1]
-        query, key = F.pad(query, (0, padding)), F.pad(key, (0, padding))
-        query, key, value = (rows.unsqueeze(1).contiguous() for rows in (query, key, value))
-        with torch.autocast(x.device.type, enabled=False):
-            mixed = F.scaled_dot_product_attention(query, key, value, scale=1.0).squeeze(1)
-        return self._residual(x, mixed)
+        return self._residual(x, attend(*self._project(x)))
 
     def explicit(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(N, C, H, W) -> the same output as forward(), and the map (N, H, W, Hk, Wk) whose rows sum to 1."""
-        query, key, value = self._project(x)
-        with torch.autocast(x.device.type, enabled=False):
-            weights = torch.softmax(query @ key.transpose(1, 2), dim=-1)
-            mixed = weights @ value
-        height, width = x.shape[2:]
-        return self._residual(x, mixed), weights.view(len(x), height, width, *self._key_size(height, width))
+        mixed, weights = plain(*self._project(x))
+        return self._residual(x, mixed), weights
 
     def rows(self, x: Tensor, points: list[tuple[float, float]]) -> Tensor:
         """The map's rows at a few query points: features (N, C, H, W), points (y, x) in [0, 1) -> (N, P, Hk, Wk)."""
@@ -66,8 +55,8 @@ class SelfAttention2d(nn.Module):
         height, width = x.shape[2:]
         places = [int(y * height) * width + int(x_ * width) for y, x_ in points]
         with torch.autocast(x.device.type, enabled=False):
-            weights = torch.softmax(query[:, places] @ key.transpose(1, 2), dim=-1)
-        return weights.view(len(x), len(points), *self._key_size(height, width))
+            weights = torch.softmax(query.flatten(2)[..., places].transpose(1, 2) @ key.flatten(2), dim=-1)
+        return weights.view(len(x), len(points), *key.shape[2:])
 
     def describe(self, cells: int) -> str:
         """What a map over `cells` places would take in float32; training never holds it, showing holds a few rows."""
@@ -75,18 +64,14 @@ class SelfAttention2d(nn.Module):
         return f"{cells} x {keys} places: a map would take {4 * cells * keys / 2**20:.1f} MiB an image, none is held"
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(N, C, H, W) -> query (N, HW, C/8), key (N, M, C/8), value (N, M, C or C/2), in float32 or better."""
+        """(N, C, H, W) -> query (N, C/8, H, W), key (N, C/8, Hk, Wk), value (N, C or C/2, Hk, Wk), at least float32."""
         query, key, value = self.query(x), self.key(x), self.value(x)
         if self.pooled:
             key = F.max_pool2d(key, 2, ceil_mode=True)
             value = F.max_pool2d(value, 2, ceil_mode=True)
-        return _rows(query), _rows(key), _rows(value)
-
-    def _key_size(self, height: int, width: int) -> tuple[int, int]:
-        return (-(-height // 2), -(-width // 2)) if self.pooled else (height, width)
+        return _full_precision(query), _full_precision(key), _full_precision(value)
 
     def _residual(self, x: Tensor, mixed: Tensor) -> Tensor:
-        mixed = mixed.transpose(1, 2).reshape(len(x), -1, *x.shape[2:])
         return x + self.gamma * self.output(mixed.to(x.dtype))
 
 
@@ -100,7 +85,5 @@ def describe(attention: nn.ModuleDict, cells: Callable[[str], int | None]) -> li
     return lines
 
 
-def _rows(features: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, H*W, C)."""
-    rows = features.flatten(2).transpose(1, 2)
-    return rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows
+def _full_precision(features: Tensor) -> Tensor:
+    return features.float() if features.dtype in (torch.float16, torch.bfloat16) else features

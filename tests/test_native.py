@@ -1,5 +1,6 @@
 """The compiled layers are torch's own, in values and all gradients; and how they get compiled."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -149,3 +150,20 @@ def test_two_processes_build_at_once(tmp_path: Path) -> None:
     assert [one.wait(120) for one in both] == [0, 0]
     (made_once,) = (tmp_path / "cache" / "zebrawood").iterdir()
     assert made_once.suffix == ".so"
+
+
+@compiled
+@pytest.mark.parametrize("first", ["norm", "conv"])
+def test_second_derivatives_where_features_come_channels_last(first: str) -> None:
+    def penalty(net: nn.Module) -> Tensor:
+        x = inputs(2, 64, 64, 8, 8)[0].detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+        (g,) = torch.autograd.grad(net(x).tanh().sum(), x, create_graph=True)
+        return torch.autograd.grad(g.square().sum(), x)[0]
+
+    torch.manual_seed(0)
+    layers = [nn.ReflectionPad2d(1), nn.Conv2d(64, 64, 3)]
+    layers.insert(0 if first == "norm" else 2, nn.InstanceNorm2d(64))
+    plain = nn.Sequential(*layers).double()
+    swift = copy.deepcopy(plain)
+    assert fast.speed_up(swift)
+    assert distance(penalty(swift), penalty(plain)) < 1e-12

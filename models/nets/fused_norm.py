@@ -23,8 +23,7 @@ class InstanceNormReLU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, relu: bool, eps: float) -> Tensor:
-        """(N, C, H, W) -> the same."""
-        x = x.contiguous()
+        """(N, C, H, W), contiguous -> the same."""
         planes, size = x.shape[0] * x.shape[1], x.shape[2] * x.shape[3]
         y, stats = torch.empty_like(x), x.new_empty(planes, 2)
         call("norm", x.dtype, x, y, stats, planes, size, relu, eps)
@@ -56,7 +55,8 @@ class FusedInstanceNorm(nn.InstanceNorm2d):
         """(N, C, H, W) -> (N, C, H, W)."""
         if not usable(x):
             return plain_norm(x, self.relu, self.eps)
-        return InstanceNormReLU.apply(x, self.relu, self.eps)
+        # a copy made within the function would have no second derivatives
+        return InstanceNormReLU.apply(x.contiguous(), self.relu, self.eps)
 
     def extra_repr(self) -> str:
         return super().extra_repr() + ", followed by ReLU" * self.relu

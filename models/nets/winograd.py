@@ -27,7 +27,6 @@ class Winograd(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, pad: int) -> Tensor:
         """x (N, C, H, W), weight (K, C, 3, 3), bias (K,) -> (N, K, H - 2 + 2 pad, W - 2 + 2 pad)."""
-        x, weight = x.contiguous(), weight.contiguous()
         shape = Shape(len(x), x.shape[1], len(weight), *x.shape[2:], pad)
         y = x.new_empty(len(x), len(weight), x.shape[2] - 2 + 2 * pad, x.shape[3] - 2 + 2 * pad)
         call("forward", x.dtype, x, weight, bias, y, *_scratch(shape, x.dtype), shape)
@@ -64,7 +63,8 @@ class WinogradConv2d(nn.Conv2d):
         pad = int(self.padding[0])
         if not usable(x) or x.dtype != self.weight.dtype:
             return direct(x, self.weight, self.bias, pad)
-        return Winograd.apply(x, self.weight, self.bias, pad)
+        # copies made within the function would have no second derivatives
+        return Winograd.apply(x.contiguous(), self.weight.contiguous(), self.bias, pad)
 
 
 def convert(conv: nn.Conv2d, *, reflect: bool) -> None:

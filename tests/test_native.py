@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from models.nets import fast, fused_norm, winograd
 from models.nets.fused_norm import InstanceNormReLU, plain_norm
+from models.nets.layers import apply_spectral_norm
 from models.nets.native import library as native
-from models.nets.winograd import Winograd, direct
+from models.nets.sagan import NearestConv
+from models.nets.winograd import Kind, Winograd, direct
 
 compiled = pytest.mark.skipif(native.library() is None, reason="no C++ compiler builds the functions here")
 
@@ -24,82 +26,180 @@ def distance(found: Tensor, right: Tensor) -> float:
     return ((found.double() - right.double()).norm() / right.double().norm()).item()
 
 
-SHAPES = [  # N, C, K, H, W, pad
-    (1, 16, 8, 34, 34, 0),
-    (2, 5, 7, 13, 18, 1),
-    (1, 2, 2, 3, 3, 0),
-    (3, 2, 3, 2, 2, 1),
-    (2, 9, 30, 40, 75, 1),
-    (1, 140, 130, 8, 8, 1),
-    (1, 600, 20, 8, 8, 1),
+SHAPES = [  # N, C, K, H, W
+    (1, 16, 8, 34, 34),
+    (2, 5, 7, 13, 18),
+    (1, 2, 2, 3, 3),
+    (2, 9, 30, 40, 75),
+    (1, 140, 130, 8, 8),
+    (1, 600, 20, 8, 8),
+    (20, 3, 5, 4, 4),
+    (17, 6, 9, 8, 8),
+    (5, 4, 7, 16, 16),
+    (3, 8, 8, 32, 32),
+    (2, 4, 4, 64, 64),
+    (3, 2, 3, 130, 6),
+    (50, 3, 4, 4, 6),
+    (7, 4, 4, 12, 20),
+    (40, 70, 70, 8, 8),
 ]
 
 
-def inputs(N: int, C: int, K: int, H: int, W: int, kind: torch.dtype = torch.float64) -> list[Tensor]:
+def inputs(
+    N: int, C: int, K: int, H: int, W: int, layer: Kind, dtype: torch.dtype = torch.float64
+) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
+    side = 4 if layer in (Kind.HALVING, Kind.DOUBLING) else 3
+    channels = (C, K) if layer is Kind.DOUBLING else (K, C)
     drawn = [
         torch.randn(size, dtype=torch.float64, generator=generator)
-        for size in ((N, C, H, W), (K, C, 3, 3), (K,))
+        for size in ((N, C, H, W), (*channels, side, side), (K,))
     ]
-    return [one.to(kind).requires_grad_() for one in drawn]
+    return [one.to(dtype).requires_grad_() for one in drawn]
 
 
 @compiled
-@pytest.mark.parametrize(("N", "C", "K", "H", "W", "pad"), SHAPES)
-def test_winograd_is_the_direct_convolution(N: int, C: int, K: int, H: int, W: int, pad: int) -> None:
+@pytest.mark.parametrize("layer", Kind)
+@pytest.mark.parametrize(("N", "C", "K", "H", "W"), SHAPES)
+def test_winograd_is_the_direct_convolution(N: int, C: int, K: int, H: int, W: int, layer: Kind) -> None:
     def all_of(form: Callable, values: list[Tensor]) -> list[Tensor]:
-        y = form(*values, pad)
+        y = form(*values, layer)
         g = torch.randn(y.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).to(y.dtype)
         return [y, *torch.autograd.grad(y, values, g)]
 
-    right = all_of(direct, inputs(N, C, K, H, W))
-    for kind, bound in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
-        found = all_of(Winograd.apply, inputs(N, C, K, H, W, kind))
-        assert max(distance(a, b) for a, b in zip(found, right, strict=True)) < bound, kind
+    right = all_of(direct, inputs(N, C, K, H, W, layer))
+    for dtype, bound in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
+        found = all_of(Winograd.apply, inputs(N, C, K, H, W, layer, dtype))
+        assert max(distance(a, b) for a, b in zip(found, right, strict=True)) < bound, dtype
 
 
 @compiled
-@pytest.mark.parametrize("frozen", [0, 1, 2])
-def test_one_input_without_gradient(frozen: int) -> None:
-    values = inputs(2, 5, 6, 9, 10)
-    values[frozen].requires_grad_(False)
-    wanted = [value for value in values if value.requires_grad]
-    found = torch.autograd.grad(Winograd.apply(*values, 1).square().sum(), wanted)
-    right = torch.autograd.grad(direct(*values, 1).square().sum(), wanted)
+def test_a_batch_in_blocks_is_the_whole_batch() -> None:
+    """Transforms of so many images are too large for the cache; the weight's gradient is summed over blocks."""
+    x, w, b = inputs(70, 24, 40, 32, 32, Kind.ZEROS)
+    y = Winograd.apply(x, w, b, Kind.ZEROS)
+    right = direct(x, w, b, Kind.ZEROS)
+    found, wanted = (torch.autograd.grad(one.square().sum(), (x, w, b)) for one in (y, right))
+    assert distance(y, right) < 1e-12
+    assert all(distance(a, b) < 1e-12 for a, b in zip(found, wanted, strict=True))
+
+
+@compiled
+@pytest.mark.parametrize("layer", [Kind.REFLECTED, Kind.HALVING, Kind.DOUBLING])
+@pytest.mark.parametrize("wanted", [(0,), (1,), (2,), (0, 2), (1, 2), (0, 1)])
+def test_some_inputs_without_gradient(layer: Kind, wanted: tuple[int, ...]) -> None:
+    values = inputs(2, 5, 6, 8, 10, layer)
+    for index, value in enumerate(values):
+        value.requires_grad_(index in wanted)
+    learning = [values[index] for index in wanted]
+    found = torch.autograd.grad(Winograd.apply(*values, layer).square().sum(), learning)
+    right = torch.autograd.grad(direct(*values, layer).square().sum(), learning)
     assert all(distance(a, b) < 1e-12 for a, b in zip(found, right, strict=True))
 
 
 @compiled
-def test_second_derivatives() -> None:
+@pytest.mark.parametrize("layer", Kind)
+def test_second_derivatives(layer: Kind) -> None:
     def penalty(conv: Callable, norm: Callable) -> Tensor:
-        x, w, b = inputs(1, 3, 4, 8, 8)
-        y = norm(conv(x, w, b, 1), True, 1e-5)
+        x, w, b = inputs(1, 3, 4, 8, 8, layer)
+        y = norm(conv(x, w, b, layer), True, 1e-5)
         (g,) = torch.autograd.grad(y.tanh().sum(), x, create_graph=True)
         return torch.autograd.grad(g.square().sum(), w)[0]
 
     assert distance(penalty(Winograd.apply, InstanceNormReLU.apply), penalty(direct, plain_norm)) < 1e-12
 
 
+LAYERS: dict[str, Callable[[], nn.Module]] = {
+    "unpadded": lambda: nn.Conv2d(6, 5, 3),
+    "zeros": lambda: nn.Conv2d(6, 5, 3, padding=1, bias=False),
+    "reflected": lambda: nn.Conv2d(6, 5, 3, padding=1, padding_mode="reflect"),
+    "halving": lambda: nn.Conv2d(6, 5, 4, 2, 1),
+    "doubling": lambda: nn.ConvTranspose2d(6, 5, 4, 2, 1),
+    "nearest": lambda: NearestConv(6, 5),
+}
+
+
+@compiled
+@pytest.mark.parametrize("form", LAYERS)
+@pytest.mark.parametrize("spectral", [False, True])
+def test_a_converted_layer_is_itself(form: str, spectral: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys, values, copies and the gradient that goes through a weight that is a function of a parameter."""
+    monkeypatch.setattr(winograd, "LEAST_TILES", 0)
+    plain = LAYERS[form]().double()
+    if spectral:
+        plain = apply_spectral_norm(nn.Sequential(plain))[0]
+    swift = copy.deepcopy(plain)
+    winograd.convert(swift)
+    x = torch.randn(3, 6, 8, 10, dtype=torch.float64, requires_grad=True)
+    ran: list[object] = []
+    monkeypatch.setattr(winograd, "call", lambda *words: ran.append(words[0]) or native.call(*words))
+    for one in (swift, copy.deepcopy(swift)):
+        assert list(one.state_dict()) == list(plain.state_dict()) and isinstance(one, type(plain))
+        found, right = one(x), plain(x)
+        assert distance(found, right) < 1e-12
+        found, right = (
+            torch.autograd.grad(y.square().sum(), [x, *layer.parameters()])
+            for y, layer in ((found, one), (right, plain))
+        )
+        assert all(distance(a, b) < 1e-12 for a, b in zip(found, right, strict=True))
+    assert len(ran) >= 4
+
+
+def test_other_convolutions_are_of_no_kind() -> None:
+    for layer in (
+        nn.Conv2d(6, 6, 3, dilation=2),
+        nn.Conv2d(6, 6, 3, groups=2),
+        nn.Conv2d(6, 6, 3, padding="same"),
+        nn.Conv2d(6, 6, (3, 1)),
+        nn.Conv2d(6, 6, 3, 2, 1),
+        nn.Conv2d(6, 6, 4, 2, 1, padding_mode="reflect"),
+        nn.ConvTranspose2d(6, 6, 4, 2, 1, output_padding=1),
+        nn.ConvTranspose2d(6, 6, 3, 1, 1),
+        nn.Linear(3, 3),
+    ):
+        assert winograd.kind_of(layer) is None, layer
+
+
 @compiled
 def test_weights_that_change_behind_autograd_are_seen() -> None:
     conv = nn.Conv2d(64, 64, 3).double()
     x = torch.randn(1, 64, 12, 12, dtype=torch.float64)
-    winograd.convert(conv, reflect=True)
+    winograd.convert(conv)
     conv(x)
     conv.weight.data.mul_(-1.5)
-    assert distance(conv(x), direct(x, conv.weight, conv.bias, 1)) < 1e-12
-    assert distance(nn.Conv2d.forward(conv, x), conv(x)) < 1e-12
+    assert distance(conv(x), direct(x, conv.weight, conv.bias, Kind.UNPADDED)) < 1e-12
 
 
 @compiled
 def test_backward_after_the_weight_changed_fails_as_torch_does() -> None:
     conv = nn.Conv2d(3, 3, 3)
-    winograd.convert(conv, reflect=False)
-    y = conv(torch.randn(1, 3, 8, 8, requires_grad=True))
+    winograd.convert(conv)
+    y = conv(torch.randn(1, 3, 40, 40, requires_grad=True))
     with torch.no_grad():
         conv.weight.add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.sum().backward()
+
+
+@compiled
+@pytest.mark.parametrize("first", ["halving", "conv", "norm"])
+def test_second_derivatives_where_features_come_channels_last(first: str) -> None:
+    def penalty(net: nn.Module) -> Tensor:
+        # two images, since with one torch's own norm gives wrong gradients here
+        x = torch.randn(2, 64, 34, 34, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
+        (g,) = torch.autograd.grad(net(x).tanh().sum(), x, create_graph=True)
+        return torch.autograd.grad(g.square().sum(), x)[0]
+
+    torch.manual_seed(0)
+    layers = [nn.ReflectionPad2d(1), nn.Conv2d(64, 64, 3)]
+    if first == "norm":
+        layers.insert(0, nn.InstanceNorm2d(64))
+    layers.insert(0 if first == "halving" else len(layers), nn.Conv2d(64, 64, 4, 2, 1))
+    plain = nn.Sequential(*layers).double()
+    swift = copy.deepcopy(plain)
+    assert fast.speed_up(swift)
+    assert distance(penalty(swift), penalty(plain)) < 1e-12
 
 
 @compiled
@@ -123,7 +223,7 @@ def test_norm_takes_gradients_of_any_layout(
 @compiled
 def test_converted_layers_fall_back(monkeypatch: pytest.MonkeyPatch) -> None:
     net = nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(64, 64, 3), nn.InstanceNorm2d(64), nn.ReLU())
-    x = torch.randn(2, 64, 10, 11)
+    x = torch.randn(2, 64, 30, 31)
     right, keys = net(x), net.state_dict().keys()
     assert fast.speed_up(net) and net.state_dict().keys() == keys
     assert distance(net(x.contiguous(memory_format=torch.channels_last)), right) < 1e-5
@@ -152,18 +252,28 @@ def test_two_processes_build_at_once(tmp_path: Path) -> None:
     assert made_once.suffix == ".so"
 
 
-@compiled
-@pytest.mark.parametrize("first", ["norm", "conv"])
-def test_second_derivatives_where_features_come_channels_last(first: str) -> None:
-    def penalty(net: nn.Module) -> Tensor:
-        x = inputs(2, 64, 64, 8, 8)[0].detach().contiguous(memory_format=torch.channels_last).requires_grad_()
-        (g,) = torch.autograd.grad(net(x).tanh().sum(), x, create_graph=True)
-        return torch.autograd.grad(g.square().sum(), x)[0]
+def test_a_failed_build_is_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    compiler, tries = tmp_path / "bad-c++", tmp_path / "tries"
+    compiler.write_text(f"#!/bin/sh\necho once >> {tries}\necho 'no such luck' >&2\nexit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("CXX", str(compiler))
 
-    torch.manual_seed(0)
-    layers = [nn.ReflectionPad2d(1), nn.Conv2d(64, 64, 3)]
-    layers.insert(0 if first == "norm" else 2, nn.InstanceNorm2d(64))
-    plain = nn.Sequential(*layers).double()
-    swift = copy.deepcopy(plain)
-    assert fast.speed_up(swift)
-    assert distance(penalty(swift), penalty(plain)) < 1e-12
+    def start() -> str:
+        native.library.cache_clear()
+        assert native.library() is None
+        out, err = capfd.readouterr()
+        assert err == ""
+        return out
+
+    try:
+        said = start()
+        (marker,) = (tmp_path / "cache" / "zebrawood").iterdir()
+        assert "no such luck" in marker.read_text() and str(marker) in said and "torch's own" in said
+        assert start() == "" and tries.read_text() == "once\n"
+        marker.unlink()
+        assert "building" in start() and tries.read_text() == "once\nonce\n"
+    finally:
+        native.library.cache_clear()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from models.nets.attention import SelfAttention2d, describe
 from models.nets.conditional import ClassEmbedding, ConditionalNorm, check_label
+from models.nets.fast import SpeedUp
 from models.nets.layers import Norm
 
 # side in pixels -> widths in units of ngf: before the first block, then after each
@@ -78,7 +79,7 @@ class DBlock(nn.Module):
         return h + self.conv_sc(x)
 
 
-class Attending(nn.Module):
+class Attending(SpeedUp):
     """A net that can say where it attends."""
 
     attention: nn.ModuleDict

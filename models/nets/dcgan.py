@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.nets.conditional import ClassEmbedding, ClassVector, OneHot, check_label
+from models.nets.fast import SpeedUp
 from models.nets.layers import Norm, needs_bias
 
 SIZES = (32, 64, 128)  # sides of the images in pixels
@@ -28,7 +29,7 @@ def widths(width: int, size: int) -> list[int]:
     return [width * 2**level for level in reversed(range(doublings))]
 
 
-class DCGANGenerator(nn.Module):
+class DCGANGenerator(SpeedUp):
     """z -> 4 x 4, then doublings to size x size, each with norm and ReLU but the last, which has tanh.
 
     The class joins z behind it: [z, one-hot label], or with `cond` embed and projection [z, a learned
@@ -74,7 +75,7 @@ class DCGANGenerator(nn.Module):
         return self.main(z[:, :, None, None])
 
 
-class DCGANDiscriminator(nn.Module):
+class DCGANDiscriminator(SpeedUp):
     """Halvings to 4 x 4 with norm (but the first) and LeakyReLU 0.2, then one logit.
 
     The class joins x behind it as planes of size x size, those of the one-hot label or with `cond` embed

@@ -1,38 +1,67 @@
-"""Giving a chain of layers their compiled forms on the CPU, in place: same parameters, same state_dict."""
+"""Giving nets their compiled forms on the CPU, in place: same parameters, same state_dict."""
 
 from torch import nn
 
 from models.nets import fused_norm, winograd
 from models.nets.native.library import library
+from models.nets.winograd import Kind
 
-LEAST_CHANNELS = 64  # of a convolution; with fewer the transforms cost what the products save
+# of a convolution: of the narrower side, of the wider; with fewer the transforms cost what the products save
+LEAST_CHANNELS = {
+    Kind.UNPADDED: (64, 64),
+    Kind.ZEROS: (3, 128),
+    Kind.HALVING: (3, 64),
+    Kind.DOUBLING: (3, 64),
+}
+
+
+class SpeedUp(nn.Module):
+    """A net that takes all the compiled forms there are for its layers."""
+
+    likes_channels_last = False
+
+    def speed_up(self) -> None:
+        """Run on the CPU in compiled forms, where there are some; they want features plane by plane."""
+        if speed_up(self):
+            self.likes_channels_last = False
 
 
 def speed_up(net: nn.Module) -> bool:
-    """Make pairs of reflection padding and 3x3 convolution Winograd ones, and instance norm and ReLU one function.
+    """Make convolutions Winograd ones, with the reflection padding before them, and instance norm and ReLU one function.
 
-    Nets without such pairs stay as they are, and so does every net where nothing can be compiled: False then.
+    Nets without such convolutions stay as they are, and so does every net where nothing can be compiled:
+    False then.
     """
-    chains = [module for module in net.modules() if isinstance(module, nn.Sequential)]
-    pairs = [(chain, index) for chain in chains for index in range(len(chain) - 1) if _pays(chain, index)]
-    if not pairs or library() is None:
+    convs = [module for module in net.modules() if _pays(module)]
+    if not convs or library() is None:
         return False
-    for chain, index in pairs:
-        conv = chain[index + 1]
-        assert isinstance(conv, nn.Conv2d)
-        winograd.convert(conv, reflect=True)
-        chain[index] = nn.Identity()  # the numbers in the keys behind it stay
+    chains = [module for module in net.modules() if isinstance(module, nn.Sequential)]
     for chain in chains:
+        _take_padding(chain)
         _fuse_norms(chain)
+    for conv in convs:
+        assert isinstance(conv, nn.Conv2d | nn.ConvTranspose2d)
+        winograd.convert(conv)
     return True
 
 
-def _pays(chain: nn.Sequential, index: int) -> bool:
-    pad, conv = chain[index], chain[index + 1]
-    if not isinstance(pad, nn.ReflectionPad2d) or not winograd.is_plain_3x3(conv):
+def _pays(module: nn.Module) -> bool:
+    kind = winograd.kind_of(module)
+    if kind not in LEAST_CHANNELS:
         return False
-    assert isinstance(conv, nn.Conv2d)
-    return pad.padding == (1, 1, 1, 1) and min(conv.in_channels, conv.out_channels) >= LEAST_CHANNELS
+    assert isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
+    narrow, wide = sorted((module.in_channels, module.out_channels))
+    return narrow >= LEAST_CHANNELS[kind][0] and wide >= LEAST_CHANNELS[kind][1]
+
+
+def _take_padding(chain: nn.Sequential) -> None:
+    for index in range(len(chain) - 1):
+        pad, conv = chain[index], chain[index + 1]
+        unpadded = winograd.kind_of(conv) is Kind.UNPADDED and _pays(conv)
+        if unpadded and isinstance(pad, nn.ReflectionPad2d) and pad.padding == (1, 1, 1, 1):
+            assert isinstance(conv, nn.Conv2d)
+            winograd.pad_by_reflection(conv)
+            chain[index] = nn.Identity()  # the numbers in the keys behind it stay
 
 
 def _fuse_norms(chain: nn.Sequential) -> None:

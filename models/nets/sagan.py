@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from models.nets.attention import SelfAttention2d, describe
 from models.nets.conditional import ClassEmbedding, ConditionalNorm, check_label
+from models.nets.fast import SpeedUp
 from models.nets.layers import Norm
 
 SIZES = (32, 64, 128, 256)  # sides of the images in pixels
@@ -50,7 +51,7 @@ def channels_at(width: int, size: int) -> dict[int, int]:
     return {resolution: width * size // (2 * resolution) for resolution in resolutions}
 
 
-class Pyramid(nn.Module):
+class Pyramid(SpeedUp):
     """`blocks` in turn, by the resolution that they produce, with `attention` after chosen ones.
 
     Attention lives beside the blocks, so that adding it shifts no key of theirs.

@@ -2,11 +2,11 @@
 
 from torch import Tensor, nn
 
-from models.nets import fast
 from models.nets.attention import SelfAttention2d, describe
+from models.nets.fast import SpeedUp
 
 
-class TappedChain(nn.Module):
+class TappedChain(SpeedUp):
     """`model`, a Sequential with the classic keys, and `attention`, modules that follow chosen layers of it.
 
     `taps` names the places: tap -> (index of the layer that attention follows, its channels, stride
@@ -32,10 +32,6 @@ class TappedChain(nn.Module):
         attention = SelfAttention2d(self.taps[tap][1], pooled=pooled)
         self.attention[tap] = attention
         return attention
-
-    def speed_up(self) -> None:
-        """Run on the CPU in compiled forms, where there are some."""
-        fast.speed_up(self)
 
     def describe(self, side: int | None) -> list[str]:
         """A line for each attention; what its map would take is known where images have one side (in pixels)."""

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from models.nets.fast import SpeedUp
 from models.nets.layers import Norm, needs_bias
 from util.errors import UserError
 
@@ -44,7 +45,7 @@ class UnetSkipConnectionBlock(nn.Module):
         return self.model(x) if self.outermost else torch.cat([x, self.model(x)], dim=1)
 
 
-class UnetGenerator(nn.Module):
+class UnetGenerator(SpeedUp):
     """`num_downs` halvings down to a bottleneck and up again; the classic argument order.
 
     Dropout, where asked for, sits in the num_downs - 5 widest inner levels.

@@ -1,7 +1,8 @@
 """Building and calling the C++ part: once a machine, with the system's compiler, without torch's headers.
 
 The library lies in $XDG_CACHE_HOME, or ~/.cache, under zebrawood, by what it was made of: sources, flags,
-compiler and processor. Where it cannot be built, callers go on with torch's own functions.
+compiler and processor. Where it cannot be built, a file beside it remembers that, and callers go on with
+torch's own functions.
 """
 
 import ctypes
@@ -27,9 +28,9 @@ BUILD_TIMEOUT_S = 300
 
 
 class Shape(ctypes.Structure):
-    """Sizes of a convolution: images (N, C, H, W), K output channels, 1 or 0 pixels of reflection padding."""
+    """Sizes of a convolution: images (N, C, H, W), K output channels, and its kind."""
 
-    _fields_ = [(name, ctypes.c_long) for name in ("N", "C", "K", "H", "W", "pad")]
+    _fields_ = [(name, ctypes.c_long) for name in ("N", "C", "K", "H", "W", "kind")]
 
 
 @cache
@@ -40,10 +41,10 @@ def library() -> ctypes.CDLL | None:
         if shutil.which(compiler[0]) is None:
             return None
         target = _target(compiler)
-        if not target.exists():
-            _build(compiler, target)
+        if not target.exists() and not _built(compiler, target):
+            return None
         return ctypes.CDLL(str(target))
-    except (OSError, ValueError, IndexError, subprocess.SubprocessError):
+    except (OSError, ValueError, IndexError):
         return None
 
 
@@ -95,12 +96,25 @@ def _processor() -> str:
     return "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
 
 
-def _build(compiler: list[str], target: Path) -> None:
+def _built(compiler: list[str], target: Path) -> bool:
+    """Build the library; where the compiler fails, now or at an earlier start, False."""
+    failed = target.with_suffix(".failed")
+    if failed.exists():
+        return False
     target.parent.mkdir(parents=True, exist_ok=True)
     sources = [str(path) for path in sorted(HERE.glob("*.cpp"))]
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        log.info("building the C++ functions for the CPU, once on this machine: about 10 s")
+        log.info("building the C++ functions for the CPU, once on this machine: about 20 s")
         made = Path(folder, target.name)
         command = [*compiler, *FLAGS, *sources, "-o", str(made)]
-        subprocess.run(command, check=True, capture_output=True, timeout=BUILD_TIMEOUT_S)
+        try:
+            subprocess.run(command, check=True, capture_output=True, timeout=BUILD_TIMEOUT_S)
+        except subprocess.SubprocessError as error:
+            words = getattr(error, "stderr", None) or b""
+            failed.write_text(f"{shlex.join(command)}\n{error}\n{words.decode(errors='replace')}")
+            log.info(
+                f"the compiler failed, torch's own functions are used; why: {failed} (remove it to try again)"
+            )
+            return False
         made.replace(target)  # whole at once: another process may be building the same file
+    return True

@@ -25,6 +25,27 @@ template <class T, int L> struct Simd {
     typedef T Loose __attribute__((vector_size(L * sizeof(T)), aligned(alignof(T)), may_alias));
     static Vec load(const T* p) { return *reinterpret_cast<const Loose*>(p); }
     static void store(T* p, Vec v) { *reinterpret_cast<Loose*>(p) = v; }
+    // The first `count` lanes alone, the others 0.
+    static Vec some(const T* p, long count) {
+        if (count == L) return load(p);
+        Vec v = {};
+#ifdef __AVX512VL__
+        const unsigned mask = (1u << count) - 1;
+        if constexpr (sizeof(T) == 4 && L == 16) return (Vec)_mm512_maskz_loadu_ps(mask, p);
+        if constexpr (sizeof(T) == 4 && L == 8) return (Vec)_mm256_maskz_loadu_ps(mask, p);
+#endif
+        std::memcpy(&v, p, count * sizeof(T));
+        return v;
+    }
+    static void put(T* p, Vec v, long count) {
+        if (count == L) return store(p, v);
+#ifdef __AVX512VL__
+        const unsigned mask = (1u << count) - 1;
+        if constexpr (sizeof(T) == 4 && L == 16) return _mm512_mask_storeu_ps(p, mask, (__m512)v);
+        if constexpr (sizeof(T) == 4 && L == 8) return _mm256_mask_storeu_ps(p, mask, (__m256)v);
+#endif
+        std::memcpy(p, &v, count * sizeof(T));
+    }
     // A whole cache line that nobody reads soon goes past the caches; `p` is aligned to it.
     static void stream(T* p, Vec v) {
 #ifdef __AVX512F__
@@ -33,11 +54,6 @@ template <class T, int L> struct Simd {
         store(p, v);
     }
 };
-
-// The lanes at..at + L of two vectors in a row.
-template <int At, class V, int... I> V lanes_from(V a, V b, std::integer_sequence<int, I...>) {
-    return __builtin_shufflevector(a, b, (At + I)...);
-}
 
 // One step of a transposition: blocks of `Size` lanes change places between two rows.
 template <int Size, int High, class V, int... I> V exchange(V a, V b, std::integer_sequence<int, I...>) {
@@ -114,15 +130,16 @@ template <class T, int R> struct ByColumns {
 };
 
 template <class T, int R, template <class, int> class By, class At>
-void some_rows(At at, long m, Panels<T> b, long r0, long depth, Panels<T> c, long n0, long n1, T* left) {
+void some_rows(At at, long m, Panels<T> b, long r0, long depth, Panels<T> c, long n0, long n1, T* left,
+               bool add) {
     By<T, R>::copy(at, m, r0, depth, left);  // once for all panels
-    for (long n = n0; n < n1; n += kPanel<T>) kernel<T, R>(left, b.at(r0, n), c.at(m, n), depth, r0 > 0);
+    for (long n = n0; n < n1; n += kPanel<T>) kernel<T, R>(left, b.at(r0, n), c.at(m, n), depth, add);
 }
 
-// C (M, n) = left (M, depth) @ B (depth, n): blocks of B stay in the second-level cache. at(row, r) points at
+// C (M, n) (+)= left (M, depth) @ B (depth, n): blocks of B stay in the second-level cache. at(row, r) points at
 // an element of the left matrix, whose vectors go By rows (and then have room behind the last) or columns.
 template <class T, template <class, int> class By, class At>
-void product(At at, Panels<T> b, Panels<T> c, long M, long depth, long n) {
+void product(At at, Panels<T> b, Panels<T> c, long M, long depth, long n, bool add = false) {
     constexpr long kDepth = 512, kBlock = 256 * 1024 / sizeof(T);
     alignas(64) T left[(kDepth + kLanes<T>) * kRows];
     for (long r = 0; r < depth; r += kDepth) {
@@ -130,9 +147,9 @@ void product(At at, Panels<T> b, Panels<T> c, long M, long depth, long n) {
         for (long n0 = 0; n0 < n; n0 += wide) {
             const long n1 = std::min(n, n0 + wide);
             long m = 0;
-            for (; m + kRows <= M; m += kRows) some_rows<T, kRows, By>(at, m, b, r, some, c, n0, n1, left);
-            for (; m + 4 <= M; m += 4) some_rows<T, 4, By>(at, m, b, r, some, c, n0, n1, left);
-            for (; m < M; m++) some_rows<T, 1, By>(at, m, b, r, some, c, n0, n1, left);
+            for (; m + kRows <= M; m += kRows) some_rows<T, kRows, By>(at, m, b, r, some, c, n0, n1, left, add || r);
+            for (; m + 4 <= M; m += 4) some_rows<T, 4, By>(at, m, b, r, some, c, n0, n1, left, add || r);
+            for (; m < M; m++) some_rows<T, 1, By>(at, m, b, r, some, c, n0, n1, left, add || r);
         }
     }
 }

@@ -1,151 +1,200 @@
-// Winograd convolution 3x3 on the CPU: Y = A^T [ sum over channels of (G g G^T) * (B^T d B) ] A and its adjoints.
+// Winograd convolution on the CPU: Y = A^T [ sum over channels of (G g G^T) * (B^T d B) ] A and its adjoints.
 //
-// The 36 products of matrices between the transforms have a quarter of the direct convolution's
-// multiplications. A plain C interface without torch's headers: it compiles in seconds and depends on no
-// version of torch. One parallel region a pass, its loops dynamic: few barriers, and a thread that lost its core
-// to another process holds up the others little.
+// 3x3 with stride 1 takes F(4x4, 3x3). 4x4 with stride 2 and one pixel of zeros is 2x2 with stride 1 over the
+// image's four phases, pixels (2r + a - 1, 2j + b - 1) for a, b in {0, 1}, as channels of their own: F(4x4, 2x2).
+// The products of matrices between the transforms have a quarter, or 1 / 2.56, of the direct multiplications.
+//
+// A plain C interface without torch's headers: it compiles in seconds and depends on no version of torch. One
+// parallel region a pass, its loops dynamic: few barriers, and a thread that lost its core to another process
+// holds up the others little. Batches go in blocks whose transforms stay in the last cache.
 #include "transforms.hpp"
 
 namespace {
 
+enum Kind : long { kUnpadded, kZeros, kReflected, kHalving };
+
 struct Shape {
-    long N, C, K, H, W, pad;
+    long N, C, K, H, W, kind;
 };
 
-// Sizes that follow from a shape: `places` is the number of tiles with the empty ones, wide_* a row's length.
-template <class T> struct Layout {
+constexpr long kCache = 24 << 20;  // bytes of V and M that a block of images may take
+
+template <class T> constexpr int kHalf = std::min(kLanes<T>, std::max(kLanes<T> / 2, 8));  // for many lanes alone
+
+// Everything that follows from a shape: `step_*` elements from matrix to matrix.
+template <class T, class F, int Step> struct Layout {
+    static constexpr int Products = F::Tile * F::Tile, Taps = F::Taps * F::Taps, Planes = Step * Step;
     const Shape s;
-    static long up(long n, long unit) { return (n + unit - 1) / unit * unit; }
-    long rows() const { return (s.H + 2 * s.pad + 1) / 4; }
-    long cols() const { return (s.W + 2 * s.pad + 1) / 4; }
-    long places() const { return s.N * rows() * up(cols(), kLanes<T> / 2); }
-    long wide() const { return up(s.C, kPanel<T>); }
-    // 16 elements more than needed keep the 36 matrices off the same cache sets
-    long step_u() const { return s.K * wide() + 16; }
-    long step_v() const { return s.C * up(places(), kPanel<T>) + 16; }
-    long step_m() const { return s.K * up(places(), kPanel<T>) + 16; }
+    const bool pad = s.kind != kUnpadded;
+    const long height = Step == 2 ? s.H / 2 : s.H + 2 * pad - 2, width = Step == 2 ? s.W / 2 : s.W + 2 * pad - 2;
+    const long channels = s.C * Planes, wide = up(channels, kPanel<T>);
+    const Tiling whole{s.N, (height + 3) / 4, (width + 3) / 4, kLanes<T>};
+    const Tiling halves{s.N, (height + 3) / 4, (width + 3) / 4, kHalf<T>};
+    // where a batch of few rows of tiles would leave much of whole vectors empty
+    const bool halved = 8 * whole.places(s.N) > 9 * halves.places(s.N);
+    const Tiling& tiling = halved ? halves : whole;
+    // 16 elements more than needed keep the matrices off the same cache sets
+    const long step_u = s.K * wide + 16;
+    const long block = images_a_block(), places = tiling.places(block);
+    const long step_v = channels * up(places, kPanel<T>) + 16, step_m = s.K * up(places, kPanel<T>) + 16;
+
+    explicit Layout(const Shape& shape) : s(shape) {}
+    long images_a_block() const {
+        const long each = Products * (channels + s.K) * sizeof(T) * tiling.places(tiling.images);
+        const long room = std::max<long>(kCache, 2 * Products * step_u * sizeof(T));
+        return std::min(s.N, std::max(room / each, 1L) * tiling.images);
+    }
+    Border border() const {
+        return s.kind == kReflected ? Border::reflection : pad ? Border::zero : Border::none;
+    }
 };
 
-// g (C, 3, 3) of one output channel -> row of U = G g G^T, and back g = G^T U G.
-template <class T> void filter(const T* w, T* u, const Layout<T>& at, std::vector<T>& nine) {
-    constexpr int L = kLanes<T>;
-    const long wide = at.wide();
-    for (long c = 0; c < at.s.C; c++)
-        for (int k = 0; k < 9; k++) nine[k * wide + c] = w[9 * c + k];
-    for (long c = 0; c < wide; c += L) {
-        typename Simd<T, L>::Vec g[3][3], e[6][6];
-        for (int k = 0; k < 9; k++) g[k / 3][k % 3] = Simd<T, L>::load(&nine[k * wide + c]);
-        both_sides<G>(g, e);
-        for (int k = 0; k < 36; k++) Simd<T, L>::stream(u + k * at.step_u() + c, e[k / 6][k % 6]);
-    }
-}
+// g (C, taps) of one output channel -> row of U = G g G^T, and back g = G^T U G. A tap (i, j) of phase (a, b) is
+// element (Step i + a, Step j + b) of the kernel.
+template <class T, class F, int Step> struct Filters {
+    using At = Layout<T, F, Step>;
+    static constexpr int L = kLanes<T>, N = F::Tile, n = F::Taps, side = n * Step;
+    using S = Simd<T, L>;
+    const At& at;
+    std::vector<T> taps = std::vector<T>(At::Taps * at.wide);
 
-template <class T> void filter_grad(T* u, T* w, long row, const Layout<T>& at, std::vector<T>& nine) {
-    constexpr int L = kLanes<T>;
-    const long wide = at.wide();
-    for (long c = 0; c < wide; c += L) {
-        typename Simd<T, L>::Vec e[6][6], g[3][3];
-        const T* from = Panels<T>{u, at.s.K}.at(row, c);
-        for (int k = 0; k < 36; k++) e[k / 6][k % 6] = Simd<T, L>::load(from + k * at.step_u());
-        both_sides<GT>(e, g);
-        for (int k = 0; k < 9; k++) Simd<T, L>::store(&nine[k * wide + c], g[k / 3][k % 3]);
+    template <class Do> void each_tap(Do f) const {  // place in the kernel of a channel, in `taps`
+        for (int i = 0; i < side; i++)
+            for (int j = 0; j < side; j++)
+                f(side * i + j, (i / Step * n + j / Step) * at.wide + i % Step * Step + j % Step);
     }
-    for (long c = 0; c < at.s.C; c++)
-        for (int k = 0; k < 9; k++) w[9 * c + k] = nine[k * wide + c];
-}
-
-template <class T, int L>
-void forward(const T* x, const T* w, const T* bias, T* y, T* u, T* v, T* m, const Shape& s, long threads) {
-    const Layout<T> at{s};
-    const Plane in{s.H, s.W, s.pad, at.step_v()}, out{s.H, s.W, s.pad, at.step_m()};
-    const long places = at.places(), each = places / s.N, outside = in.out_height() * in.out_width();
-#pragma omp parallel num_threads(threads)
-    {
-        Transform<T, L> reads{in}, writes{out};
-        std::vector<T> nine(9 * at.wide());
-#pragma omp for schedule(dynamic, 4) nowait
-        for (long k = 0; k < s.K; k++) filter(w + k * s.C * 9, u + k * at.wide(), at, nine);
-#pragma omp for schedule(dynamic, 4)
-        for (long i = 0; i < s.N * s.C; i++)
-            reads.input(x + i * s.H * s.W, Panels<T>{v, s.C}, i % s.C, i / s.C * each);
-#pragma omp for schedule(dynamic)
-        for (int e = 0; e < 36; e++) {  // M = U V
-            const T* left = u + e * at.step_u();
-            product<T, ByRows>([=](long k, long c) { return left + k * at.wide() + c; },
-                               {v + e * at.step_v(), s.C}, {m + e * at.step_m(), s.K}, s.K, s.C, places);
+    void forward(const T* w, T* u) {
+        for (long c = 0; c < at.s.C; c++)
+            each_tap([&](long k, long to) { taps[to + c * At::Planes] = w[side * side * c + k]; });
+        for (long c = 0; c < at.wide; c += L) {
+            typename S::Vec g[n][n], e[N][N];
+            for (int k = 0; k < n * n; k++) g[k / n][k % n] = S::load(&taps[k * at.wide + c]);
+            both_sides<typename F::G>(g, e);
+            for (int k = 0; k < N * N; k++) S::stream(u + k * at.step_u + c, e[k / N][k % N]);
         }
-#pragma omp for schedule(dynamic, 4)
-        for (long i = 0; i < s.N * s.K; i++)
-            writes.output(Panels<T>{m, s.K}, bias ? bias[i % s.K] : T(0), y + i * outside, i % s.K, i / s.K * each);
     }
+    void backward(T* u, T* w, long row) {
+        for (long c = 0; c < at.wide; c += L) {
+            typename S::Vec e[N][N], g[n][n];
+            const T* from = Panels<T>{u, at.s.K}.at(row, c);
+            for (int k = 0; k < N * N; k++) e[k / N][k % N] = S::load(from + k * at.step_u);
+            both_sides<typename F::GT>(e, g);
+            for (int k = 0; k < n * n; k++) S::store(&taps[k * at.wide + c], g[k / n][k % n]);
+        }
+        for (long c = 0; c < at.s.C; c++)
+            each_tap([&](long k, long from) { w[side * side * c + k] = taps[from + c * At::Planes]; });
+    }
+};
+
+template <class T, int L, class F, int Step> Transform<T, L, F, Step> transform(const Layout<T, F, Step>& at, long N) {
+    return {{N, at.s.C, at.s.H, at.s.W, at.border(), at.tiling},
+            {N, at.s.K, at.height, at.width, Border::none, at.tiling},
+            at.step_v,
+            at.step_m};
 }
 
-// Gradients of x and w, each unless null; `u`, `v`, `m` and `du` are scratch. U is computed anew: kept from the
-// forward pass, those of a large net would take more memory than its features.
-template <class T, int L>
-void backward(const T* gy, const T* x, const T* w, T* gx, T* gw, T* u, T* v, T* m, T* du, const Shape& s,
-              long threads) {
-    const Layout<T> at{s};
-    const Plane in{s.H, s.W, s.pad, at.step_v()}, out{s.H, s.W, s.pad, at.step_m()};
-    const long places = at.places(), each = places / s.N, outside = in.out_height() * in.out_width();
+template <class T, int L, class F, int Step>
+void forward(const T* x, const T* w, const T* bias, T* y, T* u, T* v, T* m, const Layout<T, F, Step>& at, long threads) {
+    const Shape& s = at.s;
 #pragma omp parallel num_threads(threads)
     {
-        Transform<T, L> image{in}, grad{out};
-        std::vector<T> nine(9 * at.wide()), turned(gw ? (places + 32) * at.wide() : 0);
-        if (gx)
+        Filters<T, F, Step> filters{at};
 #pragma omp for schedule(dynamic, 4) nowait
-            for (long k = 0; k < s.K; k++) filter(w + k * s.C * 9, u + k * at.wide(), at, nine);
-        if (gw)
-#pragma omp for schedule(dynamic, 4) nowait
-            for (long i = 0; i < s.N * s.C; i++)
-                image.input(x + i * s.H * s.W, Panels<T>{v, s.C}, i % s.C, i / s.C * each);
+        for (long k = 0; k < s.K; k++) filters.forward(w + k * s.C * filters.side * filters.side, u + k * at.wide);
+        for (long n = 0; n < s.N; n += at.block) {
+            auto turn = transform<T, L>(at, std::min(at.block, s.N - n));
+            const long images = std::min(at.block, s.N - n), chunks = at.tiling.chunks(images);
+            const long places = at.tiling.places(images);
 #pragma omp for schedule(dynamic, 4)
-        for (long i = 0; i < s.N * s.K; i++)
-            grad.output_grad(gy + i * outside, Panels<T>{m, s.K}, i % s.K, i / s.K * each);
+            for (long i = 0; i < chunks * s.C; i++)
+                turn.input(x + n * s.C * s.H * s.W, {v, at.channels}, i / s.C, i % s.C);
 #pragma omp for schedule(dynamic)
-        for (int e = 0; e < 36; e++) {
-            const Panels<T> image_e{v + e * at.step_v(), s.C}, grad_e{m + e * at.step_m(), s.K};
-            if (gw) {  // dU = dM V^T
-                transpose_panels<T>(image_e, places, {turned.data(), places});
-                product<T, ByRows>([=](long k, long p) { return grad_e.at(k, p); }, {turned.data(), places},
-                                   {du + e * at.step_u(), s.K}, s.K, places, s.C);
+            for (int e = 0; e < at.Products; e++) {  // M = U V
+                const T* left = u + e * at.step_u;
+                product<T, ByRows>([=, &at](long k, long c) { return left + k * at.wide + c; },
+                                   {v + e * at.step_v, at.channels}, {m + e * at.step_m, s.K}, s.K, at.channels, places);
             }
-            const T* left = u + e * at.step_u();
-            if (gx)  // dV = U^T dM takes V's place
-                product<T, ByColumns>([=](long c, long k) { return left + k * at.wide() + c; }, grad_e, image_e, s.C,
-                                      s.K, places);
-        }
-        if (gw)
-#pragma omp for schedule(dynamic, 4) nowait
-            for (long k = 0; k < s.K; k++) filter_grad(du, gw + k * s.C * 9, k, at, nine);
-        if (gx)
 #pragma omp for schedule(dynamic, 4)
-            for (long i = 0; i < s.N * s.C; i++)
-                image.input_grad(Panels<T>{v, s.C}, gx + i * s.H * s.W, i % s.C, i / s.C * each);
+            for (long i = 0; i < chunks * s.K; i++)
+                turn.output({m, s.K}, bias ? bias[i % s.K] : T(0), y + n * s.K * at.height * at.width, i / s.K, i % s.K);
+        }
     }
 }
 
-// Half vectors where whole ones would leave half of the last one in a row of tiles empty.
-template <class T> bool halves(const Shape& s) {
-    constexpr int half = kLanes<T> / 2;
-    return (Layout<T>{s}.cols() + half - 1) / half % 2;
+// Gradients of x (plus `start` of its channel) and w, each unless null; `u`, `v`, `m` and `du` are scratch. U is
+// computed anew: kept from the forward pass, those of a large net would take more memory than its features.
+template <class T, int L, class F, int Step>
+void backward(const T* gy, const T* x, const T* w, const T* start, T* gx, T* gw, T* u, T* v, T* m, T* du,
+              const Layout<T, F, Step>& at, long threads) {
+    const Shape& s = at.s;
+#pragma omp parallel num_threads(threads)
+    {
+        Filters<T, F, Step> filters{at};
+        std::vector<T> turned(gw ? (at.places + 32) * at.wide : 0);
+        const long kernel = s.C * filters.side * filters.side;
+        if (gx)
+#pragma omp for schedule(dynamic, 4) nowait
+            for (long k = 0; k < s.K; k++) filters.forward(w + k * kernel, u + k * at.wide);
+        for (long n = 0; n < s.N; n += at.block) {
+            auto turn = transform<T, L>(at, std::min(at.block, s.N - n));
+            const long images = std::min(at.block, s.N - n), chunks = at.tiling.chunks(images);
+            const long places = at.tiling.places(images), before = n * s.C * s.H * s.W;
+            if (gw)
+#pragma omp for schedule(dynamic, 4) nowait
+                for (long i = 0; i < chunks * s.C; i++)
+                    turn.input(x + before, {v, at.channels}, i / s.C, i % s.C);
+#pragma omp for schedule(dynamic, 4)
+            for (long i = 0; i < chunks * s.K; i++)
+                turn.output_grad(gy + n * s.K * at.height * at.width, {m, s.K}, i / s.K, i % s.K);
+#pragma omp for schedule(dynamic)
+            for (int e = 0; e < at.Products; e++) {
+                const Panels<T> image_e{v + e * at.step_v, at.channels}, grad_e{m + e * at.step_m, s.K};
+                if (gw) {  // dU = dM V^T
+                    transpose_panels<T>(image_e, places, {turned.data(), places});
+                    product<T, ByRows>([=](long k, long p) { return grad_e.at(k, p); }, {turned.data(), places},
+                                       {du + e * at.step_u, s.K}, s.K, places, at.channels, n > 0);
+                }
+                const T* left = u + e * at.step_u;
+                if (gx)  // dV = U^T dM takes V's place
+                    product<T, ByColumns>([=, &at](long c, long k) { return left + k * at.wide + c; }, grad_e, image_e,
+                                          at.channels, s.K, places);
+            }
+            if (gx)
+#pragma omp for schedule(dynamic, 4)
+                for (long i = 0; i < chunks * s.C; i++)
+                    turn.input_grad({v, at.channels}, gx + before, start ? start[i % s.C] : T(0), i / s.C, i % s.C);
+        }
+        if (gw)
+#pragma omp for schedule(dynamic, 4)
+            for (long k = 0; k < s.K; k++) filters.backward(du, gw + k * kernel, k);
+    }
+}
+
+// f(layout, lanes) for the algorithm that the shape asks for
+template <class T, class Do> void choose(const Shape& s, Do f) {
+    const auto with = [&](const auto& at) {
+        at.halved ? f(at, std::integral_constant<int, kHalf<T>>()) : f(at, std::integral_constant<int, kLanes<T>>());
+    };
+    s.kind == kHalving ? with(Layout<T, F42, 2>(s)) : with(Layout<T, F43, 1>(s));
 }
 
 }  // namespace
 
 #define FOR_TYPE(T, name)                                                                                        \
     extern "C" void sizes_##name(Shape s, long* uvm) {                                                           \
-        const Layout<T> at{s};                                                                                   \
-        uvm[0] = 36 * at.step_u(), uvm[1] = 36 * at.step_v(), uvm[2] = 36 * at.step_m();                         \
+        choose<T>(s, [&](const auto& at, auto) {                                                                 \
+            uvm[0] = at.Products * at.step_u, uvm[1] = at.Products * at.step_v, uvm[2] = at.Products * at.step_m; \
+        });                                                                                                      \
     }                                                                                                            \
     extern "C" void forward_##name(const T* x, const T* w, const T* bias, T* y, T* u, T* v, T* m, Shape s,       \
                                    long threads) {                                                               \
-        (halves<T>(s) ? forward<T, kLanes<T> / 2> : forward<T, kLanes<T>>)(x, w, bias, y, u, v, m, s, threads);  \
+        choose<T>(s, [&](const auto& at, auto L) { forward<T, L>(x, w, bias, y, u, v, m, at, threads); });       \
     }                                                                                                            \
-    extern "C" void backward_##name(const T* gy, const T* x, const T* w, T* gx, T* gw, T* u, T* v, T* m, T* du,  \
-                                    Shape s, long threads) {                                                     \
-        (halves<T>(s) ? backward<T, kLanes<T> / 2> : backward<T, kLanes<T>>)(gy, x, w, gx, gw, u, v, m, du, s,   \
-                                                                             threads);                           \
+    extern "C" void backward_##name(const T* gy, const T* x, const T* w, const T* start, T* gx, T* gw, T* u,     \
+                                    T* v, T* m, T* du, Shape s, long threads) {                                  \
+        choose<T>(s, [&](const auto& at, auto L) {                                                               \
+            backward<T, L>(gy, x, w, start, gx, gw, u, v, m, du, at, threads);                                   \
+        });                                                                                                      \
     }
 FOR_TYPE(float, float)
 FOR_TYPE(double, double)

@@ -14,18 +14,16 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from util import checkpoint, distributed, log, weights
 from util.adam import adam
-from util.compiling import begin_step, how_to_compile, plain_call
+from util.compiling import plain_call
+from util.computing import Computing
 from util.diffaug import DiffAugment
 from util.ema import EMA
 from util.errors import RunFault, UserError
-from util.memory_format import pays, to_channels_last
 from util.orthogonal import add_orthogonal_gradient
-from util.plain import plain
 from util.power_iteration import before_update
 
 Batch = dict[str, Tensor | list[str]]
 Terms = dict[str, Tensor]
-AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 GUARD_EVERY = 100  # steps between looks at the losses on devices where a look costs a wait
 
 
@@ -81,11 +79,13 @@ class BaseModel(ABC):
         self.ema = EMA(opt.ema_decay if self.is_train else 0.0)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=opt.amp == "fp16" and self.is_train)
         self.steps = 0
-        self._static = self.is_train and opt.fast == "auto" and opt.image_side is not None
-        self._channels_last = False  # whether images come to the nets so
-        self._graphs = False  # whether passes of a net are replayed from CUDA graphs
-        if self.device.type == "cuda" and self._static:
-            torch.backends.cudnn.benchmark = True  # the search for the fastest kernels, once a shape
+        self.computing = Computing(
+            self.device,
+            amp=opt.amp,
+            compiled=opt.compile,
+            fast=opt.fast == "auto",
+            static=self.is_train and opt.image_side is not None,
+        )
         self._terms: dict[str, Terms] = {}  # phase -> its terms when it last learned
 
     # ------------------------------------------------------------------ written by the plugin
@@ -115,16 +115,12 @@ class BaseModel(ABC):
         """
         net = net.to(self.device)
         distributed.broadcast([*net.parameters(), *net.buffers()])
-        if self.opt.fast == "auto":
-            self._speed_up(net)
+        self.computing.speed_up(net)
         if ema:
             self.ema.track(name, net)
         if self.is_train and self.opt.diffaug and name.startswith("D"):
             net.register_forward_pre_hook(DiffAugment(self.opt.diffaug))
-        if self.opt.compile:
-            how = how_to_compile(net, self.device, static=self._static)
-            self._graphs |= "mode" in how
-            net.compile(**how)  # in place: the state_dict keeps its keys
+        self.computing.compile(net)
         self.nets[name] = net
         return net
 
@@ -145,7 +141,7 @@ class BaseModel(ABC):
         shared = [phase.optimizer for phase in self.phases if phase.nets == tuple(nets)]
         parameters = [parameter for net in nets for parameter in self.nets[net].parameters()]
         betas = (self.opt.beta1, self.opt.beta2)
-        fused = self.opt.fast == "auto"
+        fused = self.computing.fast
         optimizer = shared[0] if shared else adam(parameters, lr=lr, betas=betas, fused=fused)
         self.phases.append(Phase(name, tuple(nets), terms, optimizer, every, scale))
 
@@ -160,9 +156,7 @@ class BaseModel(ABC):
 
     def to_device(self, value: Tensor | list[str]) -> Tensor:
         assert isinstance(value, Tensor)
-        value = value.to(self.device, non_blocking=True)
-        images = self._channels_last and value.ndim == 4
-        return value.contiguous(memory_format=torch.channels_last) if images else value
+        return self.computing.place(value)
 
     # ------------------------------------------------------------------ called by train.py, test.py
 
@@ -173,8 +167,7 @@ class BaseModel(ABC):
             RunFault: a loss is not a finite number; nothing has been learned from it on a CPU, where
                 every term is looked at, while GPUs look at every hundredth step and before each save.
         """
-        if self._graphs:
-            begin_step(phase.optimizer for phase in self.phases)
+        self.computing.begin_step(phase.optimizer for phase in self.phases)
         due = [phase for phase in self.phases if self.steps % phase.every == 0]
         parts = split_batch(batch, self.opt.accumulate)
         for name in dict.fromkeys(net for phase in due for net in phase.nets):
@@ -212,7 +205,7 @@ class BaseModel(ABC):
             self._at_rest(keep_statistics=self.is_train or self.opt.eval),
             self.ema.applied_to(self.nets),
             plain_call(*self.nets.values() if self.is_train else ()),
-            self._computing(),
+            self.computing.as_asked(),
         ):
             yield
 
@@ -227,7 +220,7 @@ class BaseModel(ABC):
     @torch.no_grad()
     def get_current_visuals(self) -> dict[str, Tensor]:
         """Label -> images (N, C, H, W) in [-1, 1] of the last step, to be read before the next."""
-        with plain_call(*self.nets.values()), self._computing():
+        with plain_call(*self.nets.values()), self.computing.as_asked():
             return {label: images.detach() for label, images in self.visuals().items()}
 
     def generator_loss(self) -> float:
@@ -308,27 +301,12 @@ class BaseModel(ABC):
 
     # ------------------------------------------------------------------ private
 
-    def _speed_up(self, net: nn.Module) -> None:
-        """The same numbers sooner, by what the net says of itself: it may have compiled forms, or a layout it likes."""
-        plain = self.opt.amp == "none" and not self.opt.compile
-        if self.device.type == "cpu" and plain:
-            getattr(net, "speed_up", lambda: None)()
-        if pays(net, self.device, half=self.opt.amp != "none") and to_channels_last(net):
-            self._channels_last = self.device.type == "cuda"
-
     def _last_terms(self) -> Terms:
         return {name: term for terms in self._terms.values() for name, term in terms.items()}
 
-    @contextmanager
-    def _computing(self) -> Iterator[None]:
-        """Within the context nets compute as --amp and --fast say."""
-        dtype = AMP_DTYPES.get(self.opt.amp)
-        with plain(self.opt.fast == "off"), torch.autocast(self.device.type, dtype, dtype is not None):
-            yield
-
     def _let_learn(self, names: Iterable[str]) -> None:
         """Freeze all other nets, which the plain path does not care to: gradients nobody asked for are thrown away."""
-        if self.opt.fast == "off":
+        if not self.computing.fast:
             names = (name for phase in self.phases for name in phase.nets)
         names = set(names)
         for name, net in self.nets.items():
@@ -336,7 +314,7 @@ class BaseModel(ABC):
 
     def _forward(self, batch: Batch, learners: Iterable[str]) -> None:
         self._let_learn(learners)
-        with self._computing():
+        with self.computing.as_asked():
             self._take(batch)
             self.forward()
 
@@ -353,7 +331,7 @@ class BaseModel(ABC):
 
     def _backward(self, phase: Phase, share: float) -> None:
         self._let_learn(phase.nets)
-        with self._computing():
+        with self.computing.as_asked():
             terms = phase.terms()
         seen = self._terms[phase.name]
         for name, term in terms.items():

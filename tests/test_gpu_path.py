@@ -173,7 +173,7 @@ def test_images_change_their_layout_where_convolutions_did(net: nn.Module, done:
 @pytest.mark.parametrize("last", [False, True])
 def test_images_come_in_the_layout_of_the_nets(train_opt: OptionMaker, last: bool) -> None:
     model = made(train_opt, "pix2pix")
-    model._channels_last = last
+    model.computing.channels_last = last
     batch = batch_of(model, "pairs")
     image, label = model.to_device(batch["A"]), model.to_device(torch.arange(3))
     assert torch.equal(image, batch["A"]) and torch.equal(label, torch.arange(3))
@@ -257,7 +257,7 @@ def test_nothing_of_a_step_is_needed_in_the_next(
     runs = []
     for graphs in (False, True):
         model = made(train_opt, name, *steady, *flags.split(), "--batch_size", 4)
-        model._graphs = graphs
+        model.computing.graphs = graphs
         memory = GraphMemory(model.nets)
         monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", memory.mark)
         for seed in range(3):

@@ -1,0 +1,62 @@
+"""Where and how nets compute: device, precision, compilation, and all short cuts or none."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from util.compiling import begin_step, how_to_compile
+from util.memory_format import pays, to_channels_last
+from util.plain import plain
+
+AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Computing:
+    """What --amp, --compile and --fast ask for on `device`.
+
+    `static` = nets are trained on images of one size. Without `fast` everything is computed as papers
+    write it, for comparisons.
+    """
+
+    def __init__(self, device: torch.device, *, amp: str, compiled: bool, fast: bool, static: bool) -> None:
+        self.device, self.fast, self.compiled = device, fast, compiled
+        self.dtype = AMP_DTYPES.get(amp)  # of autocast; None = the nets' own
+        self.static = static and fast
+        self.channels_last = False  # whether images come to the nets so
+        self.graphs = False  # whether passes of a net are replayed from CUDA graphs
+        if device.type == "cuda" and self.static:
+            torch.backends.cudnn.benchmark = True  # the search for the fastest kernels, once a shape
+
+    def speed_up(self, net: nn.Module) -> None:
+        """Give a net its faster forms in place, by what it says of itself; before copies of it are made."""
+        if not self.fast:
+            return
+        if self.device.type == "cpu" and self.dtype is None and not self.compiled:
+            getattr(net, "speed_up", lambda: None)()
+        if pays(net, self.device, half=self.dtype is not None) and to_channels_last(net):
+            self.channels_last = self.device.type == "cuda"
+
+    def compile(self, net: nn.Module) -> None:
+        """Compile a net in place, if that is asked for: its state_dict keeps its keys."""
+        if self.compiled:
+            how = how_to_compile(net, self.device, static=self.static)
+            self.graphs |= "mode" in how
+            net.compile(**how)
+
+    def place(self, value: Tensor) -> Tensor:
+        """A part of a batch on the device, in the layout of the nets if it is images (N, C, H, W)."""
+        value = value.to(self.device, non_blocking=True)
+        images = self.channels_last and value.ndim == 4
+        return value.contiguous(memory_format=torch.channels_last) if images else value
+
+    def begin_step(self, optimizers: Iterable[torch.optim.Optimizer]) -> None:
+        if self.graphs:
+            begin_step(optimizers)
+
+    @contextmanager
+    def as_asked(self) -> Iterator[None]:
+        """Within the context nets compute in this precision, and by short cuts or without."""
+        with plain(not self.fast), torch.autocast(self.device.type, self.dtype, self.dtype is not None):
+            yield

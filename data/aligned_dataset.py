@@ -20,6 +20,8 @@ class AlignedDataset(PixelDataset):
     names, sub-folders included and file endings not.
     """
 
+    repeats = True
+
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
         joint, folder_A, folder_B = (Path(opt.dataroot, opt.phase + suffix) for suffix in ("", "A", "B"))
@@ -30,9 +32,7 @@ class AlignedDataset(PixelDataset):
         self.pairs = pairs[: int(min(opt.max_dataset_size, len(pairs)))]
         self.A_channels, self.B_channels = channels_from(opt)
         self.preprocess = preprocess_from(opt)
-        self.images = prepared_from(
-            opt, self.preprocess, self._make, len(self.pairs), each=2, files=self.files_to_check()
-        )
+        self.images = prepared_from(self, self.preprocess, self._make, len(self), each=2)
 
     def __len__(self) -> int:
         return len(self.pairs)

@@ -69,14 +69,28 @@ class PixelDataset(BaseDataset):
     """A data set that gives its images with 8 bits: the loader makes floats of them, on the device if it can.
 
     It writes `read` in place of `__getitem__`, which gives the same item with floats.
+
+    `repeats = True`, which a class says for itself alone and subclasses do not inherit, promises: an item
+    depends on nothing but its files, the shared flags and what it draws from `rng`. Its prepared images may
+    then be kept, and it is read without seeding the global generators.
     """
+
+    repeats = False
 
     @abstractmethod
     def read(self, index: int, rng: random.Random) -> Item:
-        """An item; its images may be uint8 (C, H, W), and what it draws at random comes from `rng` alone."""
+        """An item; its images may be uint8 (C, H, W), and what it draws at random comes from `rng`.
+
+        Without `repeats` it may draw from the global generators as well.
+        """
 
     def __getitem__(self, index: int) -> Item:
         return floats(self.read(index, item_rng()))
+
+
+def repeats(dataset: Any) -> bool:
+    """Whether its own class says so: a subclass may read other images, or draw from the global generators."""
+    return bool(vars(type(dataset)).get("repeats"))
 
 
 def is_pixels(value: Any) -> TypeGuard[Tensor]:

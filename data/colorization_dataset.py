@@ -20,6 +20,8 @@ FIXED = {"input_nc": 1, "output_nc": 2, "direction": "AtoB"}
 class ColorizationDataset(PixelDataset):
     """A (1, H, W) = L / 50 - 1 in [-1, 1]; B (2, H, W) = (a, b) / 110, within about [-1, 1]."""
 
+    repeats = True
+
     @staticmethod
     def modify_commandline_options(
         parser: argparse.ArgumentParser, is_train: bool
@@ -37,7 +39,7 @@ class ColorizationDataset(PixelDataset):
                 )
         self.AB_paths = image_paths(Path(opt.dataroot, opt.phase), opt.max_dataset_size)
         self.preprocess = preprocess_from(opt)
-        self.images = prepared_from(opt, self.preprocess, self._make, len(self), files=self.AB_paths)
+        self.images = prepared_from(self, self.preprocess, self._make, len(self))
 
     def __len__(self) -> int:
         return len(self.AB_paths)

@@ -11,6 +11,8 @@ from data.sources import ImageFiles
 class FolderDataset(RealImages):
     """Every image below --dataroot, or below --dataroot/<phase> if that folder exists."""
 
+    repeats = True
+
     def __init__(self, opt: argparse.Namespace) -> None:
         self.paths = image_paths(phase_folder(opt.dataroot, opt.phase), opt.max_dataset_size)
         super().__init__(opt, ImageFiles(self.paths, channels=image_channels(opt)))

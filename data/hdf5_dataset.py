@@ -9,6 +9,8 @@ from data.real_images import RealImages, image_channels
 class Hdf5Dataset(RealImages):
     """--dataroot is the file; its images must have --crop_size pixels and --output_nc channels."""
 
+    repeats = True
+
     @staticmethod
     def count_classes(opt: argparse.Namespace) -> int:
         return hdf5_file.count_classes(opt.dataroot)

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from util import log
+from util.cache_folder import cache_folder
 from util.errors import UserError
 from util.files import write_whole
 
@@ -66,6 +67,5 @@ def save(folder: str, names: bytes, stamps: Mapping[str, Stamp], *, scanned_ns: 
 
 
 def _file(folder: str, rule: str) -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     key = hashlib.blake2b(os.fsencode(f"{rule}\n{os.path.realpath(folder)}"), digest_size=16)
-    return Path(base, "zebrawood", "index", key.hexdigest())
+    return cache_folder("index", key.hexdigest())

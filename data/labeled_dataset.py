@@ -18,6 +18,8 @@ class LabeledDataset(RealImages):
     Their sub-folders are searched, too. Without any folder the images have no labels.
     """
 
+    repeats = True
+
     @staticmethod
     def count_classes(opt: argparse.Namespace) -> int:
         return len(class_names(phase_folder(opt.dataroot, opt.phase)))

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
-from data.base_dataset import PixelDataset, floats, item_rng
+from data.base_dataset import PixelDataset, floats, item_rng, repeats
 from data.sampler import EpochSampler, Key
 from data.upload import Upload, Uploader, ahead
+from data.workers import START
 from util.errors import RunFault, UserError
 
 Batch = dict[str, Tensor | list[str]]
@@ -129,9 +130,8 @@ class Items(Dataset):
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
-        self.as_pixels = (
-            isinstance(dataset, PixelDataset) and type(dataset).__getitem__ is PixelDataset.__getitem__
-        )
+        self.as_pixels = type(dataset).__getitem__ is PixelDataset.__getitem__
+        self.repeats = self.as_pixels and repeats(dataset)
 
     def __getitem__(self, key: Key) -> Any:
         index, seed = key
@@ -144,11 +144,11 @@ class Items(Dataset):
             return Failure.of(error, f"{type(self.dataset).__name__} failed at index {index}")
 
     def _item(self, index: int, seed: int) -> Any:
-        if self.as_pixels:
+        if self.repeats:
             # the numbers that the item would get from global generators, which take longer to seed
             return self.dataset.read(index, item_rng(random.Random(seed)))  # type: ignore[attr-defined]
         with seeded(seed):
-            return self.dataset[index]
+            return self.dataset.read(index, item_rng()) if self.as_pixels else self.dataset[index]  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -157,8 +157,7 @@ def seeded(seed: int) -> Iterator[None]:
 
     In the main process they are restored after it; in a worker nobody else draws from them.
     """
-    alone = get_worker_info() is not None
-    before = None if alone else (random.getstate(), np.random.get_state(), torch.get_rng_state())
+    before = None if get_worker_info() else (random.getstate(), np.random.get_state(), torch.get_rng_state())
     random.seed(seed)
     np.random.seed((seed & 0xFFFFFFFF, seed >> 32))
     torch.default_generator.manual_seed(seed)  # not torch.manual_seed: that would seed the GPUs too
@@ -203,6 +202,7 @@ def _data_loader(items: Items, sampler: EpochSampler, num_threads: int, *, pin_m
             items,
             batch_sampler=sampler,
             num_workers=workers,
+            multiprocessing_context=START if workers else None,
             persistent_workers=workers > 0,
             pin_memory=pin_memory,
             collate_fn=collate,

@@ -1,9 +1,11 @@
 """How much memory this process may still take."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from data.workers import processes_here
 
+OWN_GROUPS = Path("/proc/self/cgroup")  # lines number:controllers:/way/below/CGROUPS
 CGROUPS = Path("/sys/fs/cgroup")
 SHARE = 4  # a quarter of what is left may be filled unasked: training itself needs some, and so do others
 
@@ -26,30 +28,49 @@ def _machine() -> int | None:
 
 def _groups() -> list[int]:
     """What is left of the limit of each control group around this process."""
-    own = _own_group()
-    if own is None:
-        return []
-    folder = CGROUPS / own
-    around = [folder, *folder.parents]
-    return [left for group in around[: around.index(CGROUPS) + 1] if (left := _left(group)) is not None]
-
-
-def _own_group() -> str | None:
-    """Our place below CGROUPS, where the system has groups of the second version."""
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = [line.split(":", 2) for line in OWN_GROUPS.read_text().splitlines()]
     except OSError:
-        return None
-    return next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), None)
+        return []
+    found = []
+    for _, controllers, own in lines:
+        version = VERSIONS.get("memory" if "memory" in controllers.split(",") else controllers)
+        if version is not None:
+            top = CGROUPS / version.folder
+            folder = top / own.lstrip("/")
+            around = [folder, *folder.parents]
+            found += [version.left(group) for group in around[: around.index(top) + 1]]
+    return [left for left in found if left is not None]
 
 
-def _left(group: Path) -> int | None:
-    try:
-        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
-    except (OSError, ValueError):  # no such file, or the limit is "max"
-        return None
-    files = _numbers(group / "memory.stat")  # pages of files count as used, and are given up when needed
-    return limit - used + files.get("active_file", 0) + files.get("inactive_file", 0)
+@dataclass(frozen=True)
+class Version:
+    """Where one of the two versions of control groups tells what."""
+
+    folder: str
+    limit: str
+    used: str
+    files: tuple[str, str]  # pages of files count as used, and are given up when needed
+
+    def left(self, group: Path) -> int | None:
+        try:
+            limit, used = (int((group / name).read_text()) for name in (self.limit, self.used))
+        except (OSError, ValueError):  # no such file, or the limit is "max"
+            return None
+        pages = _numbers(group / "memory.stat")
+        return limit - used + sum(pages.get(name, 0) for name in self.files)
+
+
+# by what stands between the colons of OWN_GROUPS
+VERSIONS = {
+    "": Version("", "memory.max", "memory.current", ("active_file", "inactive_file")),
+    "memory": Version(
+        "memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        ("total_active_file", "total_inactive_file"),
+    ),
+}
 
 
 def _numbers(path: Path) -> dict[str, int]:

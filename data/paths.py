@@ -14,6 +14,7 @@ class Paths(Sequence[str]):
 
     A million strings in a list take 110 MB, and every worker that reads them copies their pages, because
     reading a string counts references in it. The block takes 20 MB once and for all.
+    With lists and with each other they are added, to a list, and compared as lists are.
     """
 
     def __init__(self, start: str, names: bytes) -> None:
@@ -44,6 +45,15 @@ class Paths(Sequence[str]):
             bounds = self._bounds[first : first + PART + 1]
             names = os.fsdecode(self._names[bounds[0] : bounds[-1] - 1])
             yield from [self._start + name for name in names.split("\0")]
+
+    def __add__(self, other: Sequence[str]) -> list[str]:
+        return [*self, *other] if isinstance(other, list | Paths) else NotImplemented
+
+    def __radd__(self, other: list[str]) -> list[str]:
+        return [*other, *self] if isinstance(other, list) else NotImplemented
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, list | Paths) else NotImplemented
 
     def first(self, count: int) -> "Paths":
         """The first `count` of them, at least one."""

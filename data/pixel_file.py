@@ -1,8 +1,8 @@
 """--cache disk: prepared images in a file that processes map into memory, made once and believed only if whole.
 
 It lies in $XDG_CACHE_HOME, or ~/.cache, under zebrawood/pixels: a fingerprint of all that the pixels depend
-on, the pixels, a table of where each image is, and the checksum of that table. A file with another fingerprint
-is made anew, in its place. An image that does not have its checksum is read from its own file again.
+on, the pixels, a table of where each image is, and the checksum of that table. When the fingerprint has changed,
+a new file replaces it. An image that does not have its checksum is read from its own file again.
 """
 
 import fcntl
@@ -19,6 +19,7 @@ import numpy as np
 import PIL
 
 from util import log
+from util.cache_folder import cache_folder
 from util.files import make_folder, stream_whole
 
 FORMAT = 1  # raise it when the layout or the making of prepared images changes
@@ -75,7 +76,7 @@ def kept_file(
     Raises:
         OSError, UserError: the file cannot be made.
     """
-    path = cache_folder() / name
+    path = pixels_folder() / name
     found = _opened(path, fingerprint, count)
     if found is not None:
         return found
@@ -89,9 +90,8 @@ def kept_file(
     return found
 
 
-def cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base, "zebrawood", "pixels")
+def pixels_folder() -> Path:
+    return cache_folder("pixels")
 
 
 def fingerprint_of(identity: str, files: Sequence[str]) -> bytes:

@@ -5,6 +5,7 @@ import multiprocessing
 
 import numpy as np
 
+WAIT_S = 1  # for another process that puts an image: longer takes only one that was killed within
 WORDS = 4  # of an image's row in the table: where it starts, then channels, height, width
 
 
@@ -38,16 +39,20 @@ class SharedPixels:
         return self._bytes[start : start + channels * height * width].reshape(channels, height, width)
 
     def put(self, number: int, pixels: np.ndarray) -> None:
-        """Keep an image, if there is room. Where two processes put the same one, either stays."""
-        with self._lock:
-            start = int(self._end[0])
-            if start + pixels.size > len(self._bytes):
-                return
-            self._end[0] += pixels.size
+        """Keep an image that is not kept yet, if there is room. Where two processes put the same one, either stays."""
+        if not self._lock.acquire(timeout=WAIT_S):
+            return
+        start, kept = int(self._end[0]), self._table[number, 0]
+        fits = not kept and start + pixels.size <= len(self._bytes)
+        self._end[0] += pixels.size if fits else 0
+        self._lock.release()
+        if not fits:
+            return
         self._bytes[start : start + pixels.size] = pixels.ravel()
-        with self._lock:  # so that nobody sees the row before the pixels
+        if self._lock.acquire(timeout=WAIT_S):  # so that nobody sees the row before the pixels
             self._table[number, 1:] = pixels.shape
             self._table[number, 0] = start
+            self._lock.release()
 
     def __reduce__(self) -> tuple:
         return SharedPixels, (len(self), 0)

@@ -1,16 +1,17 @@
-"""Images ready to be cropped and flipped, kept so where there is room: what all data sets of image files read."""
+"""Images ready to be cropped and flipped, kept ready where there is room: what all data sets of image files read."""
 
-import argparse
 import os
 import random
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from data.base_dataset import PixelDataset, repeats
 from data.stores import Make, Store, choose_store
 from data.transforms import Preprocess, to_pixels
+from util import log
 
 # beside --preprocess and the files themselves, what prepared images depend on
 SHAPING = "dataset_mode phase input_nc output_nc direction max_dataset_size".split()
@@ -52,25 +53,32 @@ class Prepared:
 
 
 def prepared_from(
-    opt: argparse.Namespace,
-    preprocess: Preprocess,
-    make: Make,
-    count: int,
-    *,
-    each: int = 1,
-    files: Sequence[str] = (),
+    dataset: PixelDataset, preprocess: Preprocess, make: Make, count: int, *, each: int = 1
 ) -> Prepared:
-    """`count` entries of `each` images, kept where --cache, --load_in_mem and --fast say.
+    """`count` entries of `each` images, kept where --cache, --load_in_mem and --fast say if `dataset` repeats.
 
     Raises:
         UserError: --load_in_mem, and the memory is too small.
     """
-    cache = opt.cache
-    if vars(opt).get("load_in_mem"):
-        cache = "all"
-    elif opt.fast == "off" or (cache == "auto" and not opt.isTrain):  # testing reads each image once
+    opt = dataset.opt
+    cache = _wanted(vars(opt))
+    if not repeats(dataset):
+        if cache in ("all", "disk"):
+            log.warn(
+                f"{type(dataset).__name__} does not say `repeats = True`, so its images are not kept, "
+                f"in spite of {'--load_in_mem' if cache == 'all' else '--cache disk'}"
+            )
         cache = "off"
     known = [vars(opt).get(name) for name in SHAPING]
     identity = f"{os.path.realpath(opt.dataroot)} {known} {replace(preprocess, flip=True)}"
-    store = choose_store(cache, make, count, each=each, identity=identity, files=files)
+    store = choose_store(cache, make, count, each=each, identity=identity, files=dataset.files_to_check)
     return Prepared(make, preprocess, store=store, each=each)
+
+
+def _wanted(flags: dict[str, Any]) -> str:
+    """What choose_store calls `cache`."""
+    if flags.get("load_in_mem"):
+        return "all"
+    # testing reads each image once
+    unwanted = flags["fast"] == "off" or (flags["cache"] == "auto" and not flags["isTrain"])
+    return "off" if unwanted else flags["cache"]

@@ -46,7 +46,7 @@ class RealImages(PixelDataset):
         self.chosen = choose(len(source), source.labels, opt.max_dataset_size)
         self.labels = None if vars(opt).get("n_classes") == 0 else source.labels
         self._make(0)  # flags that fit no image are told before anything is built
-        self.images = prepared_from(opt, self.preprocess, self._make, len(self), files=self.files_to_check())
+        self.images = prepared_from(self, self.preprocess, self._make, len(self))
 
     def __len__(self) -> int:
         return len(self.chosen)

@@ -14,12 +14,14 @@ from data.prepared import prepared_from
 class SingleDataset(PixelDataset):
     """--dataroot is the folder itself. `A` always has --input_nc channels: it is what the generator reads."""
 
+    repeats = True
+
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
         self.A_paths = image_paths(opt.dataroot, opt.max_dataset_size)
         self.channels = check_channels(opt.input_nc, flag="--input_nc")
         self.preprocess = preprocess_from(opt)
-        self.images = prepared_from(opt, self.preprocess, self._make, len(self), files=self.A_paths)
+        self.images = prepared_from(self, self.preprocess, self._make, len(self))
 
     def __len__(self) -> int:
         return len(self.A_paths)

@@ -14,11 +14,12 @@ from data.memory import available_bytes, share_of_memory
 from data.pixel_store import SharedPixels
 from data.sources import in_order
 from data.transforms import to_pixels
-from data.workers import cores
+from data.workers import cores, processes_here
 from util import log
 from util.errors import UserError
 
 SAMPLES = 16  # entries that the estimate is made from
+SPARE = 2**20  # bytes beyond twice the estimate of few and small images
 Make = Callable[[int], Sequence[Image.Image]]  # the number of an entry -> its images, prepared
 
 
@@ -31,24 +32,24 @@ class Store(Protocol):
 
 
 def choose_store(
-    cache: str, make: Make, count: int, *, each: int, identity: str, files: Sequence[str]
+    cache: str, make: Make, count: int, *, each: int, identity: str, files: Callable[[], Sequence[str]]
 ) -> Store | None:
     """Where `count` entries of `each` images are kept.
 
     `cache` is off; auto, what fits in a share of the memory; all, in memory in any case; or disk, in a file
-    that stays good as long as `identity` and `files` do not change; images that are not files are then
+    that stays good as long as `identity` and `files()` do not change; images that are not files are then
     kept in memory.
 
     Raises:
-        UserError: all, and the machine has not as much memory left.
+        UserError: all, and this process may not take as much memory.
     """
     if cache == "off":
         return None
     if cache == "all":
         return _all_in_memory(make, count, each)
-    if cache == "disk" and files:
+    if cache == "disk":
         try:
-            return _on_disk(make, count, each, identity, files)
+            return _on_disk(make, count, each, identity, files())
         except (OSError, UserError, ImportError) as error:  # Windows has no module for locks
             log.warn(f"--cache disk: {error}; the images are kept in memory as far as they fit")
     with suppress(OSError):
@@ -57,21 +58,35 @@ def choose_store(
 
 
 def _all_in_memory(make: Make, count: int, each: int) -> Store:
-    needed, free = estimate(make, count), available_bytes()
-    if free is not None and needed > free:
-        raise UserError(
-            f"--load_in_mem needs about {in_words(needed)} for {count:,} images, and {in_words(free)} of memory are "
-            "free: leave the flag out, or take less with --max_dataset_size or a --preprocess that scales, like center"
-        )
-    log.info(f"holding {count:,} images in memory, about {in_words(needed)}")
-    return SharedPixels(count * each, 2 * needed if free is None else free)
+    needed, available = estimate(make, count), available_bytes()
+    room = 2 * needed + SPARE
+    if available is not None:
+        free = available // processes_here()
+        if needed > free:
+            raise _too_little(count, needed, f"{in_words(free)} of memory are free for each process")
+        room = min(room, free)
+    try:
+        store = SharedPixels(count * each, room)
+    except OSError as error:
+        raise _too_little(count, needed, f"the system refuses it ({error.strerror})") from error
+    log.info(f"up to {count:,} images will be held in memory once they are read, about {in_words(needed)}")
+    return store
+
+
+def _too_little(count: int, needed: int, why: str) -> UserError:
+    return UserError(
+        f"--load_in_mem needs about {in_words(needed)} for {count:,} images, and {why}: "
+        "leave the flag out, or take less with --max_dataset_size or a --preprocess that scales, like center"
+    )
 
 
 def _on_disk(make: Make, count: int, each: int, identity: str, files: Sequence[str]) -> Store:
-    from data.pixel_file import cache_folder, fingerprint_of, kept_file
+    if not files:
+        raise UserError("this data set is not made of image files")
+    from data.pixel_file import fingerprint_of, kept_file, pixels_folder
 
     def images() -> Iterator[np.ndarray | None]:
-        needed, folder = estimate(make, count), cache_folder()
+        needed, folder = estimate(make, count), pixels_folder()
         free = shutil.disk_usage(folder).free
         if needed > free:
             raise UserError(f"{folder} has {in_words(free)} left, and about {in_words(needed)} are needed")

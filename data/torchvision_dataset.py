@@ -11,6 +11,8 @@ from util.errors import UserError
 class TorchvisionDataset(RealImages):
     """--dataroot is what torchvision calls root; the phase says whether training or test images are given."""
 
+    repeats = True
+
     @staticmethod
     def modify_commandline_options(
         parser: argparse.ArgumentParser, is_train: bool

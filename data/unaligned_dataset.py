@@ -18,6 +18,8 @@ class UnalignedDataset(PixelDataset):
     In testing, and with --serial_batches, B is read in step with A instead.
     """
 
+    repeats = True
+
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
         self.A_paths = image_paths(Path(opt.dataroot, f"{opt.phase}A"), opt.max_dataset_size)
@@ -25,8 +27,8 @@ class UnalignedDataset(PixelDataset):
         self.A_channels, self.B_channels = channels_from(opt)
         self.preprocess = preprocess_from(opt)
         self.in_step = opt.serial_batches or not opt.isTrain
-        paths = self.files_to_check()
-        self.images = prepared_from(opt, self.preprocess, self._make, len(paths), files=paths)
+        count = len(self.A_paths) + len(self.B_paths)
+        self.images = prepared_from(self, self.preprocess, self._make, count)
 
     def __len__(self) -> int:
         return max(len(self.A_paths), len(self.B_paths))

@@ -1,8 +1,12 @@
-"""How many processors there are for us, and how many processes load images where nobody says it."""
+"""How many processors there are for us, and how many processes load images where nobody says it, started how."""
 
 import os
+import sys
 
-MOST = {True: 4, False: 8}  # by whether images are kept: after the first epoch little is left to do then
+# the default of newer Pythons would not share the memory in which images are kept; Macs cannot fork safely
+START = "fork" if sys.platform == "linux" else None
+MOST = 8
+MOST_CACHED = 4  # of images that are kept: after the first epoch little is left to do
 
 
 def cores() -> int:
@@ -18,4 +22,4 @@ def processes_here() -> int:
 
 def default_num_threads(*, cached: bool) -> int:
     """One less than there are cores, so that the training itself keeps one, and no more than are of use."""
-    return min(cores() - 1, MOST[cached])
+    return min(cores() - 1, MOST_CACHED if cached else MOST)

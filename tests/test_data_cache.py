@@ -6,6 +6,7 @@ import os
 import pickle
 import random
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +17,20 @@ import torch
 from conftest import draw_images
 from PIL import Image
 
-from data import create_dataset, find_dataset_using_name, memory, pixel_file, stores, workers
-from data.pixel_file import PixelFile, cache_folder, fingerprint_of, kept_file
+from data import (
+    create_dataset,
+    find_dataset_using_name,
+    memory,
+    pixel_file,
+    pixel_store,
+    prepared,
+    stores,
+    workers,
+)
+from data.folder_dataset import FolderDataset
+from data.pixel_file import PixelFile, fingerprint_of, kept_file, pixels_folder
 from data.pixel_store import SharedPixels
+from data.prepared import prepared_from
 from data.transforms import MODES
 from util import log
 from util.errors import UserError
@@ -208,6 +220,37 @@ def test_a_store_gives_what_it_got_and_a_pickled_copy_nothing() -> None:
     assert len(copy) == 2 and copy.get(1) is None
 
 
+def test_what_is_kept_already_takes_no_new_room() -> None:
+    store, big, small = SharedPixels(2, 100), np.zeros((1, 30, 30), np.uint8), np.ones((1, 4, 5), np.uint8)
+    for _ in range(9):
+        store.put(0, big)
+        store.put(1, small)
+    store.put(0, small * 2)
+    assert store.get(0).max() == 2 and store.get(1).max() == 1
+
+
+def test_a_worker_killed_while_it_puts_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pixel_store, "WAIT_S", 0.01)
+    store, pixels = SharedPixels(2, 100), np.ones((1, 2, 2), np.uint8)
+    store._lock.acquire()  # which a killed one never gives back
+    store.put(0, pixels)
+    store._lock.release()
+    store.put(1, pixels)
+    assert store.get(0) is None and np.array_equal(store.get(1), pixels)
+
+
+def test_the_start_method_of_workers_does_not_matter(root: Path) -> None:
+    before = torch.multiprocessing.get_start_method()
+    torch.multiprocessing.set_start_method("spawn", force=True)
+    try:
+        loader = create_dataset(options(root, num_threads=1, serial_batches=True))
+        list(loader.epoch(1))
+    finally:
+        torch.multiprocessing.set_start_method(before, force=True)
+    found = [loader.dataset.images.store.get(number) is not None for number in range(6)]
+    assert found == [sys.platform == "linux"] * 6  # elsewhere memory is not shared
+
+
 def test_an_item_is_no_part_of_the_memory(root: Path) -> None:
     items = dataset(options(root, preprocess="resize", no_flip=True))
     rng = random.Random(0)
@@ -220,14 +263,14 @@ def test_an_item_is_no_part_of_the_memory(root: Path) -> None:
 
 
 def the_file() -> Path:
-    (path,) = (path for path in cache_folder().iterdir() if not path.suffix)
+    (path,) = (path for path in pixels_folder().iterdir() if not path.suffix)
     return path
 
 
 def test_the_file_is_made_once_and_then_read_alone(root: Path, said: list[str]) -> None:
     opt = options(root, cache="disk", serial_batches=True)
     first = read_all(dataset(opt))
-    assert built(said) == 1 and len(list(cache_folder().iterdir())) == 2
+    assert built(said) == 1 and len(list(pixels_folder().iterdir())) == 2
     items = dataset(opt)
     items.images.make = None
     assert equal(read_all(items), first) and built(said) == 1
@@ -235,8 +278,16 @@ def test_the_file_is_made_once_and_then_read_alone(root: Path, said: list[str]) 
     assert equal(read_all(copy), first)
 
 
+def change_in_secret(path: Path) -> None:
+    """Other bytes under the same name, size and time."""
+    found = path.stat()
+    path.write_bytes((path.parent / "002.png").read_bytes().ljust(found.st_size, b"\0")[: found.st_size])
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
 CHANGES: dict[str, Callable[[Path], object]] = {
     "other pixels": lambda path: Image.new("RGB", (48, 30), "red").save(path),
+    "other pixels in secret": change_in_secret,
     "a new time": lambda path: os.utime(path, ns=(1, 1)),
     "a new name": lambda path: path.rename(path.with_name("009.png")),
     "one less": lambda path: path.unlink(),
@@ -249,8 +300,32 @@ def test_a_changed_folder_makes_the_file_anew_in_its_place(root: Path, change: s
     dataset(opt)
     CHANGES[change](root / "trainA" / "001.png")
     found = read_all(dataset(opt))
-    assert built(said) == 2 and len(list(cache_folder().iterdir())) == 2
+    assert built(said) == 2 and len(list(pixels_folder().iterdir())) == 2
     assert equal(found, read_all(dataset(options(root, fast="off", serial_batches=True))))
+
+
+@pytest.mark.parametrize(
+    "flag", ["dataset_mode", "phase", "input_nc", "output_nc", "direction", "max_dataset_size", "dataroot"]
+)
+def test_every_flag_that_shapes_images_has_its_own_file(
+    root: Path, flag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items, identities = dataset(options(root)), []
+    monkeypatch.setattr(prepared, "choose_store", lambda *_, identity, **__: identities.append(identity))
+    for changed in ({}, {}, {flag: "other"}):
+        items.opt = options(root, **changed)
+        prepared_from(items, items.preprocess, items._make, 1)
+    assert identities[0] == identities[1] != identities[2]
+
+
+def test_another_pillow_makes_the_file_anew(
+    root: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opt = options(root, cache="disk")
+    dataset(opt)
+    monkeypatch.setattr(pixel_file.PIL, "__version__", "0")
+    dataset(opt)
+    assert built(said) == 2
 
 
 def test_other_sizes_have_their_own_file(root: Path, said: list[str]) -> None:
@@ -297,12 +372,38 @@ def test_half_a_file_is_never_found(root: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(pixel_file, "_checksum", killed)
     with pytest.raises(KeyboardInterrupt):
         dataset(opt)
-    assert not [
-        path for path in cache_folder().iterdir() if not path.name.startswith(".") and not path.suffix
-    ]
+    assert [path.suffix for path in pixels_folder().iterdir()] == [".lock"]
     monkeypatch.setattr(pixel_file, "_checksum", make)
     assert isinstance(dataset(opt).images.store, PixelFile)
-    assert len(list(cache_folder().iterdir())) == 2
+    assert len(list(pixels_folder().iterdir())) == 2
+
+
+def test_what_a_killed_preparation_left_makes_room_before_the_disk_is_measured(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opt, usage, left = options(root, cache="disk"), shutil.disk_usage, []
+    dataset(opt)
+    path = the_file()
+    draft = path.rename(path.with_name(f".{path.name}.tmp"))
+
+    def measured(folder: Path) -> object:
+        left.append(draft.stat().st_size)
+        return usage(folder)
+
+    monkeypatch.setattr(stores.shutil, "disk_usage", measured)
+    dataset(opt)
+    assert path.exists() and not draft.exists() and left == [0]
+
+
+def test_images_that_are_no_files_are_kept_in_memory_with_a_warning(
+    root: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FolderDataset, "files_to_check", lambda self: [])  # as those of hdf5 and torchvision
+    items = dataset(options(root, "folder", cache="disk"))
+    assert isinstance(items.images.store, SharedPixels)
+    assert said == [
+        "--cache disk: this data set is not made of image files; the images are kept in memory as far as they fit"
+    ]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -346,7 +447,7 @@ def test_a_full_disk_costs_a_warning(
     assert equal(batches(options(root, cache="disk")), plain)
     warnings = [line for line in said if line.startswith("--cache disk: ")]
     assert len(warnings) == 1 and "kept in memory" in warnings[0]
-    assert not cache_folder().is_dir() or not [path for path in cache_folder().iterdir() if not path.suffix]
+    assert not pixels_folder().is_dir() or not [path for path in pixels_folder().iterdir() if not path.suffix]
 
 
 def test_a_broken_image_is_told_in_its_turn(root: Path) -> None:

@@ -651,6 +651,31 @@ def test_more_than_the_free_memory_is_refused(classes: Path, monkeypatch: pytest
     for enough in (needed, None):
         monkeypatch.setattr(stores, "available_bytes", lambda enough=enough: enough)
         assert len(dataset(opt).images.store) == 6
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setattr(stores, "available_bytes", lambda: 2 * needed - 1)
+    with pytest.raises(UserError, match=r"0\.0 MB of memory are free for each process"):
+        dataset(opt)
+
+
+def test_no_more_is_taken_than_may_be_needed(classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opt, rooms = options(classes, "folder", load_in_mem=True), []
+    monkeypatch.setattr(stores, "SharedPixels", lambda count, room: rooms.append(room))
+    for available in (10**15, 5000, None):
+        monkeypatch.setattr(stores, "available_bytes", lambda available=available: available)
+        dataset(opt)
+    needed = 6 * 8 * 8 * 3
+    assert rooms == [2 * needed + stores.SPARE, 5000, 2 * needed + stores.SPARE]
+
+
+def test_memory_that_the_system_refuses_is_told(classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(count: int, room: int) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(stores, "SharedPixels", refused)
+    with pytest.raises(
+        UserError, match=r"--load_in_mem needs .* the system refuses it \(Cannot allocate memory\): leave"
+    ):
+        dataset(options(classes, "folder", load_in_mem=True))
 
 
 def test_available_memory_knows_the_limit_of_a_container(
@@ -659,7 +684,8 @@ def test_available_memory_knows_the_limit_of_a_container(
     from data import memory
 
     monkeypatch.setattr(memory, "CGROUPS", tmp_path)
-    monkeypatch.setattr(memory, "_own_group", lambda: "job/step")
+    (tmp_path / "own").write_text("12:cpu,cpuacct:/else\n0::/job/step\n")
+    monkeypatch.setattr(memory, "OWN_GROUPS", tmp_path / "own")
     free = available_bytes()
     assert free is None or free > 10**6
     group = tmp_path / "job"
@@ -672,3 +698,19 @@ def test_available_memory_knows_the_limit_of_a_container(
         (group / f"memory.{name}").write_text(text)
     (group / "step" / "memory.max").write_text("max")
     assert available_bytes() == 300_120
+
+
+def test_available_memory_knows_the_limit_of_an_older_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from data import memory
+
+    (tmp_path / "own").write_text("12:memory:/docker/abc\n1:name=systemd:/docker/abc\n")
+    monkeypatch.setattr(memory, "OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
+    group = tmp_path / "memory"  # within a container its own group is the uppermost that is seen
+    group.mkdir()
+    (group / "memory.limit_in_bytes").write_text("1000000")
+    (group / "memory.usage_in_bytes").write_text("800000")
+    (group / "memory.stat").write_text("active_file 7\ntotal_active_file 100\ntotal_inactive_file 30")
+    assert available_bytes() == 200_130

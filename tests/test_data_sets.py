@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing
 from PIL import Image
 
-from data import create_dataset, find_dataset_using_name, get_option_setter
+from data import create_dataset, find_dataset_using_name, get_option_setter, loader
 from data.transforms import to_tensor
 from util.errors import UserError
 
@@ -236,15 +235,13 @@ def test_an_image_smaller_than_the_crop_is_named(unpaired: Path) -> None:
         next(iter(create_dataset(options(unpaired, preprocess="crop", crop_size=9))))
 
 
-def test_spawned_workers_read_what_the_main_process_reads(unpaired: Path) -> None:
+def test_spawned_workers_read_what_the_main_process_reads(
+    unpaired: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     changed = {"preprocess": "resize_and_crop", "no_flip": False, "batch_size": 2}
     expected = list(create_dataset(options(unpaired, **changed)))
-    before = torch.multiprocessing.get_start_method()
-    torch.multiprocessing.set_start_method("spawn", force=True)
-    try:
-        found = list(create_dataset(options(unpaired, num_threads=1, **changed)))
-    finally:
-        torch.multiprocessing.set_start_method(before, force=True)
+    monkeypatch.setattr(loader, "START", "spawn")
+    found = list(create_dataset(options(unpaired, num_threads=1, **changed)))
     assert all(torch.equal(a[key], b[key]) for a, b in zip(expected, found, strict=True) for key in "AB")
     assert names(found, "B_paths") == names(expected, "B_paths")
 

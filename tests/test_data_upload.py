@@ -30,6 +30,21 @@ class Pixels(PixelDataset):
         return {"A": drawn.view(3, 2, 2), "B": torch.full((1,), 0.25), "label": torch.tensor(index)}
 
 
+class Drawing(Pixels):
+    """Draws from a global generator, too."""
+
+    def read(self, index: int, rng: random.Random) -> dict:
+        return super().read(index, rng) | {"B": torch.tensor([random.random()])}
+
+
+class Unseeded(Drawing):
+    repeats = True  # which is not so
+
+
+class Repeating(Pixels):
+    repeats = True
+
+
 class Doubled(Pixels):
     def __getitem__(self, index: int) -> dict:
         item = super().__getitem__(index)
@@ -56,20 +71,24 @@ def test_all_256_values_become_the_classic_floats() -> None:
 
 @pytest.mark.parametrize("num_threads", [0, 2])
 def test_the_loader_gives_the_floats_that_the_items_are(num_threads: int) -> None:
-    items = Pixels()
-    for batch in Loader(items, batch_size=2, seed=3, num_threads=num_threads).epoch(2):
-        assert batch["A"].dtype == torch.float32 and batch["A"].shape == (2, 3, 2, 2)
-        assert batch["B"].flatten().tolist() == [0.25, 0.25] and batch["label"].dtype == torch.int64
+    for items in (Pixels(), Repeating()):
+        batches = list(Loader(items, batch_size=1, seed=3, num_threads=num_threads).epoch(2))
+        for position, batch in enumerate(batches):
+            # what it would draw from the global generators
+            with seeded(mix(3, 2, position)):
+                expected = items[int(batch["label"])]
+            assert all(torch.equal(batch[key][0], expected[key]) for key in ("A", "B", "label"))
+        assert batches[0]["A"].dtype == torch.float32 and batches[0]["label"].dtype == torch.int64
+        assert len({batch["A"].sum().item() for batch in batches}) == 6
 
 
-def test_an_item_draws_what_it_would_from_the_global_generators() -> None:
-    items = Pixels()
-    batches = list(Loader(items, batch_size=1, seed=3).epoch(2))
-    for position, batch in enumerate(batches):
-        with seeded(mix(3, 2, position)):
-            expected = items[int(batch["label"])]
-        assert torch.equal(batch["A"][0], expected["A"])
-    assert len({batch["A"].sum().item() for batch in batches}) == 6
+def test_a_data_set_that_repeats_is_not_seeded() -> None:
+    def drawn(items: Pixels, start: int) -> list[float]:
+        random.seed(start)
+        return [batch["B"].item() for batch in Loader(items, batch_size=1)]
+
+    assert drawn(Drawing(), 1) == drawn(Drawing(), 2) and len(set(drawn(Drawing(), 1))) == 6
+    assert drawn(Unseeded(), 1) != drawn(Unseeded(), 2)
 
 
 def test_an_own_getitem_is_called() -> None:

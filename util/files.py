@@ -36,7 +36,9 @@ def stream_whole(path: Path, write: Callable[[IO[bytes]], object], *, sync: bool
 
     With `sync` the bytes are on the disk when it returns, so not even a power cut leaves half a file.
     """
-    draft = path.with_name(f".{path.name}.tmp")
+    draft = path.with_name(
+        f".{path.name}.tmp"
+    )  # of one name, so that what a killed process left is written over
     make_folder(path.parent)
     try:
         with draft.open("wb") as file:
@@ -45,9 +47,11 @@ def stream_whole(path: Path, write: Callable[[IO[bytes]], object], *, sync: bool
                 file.flush()
                 os.fsync(file.fileno())
         os.replace(draft, path)
-    except (OSError, RuntimeError) as error:
+    except BaseException as error:  # Ctrl-C, too, leaves no draft
         with suppress(OSError):
             draft.unlink(missing_ok=True)
+        if not isinstance(error, OSError | RuntimeError):
+            raise
         # torch's zip writer tells a full disk as a RuntimeError
         reason = error if isinstance(error, OSError) else OSError(0, "the disk may be full")
         raise cannot_write(path, reason) from error

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from util import log
+from util.cache_folder import cache_folder
 
 HERE = Path(__file__).parent
 FLAGS = "-std=c++17 -O3 -march=native -fno-math-errno -fopenmp -shared -fPIC -Wno-psabi".split()
@@ -83,8 +84,7 @@ def _target(compiler: list[str]) -> Path:
     sources = b"".join(path.read_bytes() for path in sorted(HERE.glob("*.[ch]pp")))
     words = (*compiler, *FLAGS, platform.machine(), _processor())
     key = hashlib.blake2b(sources + " ".join(words).encode(), digest_size=16)
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base, "zebrawood", f"native-{key.hexdigest()}.so")
+    return cache_folder(f"native-{key.hexdigest()}.so")
 
 
 def _processor() -> str:

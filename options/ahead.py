@@ -19,6 +19,16 @@ UNTOUCHED = frozenset(
     """.split()
 )
 
+# the plugins that keep what is judged here: the defaults above, flags that their text names, images from --dataroot
+OURS = {
+    "model": """
+        biggan cgan colorization cycle_gan cycle_gan_attn dcgan pix2pix sagan template test
+    """.split(),
+    "dataset": """
+        aligned colorization folder hdf5 labeled noise single template torchvision unaligned
+    """.split(),
+}
+
 
 class Unsettled(Exception):
     """A plugin may still change this option."""
@@ -31,11 +41,19 @@ class Settled(Namespace):
         raise Unsettled(name)
 
 
+def strangers(opt: Namespace) -> bool:
+    """Whether a chosen plugin may be a person's own, of which nothing is known before it is loaded."""
+    chosen = {kind: vars(opt).get(flag) for kind, flag in plugins.PARTS.items()}
+    return bool(opt.plugin_path) or any(
+        name not in OURS[kind] and name in plugins.files(kind) for kind, name in chosen.items()
+    )
+
+
 def settled(opt: Namespace, given: Iterable[str]) -> Settled:
     """Of the shared options those that a person or a run has `given`, and where no plugin is a stranger UNTOUCHED."""
     values = vars(opt)
     names = {name for name in given if values.get(name) is not None}  # None: follows from others
-    names |= {"isTrain", "model", "plugin_path"} | (set() if opt.plugin_path else UNTOUCHED & values.keys())
+    names |= {"isTrain", "model", "plugin_path"} | (set() if strangers(opt) else UNTOUCHED & values.keys())
     if opt.suffix:
         names -= {"name"}  # which may hold options of plugins
     return Settled(**{name: values[name] for name in names & values.keys()})
@@ -62,7 +80,10 @@ def check_words(parser: Parser, words: Sequence[str], config: Sequence[str], sou
 
 
 def _is_nobodys(flag: str, parser: Parser, theirs: set[str]) -> bool:
-    """Whether no plugin has the flag; nor one so like it that it would be the one to name."""
+    """Whether a flag is neither shared nor, as it is or misspelt, one of `theirs`.
+
+    Which flag of a plugin was misspelt is told when that is loaded: it alone knows which of them it has.
+    """
     if flag in parser._option_string_actions:
         return False
     return flag not in theirs and parser.nearest(flag, theirs) not in theirs

@@ -53,6 +53,7 @@ class BaseOptions:
         self._warn_of_changes(first, run)
         opt = self._gather(argv, run, strictly=True, source=_source(folder))
         opt.image_side = image_side(opt.preprocess, load_size=opt.load_size, crop_size=opt.crop_size)
+        self._anew = {"num_threads"} if opt.num_threads is None else set()
         if opt.num_threads is None:
             opt.num_threads = default_num_threads(cached=opt.cache != "off" and opt.fast != "off")
         for rule in self.rules:
@@ -63,7 +64,7 @@ class BaseOptions:
     def save(self, opt: Namespace) -> None:
         """Write the options into the run's folder; rank 0 alone."""
         if log.is_main():
-            files.save(opt, self.parser, Path(opt.checkpoints_dir) / opt.name)
+            files.save(opt, self.parser, Path(opt.checkpoints_dir) / opt.name, anew=self._anew)
 
     def describe(self, opt: Namespace) -> str:
         return files.describe(opt, self.parser)
@@ -84,14 +85,13 @@ class BaseOptions:
             return  # nor is it known then which run is meant
         folder = checks.run_folder(settled)
         run = self._inherit(opt, files.read_run(folder))
-        if not self.is_train:
-            run.pop("dataset_mode", None)  # which a model may not want
         opt, unknown = self._gather_shared(argv, run, _source(folder))
-        if not opt.plugin_path:
+        if not ahead.strangers(opt):
             source, config = self.parser.layers[-1]
             ahead.check_words(self.parser, unknown, list(config), source)
         self.finish(opt)
-        ahead.check(ahead.settled(opt, self.given() | run.keys()), self.rules)
+        unsure = set() if self.is_train else {"dataset_mode"}  # which a model may not want
+        ahead.check(ahead.settled(opt, self.given() | run.keys() - unsure), self.rules)
 
     def _gather_shared(
         self, argv: Sequence[str], lower: files.Options, source: str = ""
@@ -148,7 +148,7 @@ class BaseOptions:
 
     def _warn_of_changes(self, opt: Namespace, run: files.Options) -> None:
         for name in sorted(self.parser.explicit() & run.keys()):
-            if str(getattr(opt, name)) != str(run[name]):
+            if run[name] is not None and str(getattr(opt, name)) != str(run[name]):
                 log.warn(f"--{name} {getattr(opt, name)} overrides the run's own {run[name]}")
 
     def _check_plugins(self, opt: Namespace) -> None:

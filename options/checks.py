@@ -4,6 +4,7 @@ import os
 from argparse import Namespace
 from pathlib import Path
 
+from options import ahead
 from util import weight_files
 from util.errors import UserError
 from util.packages import require
@@ -79,7 +80,7 @@ def data_of_ours(opt: Namespace) -> None:
     # where nobody names it, it is the model's own, and that is noise at test time alone
     mode = vars(opt).get("dataset_mode")
     images = mode != "noise" and (opt.isTrain or opt.model == "test")
-    if opt.dataroot is None and images and not opt.plugin_path:
+    if opt.dataroot is None and images and not ahead.strangers(opt):
         raise no_dataroot(opt)
 
 

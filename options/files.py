@@ -4,6 +4,7 @@ import ast
 import json
 import math
 from argparse import Namespace
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -55,15 +56,15 @@ def read_run(folder: Path) -> Options:
     return {}
 
 
-def save(opt: Namespace, parser: Parser, folder: Path) -> None:
-    """Write `<phase>_opt.txt` and, in training, opt.json."""
+def save(opt: Namespace, parser: Parser, folder: Path, *, anew: Collection[str]) -> None:
+    """Write `<phase>_opt.txt` and, in training, opt.json, where what every machine is to choose `anew` is null."""
     text = describe(opt, parser) + "\n"
     # the options of `test.py --phase train` must not take the place of the run's own
     name = "test" if opt.phase == "train" and not opt.isTrain else opt.phase
     write_whole(folder / f"{name}_opt.txt", text.encode())
     if opt.isTrain:
         values = {name: "inf" if value == math.inf else value for name, value in vars(opt).items()}
-        written = json.dumps(values, indent=1, sort_keys=True) + "\n"
+        written = json.dumps(values | dict.fromkeys(anew), indent=1, sort_keys=True) + "\n"
         write_whole(folder / "opt.json", written.encode())
 
 

@@ -38,7 +38,8 @@ def _run_flags(parser: Parser) -> None:
             "--fast",
             choices=("auto", "off"),
             default="auto",
-            help="compute the same numbers by faster means where this machine has them; off = torch's plain ones",
+            help="the same mathematics by faster means (C++ convolutions, caches, ...); "
+            "off = the plain path, for comparisons",
         )
         parser.flag("--compile", "compile the nets: slow to start, then faster")
         parser.flag("--verbose", "print the nets")

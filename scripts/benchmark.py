@@ -14,13 +14,14 @@ import argparse
 import gc
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from options.checks import writable
 from scripts.benchmarks import table
 from scripts.benchmarks.entries import ENTRIES
 from scripts.benchmarks.measure import Result, measure
@@ -46,6 +47,8 @@ def main() -> int:
     setting = Setting(opt.device, opt.flags.split(), opt.fast_flags.split(), peer)
     names = choose(opt.only, peer)
     check_device(opt.device)
+    if opt.json:
+        check_place(Path(opt.json))
     log.info(describe(setting))
     log.info(table.header())
     results: list[Result] = []
@@ -83,7 +86,15 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", choices=tuple(WARM_UPS), default="cpu", help="where to compute (cpu)")
     parser.add_argument("--flags", default="", help='of train.py, for both sides: "--batch_size 8"')
     parser.add_argument("--fast_flags", default="", help='for the fast side alone: "--amp bf16 --compile"')
-    return parser.parse_args(argv)
+    return parser.parse_args(list(_joined(sys.argv[1:] if argv is None else argv)))
+
+
+def _joined(argv: Sequence[str]) -> Iterator[str]:
+    """`--flags --compile` -> `--flags=--compile`: argparse takes a word with dashes for a flag, not for a value."""
+    words = iter(argv)
+    for word in words:
+        value = next(words, None) if word in ("--flags", "--fast_flags") else None
+        yield word if value is None else f"{word}={value}"
 
 
 def choose(asked: Sequence[str], peer: Peer | None) -> list[str]:
@@ -109,6 +120,13 @@ def check_device(device: str) -> None:
     from util import distributed
 
     distributed.pick_device(device)
+
+
+def check_place(path: Path) -> None:
+    """Raise UserError where the results could not be written."""
+    if path.is_dir():
+        raise UserError(f"--json {path} is a folder: name a file in it")
+    writable(path.parent, "--json")
 
 
 def describe(setting: Setting) -> str:

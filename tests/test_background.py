@@ -1,8 +1,10 @@
 """What is written off the training thread is what would have been written there, in order; faults are told."""
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from util.errors import RunFault
 from util.runs import Run
 from util.schedule import Schedule
 from util.snapshot import Snapshot
+from util.train_page import TrainPage
 from util.visualizer import Settings, create_visualizer
 from util.weights import save_nets
 
@@ -27,7 +30,7 @@ def fail() -> None:
     raise FULL
 
 
-def test_jobs_are_done_by_a_thread_in_order_and_at_once_outside() -> None:
+def test_jobs_of_a_kind_are_done_by_a_thread_in_order_and_at_once_outside() -> None:
     background, done = Background(), []
 
     def job(name: str) -> Callable[[], None]:
@@ -37,7 +40,7 @@ def test_jobs_are_done_by_a_thread_in_order_and_at_once_outside() -> None:
     assert done == [("before", True)]
     with background:
         for name in "12345":
-            background.do("ab"[int(name) % 2], job(name))
+            background.do("a", job(name))
     background.do("a", job("after"))
     assert done == [("before", True), *((name, False) for name in "12345"), ("after", True)]
 
@@ -45,15 +48,26 @@ def test_jobs_are_done_by_a_thread_in_order_and_at_once_outside() -> None:
 def test_a_third_job_of_a_kind_waits_for_the_first() -> None:
     gate, done = threading.Event(), []
     with Background() as background:
-        background.do("save", lambda: (gate.wait(), done.append(1)))
+        background.do("save", lambda: (gate.wait(10), done.append(1)))
         background.do("save", lambda: done.append(2))
-        background.do("page", lambda: done.append(3))  # of another kind: not held back
         assert done == []
         threading.Timer(0.05, gate.set).start()
-        background.do("save", lambda: done.append(4))
+        background.do("save", lambda: done.append(3))
         assert done[0] == 1
         background.wait("save")
-        assert done == [1, 2, 3, 4]
+        assert done == [1, 2, 3]
+
+
+def test_kinds_do_not_wait_for_each_other() -> None:
+    gate, done = threading.Event(), []
+    with Background() as background:
+        background.do("save", lambda: done.append(gate.wait(10)))
+        for number in range(3):
+            background.do("page", lambda number=number: done.append(number))
+        background.wait("page")
+        assert done == [0, 1, 2]
+        gate.set()
+    assert done == [0, 1, 2, True]
 
 
 def test_a_fault_is_told_at_the_next_job_of_its_kind() -> None:
@@ -79,8 +93,7 @@ def test_a_fault_is_told_at_the_end_at_the_latest(capsys: pytest.CaptureFixture)
 def test_a_fault_that_was_told_is_not_told_again() -> None:
     gate = threading.Event()
     with Background() as background:
-        background.do("other", gate.wait)
-        background.do("page", fail)
+        background.do("page", lambda: (gate.wait(10), fail()))
         background.do("page", fail)
         gate.set()
         with pytest.raises(RunFault, match="the disk is full"):
@@ -118,6 +131,22 @@ def test_a_snapshot_is_the_state_of_its_moment() -> None:
     state["list"].append(3)
     assert torch.equal(copy["nets"]["0.weight"], before) and torch.equal(copy["list"][1][1], torch.ones(2))
     assert len(copy["list"]) == 2
+
+
+class Pair(NamedTuple):
+    weight: torch.Tensor
+    count: int
+
+
+def test_what_plugins_keep_in_other_containers_is_copied_with_its_type() -> None:
+    computed = torch.ones(2, requires_grad=True) * 2
+    state = {"pair": Pair(computed, 3), "shape": torch.Size([2, 3]), "queue": deque([computed], maxlen=4)}
+    copy = Snapshot().of(state)
+    assert [type(copy[key]) for key in state] == [Pair, torch.Size, deque]
+    assert (copy["pair"].count, copy["shape"], copy["queue"].maxlen) == (3, (2, 3), 4)
+    with torch.no_grad():
+        computed.zero_()
+    assert copy["pair"].weight.tolist() == copy["queue"][0].tolist() == [2, 2]
 
 
 def test_what_states_share_is_copied_once() -> None:
@@ -180,12 +209,15 @@ def test_a_run_writes_the_weights_of_the_save_then_the_state(
     )
     gate = threading.Event()
     with run.background:
-        run.background.do("page", gate.wait)
+        run.background.do("save", lambda: gate.wait(10))
+        wait = run.background.wait
+        monkeypatch.setattr(run.background, "wait", lambda kind: None)  # for the gate, that is
         run.model.fill(1)
         run.save("latest", 5)
         run.model.fill(2)
         assert order == []
         gate.set()
+        monkeypatch.setattr(run.background, "wait", wait)
         run.save("latest")
         run.model.fill(3)
     assert order == [
@@ -233,8 +265,12 @@ def test_a_full_disk_ends_the_run_with_its_sentence(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["latest_net_G.pth", "latest_state.pt"]
 
 
-def test_the_page_is_written_off_the_thread_from_pictures_of_their_moment(tmp_path: Path) -> None:
+def test_the_page_is_written_off_the_thread_from_pictures_of_their_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock, background, gate = Clock(), Background(), threading.Event()
+    save = TrainPage.save_images
+    monkeypatch.setattr(TrainPage, "save_images", lambda *args: (gate.wait(10), save(*args)))
     settings = Settings(
         folder=tmp_path,
         name="r",
@@ -249,7 +285,6 @@ def test_the_page_is_written_off_the_thread_from_pictures_of_their_moment(tmp_pa
     with background:
         show = create_visualizer(["html"], settings)
         background.wait("page")
-        background.do("other", gate.wait)
         pictures = {"fake": torch.ones(1, 3, 4, 4)}
         show.images(pictures, clock)
         pictures["fake"].zero_()

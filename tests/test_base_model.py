@@ -185,6 +185,14 @@ def test_ema_follows_with_a_warm_up_and_copies_buffers() -> None:
     assert shadow.weight[0].item() == pytest.approx(0.9 * before + 0.1 * 21)
 
 
+@pytest.mark.parametrize("net", [nn.Upsample(2), nn.BatchNorm2d(3, affine=False)])
+def test_ema_takes_nets_without_weights(net: nn.Module) -> None:
+    ema = EMA(0.9)
+    ema.track("net", net)
+    ema.update(nn.ModuleDict({"net": net}))
+    assert ema.updates == 1
+
+
 def test_ema_copies_the_vectors_of_spectral_norm() -> None:
     net = networks.apply_spectral_norm(nn.Conv2d(3, 4, 3))
     ema = EMA(0.999)

@@ -1,10 +1,12 @@
 """scripts/benchmark.py: who runs when, what is made of the times, and whom it recognises; no time is judged here."""
 
 import json
+import subprocess
+import tempfile
 import textwrap
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -198,18 +200,35 @@ def test_the_list_names_everything(run_script: Run, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        ("--only cycle_gan_255", "did you mean cycle_gan_256?"),
+        ("--only ones", "did you mean one?"),
         ("--compare /nowhere", "neither `plain` nor the folder"),
         ("--device mps", "invalid choice"),
         ("--second 3 4", "--help"),
+        ("--only one --json /dev/null/times.json", "--json /dev/null: /dev/null is a file, not a folder"),
+        ("--only one --json /tmp", "--json /tmp is a folder: name a file in it"),
     ],
 )
-def test_mistakes_are_told_in_one_sentence(
-    run_script: Run, capsys: pytest.CaptureFixture, words: str, part: str
+def test_mistakes_are_told_in_one_sentence_before_anything_runs(
+    fake_entries: None, run_script: Run, capsys: pytest.CaptureFixture, words: str, part: str
 ) -> None:
     assert run_script("scripts/benchmark.py", *words.split()) == 2
-    error = capsys.readouterr().err
+    out, error = capsys.readouterr()
+    assert out == ""
     assert error.startswith("error: ") and error.count("\n") == 1 and part in error
+
+
+def test_flags_may_be_one_word() -> None:
+    opt = benchmark.parse(["--fast_flags", "--compile", "--seconds", "3", "--flags", "--ngf 8"])
+    assert (opt.fast_flags, opt.flags, opt.seconds) == ("--compile", "--ngf 8", 3)
+    with pytest.raises(UserError, match="--flags: expected one argument"):
+        benchmark.parse(["--flags"])
+
+
+def test_the_first_step_is_made_with_the_flags_of_both_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[list[str]] = []
+    monkeypatch.setattr(starting, "program", lambda words, folder: made.append(words))
+    with starting.first_step_case(Setting(flags=["--ngf", "24"], fast_flags=["--compile"])):
+        assert made[0][-3:] == ["--ngf", "24", "--compile"]
 
 
 def test_flags_reach_both_sides_and_the_fast_ones_one(tmp_path: Path) -> None:
@@ -288,9 +307,9 @@ def test_the_photographs_are_files_that_take_time_to_decode(tmp_path: Path) -> N
 
 def test_a_program_is_timed_until_it_is_ready_and_its_failure_told(tmp_path: Path) -> None:
     late = "import time; print('benchmark: ready', flush=True); time.sleep(0.3)"
-    assert starting.program(["-c", f"print('other'); {late}"], tmp_path)(False).seconds > 0
+    assert starting.program(["-c", f"print('other'); {late}"], tmp_path)(memory=False).seconds > 0
     with pytest.raises(UserError, match=r"its imports failed: ValueError: no good"):
-        starting.program(["-c", "raise ValueError('no good')"], tmp_path)(False)
+        starting.program(["-c", "raise ValueError('no good')"], tmp_path)(memory=False)
 
 
 # ---------------------------------------------------------------------- peers
@@ -435,7 +454,7 @@ def stepped(path: Path, kind: str, folder: Path) -> list[Reading]:
     opt = options(kind, folder)
     batch = random_batch(opt, "cpu")
     with peers.stepping(peers.recognise(str(path)), opt, batch, folder=str(folder), device="cpu") as form:
-        return [form(True), form(False)]
+        return [form(memory=True), form(memory=False)]
 
 
 @pytest.mark.parametrize("kind", CHECKOUTS)
@@ -471,6 +490,19 @@ def test_a_peer_that_dies_is_told_of(tmp_path: Path) -> None:
     path = checkout(tmp_path / "theirs", "sagan", parameter="import os; os._exit(3)")
     with pytest.raises(UserError, match="its process ended in silence"):
         stepped(path, "sagan", tmp_path)
+
+
+def test_a_peer_that_dies_between_steps_is_told_of() -> None:
+    dead = ["sh", "-c", "echo no room >&2"]
+    with tempfile.TemporaryFile("w+") as errors:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
+        child = subprocess.Popen(dead, text=True, bufsize=1, **pipes)
+        child.wait()
+        with pytest.raises(UserError, match="Self-Attention-GAN does not run at these sizes: no room"):
+            peers._step(peers.Peer("sagan", Path()), child, errors, memory=False)
+        with suppress(BrokenPipeError):
+            child.stdin.close()
+        child.stdout.close()
 
 
 def test_what_a_peer_has_no_counterpart_of_is_refused() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from options import files
+from options import base_options, files
 from options.parser import Parser, count_or_all, names, number, positive_or_inf, switch, whole
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
@@ -286,6 +286,25 @@ def test_going_on_takes_everything_from_the_run(tmp_path: Path, capsys: pytest.C
     )
     assert (opt.model, opt.lambda_L1, opt.dataroot, opt.batch_size) == ("pix2pix", 5.0, "/old", 4)
     assert capsys.readouterr().err.count("--batch_size 4 overrides the run's own 2") == 1
+
+
+def test_loading_processes_that_a_machine_chose_are_chosen_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    go_on = ["--continue_train", "--checkpoints_dir", str(tmp_path), "--name", "x"]
+    for cores, words, resumed in ((3, [], 5), (3, ["--num_threads", "2"], 2)):
+        monkeypatch.setattr(base_options, "default_num_threads", lambda cached, cores=cores: cores)
+        saved_run(tmp_path, *words)
+        assert f"num_threads: {words[-1] if words else 3} " in (tmp_path / "x" / "train_opt.txt").read_text()
+        monkeypatch.setattr(base_options, "default_num_threads", lambda cached: 5)
+        for _ in range(2):  # a run that was gone on with is gone on with again
+            options = TrainOptions()
+            opt = options.parse(go_on)
+            options.save(opt)
+            assert opt.num_threads == resumed
+    saved_run(tmp_path)
+    assert TrainOptions().parse([*go_on, "--num_threads", "1"]).num_threads == 1
+    assert "overrides" not in capsys.readouterr().err
 
 
 def test_a_new_run_takes_nothing_from_an_old_one(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The pages: what they hold, that every link leads somewhere, that nothing is lost or overwritten."""
 
 import html.parser
+import json
 import pickle
 import re
 import sys
@@ -345,6 +346,16 @@ def test_of_a_long_past_some_is_read_evenly_and_the_end(tmp_path, monkeypatch, m
         assert 400 < len(points.xs) < 700 and steps.max() < 60
     else:
         assert np.mean(points.xs) == pytest.approx(2500.5) and set(steps) == {4.0}
+
+
+@pytest.mark.parametrize("more", [1, 7, 400])
+def test_just_beyond_the_most_no_record_is_read_twice(tmp_path, monkeypatch, more):
+    path = tmp_path / "losses.jsonl"
+    path.write_text("".join(f'{{"images": {images}, "losses": {{"G": 1}}}}\n' for images in range(3000)))
+    monkeypatch.setattr(history_file, "MOST_BYTES", path.stat().st_size - more)
+    monkeypatch.setattr(history_file, "STRETCHES", 100)
+    read = [json.loads(line)["images"] for line in history_file._lines(path)]
+    assert read == sorted(set(read)) and len(read) > 2900 and read[-1] == 2999
 
 
 # --- results page

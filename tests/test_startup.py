@@ -1,13 +1,18 @@
 """What answers without torch, what is loaded when training starts, and that the look ahead is never wrong."""
 
 import os
+import shutil
 import subprocess
 import sys
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, draw_images
 
+import data
+import models
 from options import ahead
 from options.base_options import BaseOptions
 from options.parser import Parser
@@ -163,7 +168,7 @@ def test_training_starts_with_no_more_than_torch() -> None:
 
 # ---------------------------------------------------------------------- what the look ahead rests on
 
-PLUGINS = [(kind, name) for kind in plugins.PACKAGES for name in sorted(plugins.files(kind))]
+PLUGINS = [(kind, name) for kind, names in ahead.OURS.items() for name in names]
 ALL: list[BaseOptions] = [TrainOptions(), TestOptions(), SampleOptions()]
 
 
@@ -190,6 +195,17 @@ def test_every_settled_name_is_a_shared_flag() -> None:
     assert {action.dest for parser in parsers for action in parser._actions} >= ahead.UNTOUCHED
 
 
+def test_every_plugin_of_ours_is_known_ahead() -> None:
+    """What is not, is a person's, of which nothing can be told before torch is loaded."""
+    listing = ["git", "ls-files", *plugins.PACKAGES.values()]
+    done = subprocess.run(listing, capture_output=True, text=True, check=False, cwd=ROOT)
+    if done.returncode:
+        pytest.skip("this is no checkout of git")
+    ours = {ROOT / line for line in done.stdout.splitlines()}
+    for kind, names in ahead.OURS.items():
+        assert names == sorted(name for name, path in plugins.files(kind).items() if path in ours)
+
+
 def stranger(folder: Path, *lines: str) -> list[str]:
     """Words that choose a plugin of a person's own, whose flags are what `lines` say."""
     body = "".join(f"        {line}\n" for line in lines)
@@ -213,6 +229,67 @@ def test_a_plugin_from_outside_may_change_any_default(
     assert (opt.dataroot, opt.checkpoints_dir, opt.display, opt.late) == (".", "elsewhere", ["console"], 3)
     with pytest.raises(UserError, match=r"--lat is no flag of train\.py .* did you mean --late\?"):
         TrainOptions().parse([*words, "--lat", "3"])
+
+
+@pytest.fixture
+def beside_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Put a plugin file into copies of models/ and data/ that stand for them."""
+    for package in (data, models):
+        name = package.__name__
+        (tmp_path / name).mkdir()
+        for path in (ROOT / name).glob("*.py"):
+            shutil.copy(path, tmp_path / name)
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path / name)])
+        for path in ("own_dataset", "own_model"):
+            monkeypatch.delitem(sys.modules, f"{name}.{path}", raising=False)
+    monkeypatch.setattr(plugins, "ROOT", tmp_path)
+    return lambda file, text: (tmp_path / file).write_text(textwrap.dedent(text))
+
+
+OWN_MODEL = """
+    from models.template_model import TemplateModel
+    class OwnModel(TemplateModel):
+        @staticmethod
+        def modify_commandline_options(parser, is_train):
+            parser.set_defaults(name="bar", dataroot=".")
+            parser.add_argument('--single', type=int)
+            parser.add_argument("--with-hyphen", type=int)
+            parser.add_argument("--" + "built", type=int)
+            return parser
+"""
+OWN_DATA = """
+    from data.template_dataset import TemplateDataset
+    class OwnDataset(TemplateDataset):
+        needs_dataroot = False
+        @staticmethod
+        def modify_commandline_options(parser, is_train):
+            parser.add_argument('--points', type=int, default=3)
+            return parser
+"""
+
+
+def test_a_plugin_beside_ours_may_do_what_one_from_outside_may(
+    beside_ours: Callable[[str, str], None],
+) -> None:
+    beside_ours("models/own_model.py", OWN_MODEL)
+    opt = TrainOptions().parse("--model own --single 1 --with-hyphen 2 --built 3".split())
+    assert (opt.name, opt.dataroot) == ("bar", ".")
+    assert (opt.single, opt.with_hyphen, opt.built) == (1, 2, 3)
+    with pytest.raises(UserError, match=r"--buildt is no flag of train\.py .* did you mean --built\?"):
+        TrainOptions().parse(["--model", "own", "--buildt", "3"])
+
+
+def test_a_data_set_beside_ours_may_do_without_a_folder(
+    beside_ours: Callable[[str, str], None], tmp_path: Path
+) -> None:
+    beside_ours("data/own_dataset.py", OWN_DATA)
+    where, options = ["--checkpoints_dir", str(tmp_path), "--name", "x"], TrainOptions()
+    opt = options.parse([*where, "--dataset_mode", "own", "--points", "5"])
+    assert (opt.dataroot, opt.points) == (None, 5)
+    options.save(opt)
+    for words, points in (([], 5), (["--points", "7"], 7)):
+        tested = TestOptions().parse([*where, *words])
+        assert (tested.dataset_mode, tested.dataroot, tested.points) == ("own", None, points)
 
 
 def test_a_size_that_testing_fills_in_is_not_judged_as_the_runs_own(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class EMA:
@@ -32,7 +32,9 @@ class EMA:
         for name, shadow in self.shadows.items():
             net = nets[name]
             # a net has hundreds of small tensors; a GPU takes all of one kind in one launch
-            torch._foreach_lerp_([*shadow.parameters()], [*net.parameters()], 1 - decay)
+            weights: list[Tensor] = [*shadow.parameters()]
+            if weights:  # which upsampling, for one, has none of
+                torch._foreach_lerp_(weights, [*net.parameters()], 1 - decay)
             for kind in {buffer.dtype for buffer in shadow.buffers()}:
                 own, new = ([one for one in side.buffers() if one.dtype == kind] for side in (shadow, net))
                 torch._foreach_copy_(own, new)

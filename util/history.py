@@ -92,7 +92,8 @@ def _lines(path: Path) -> Iterator[bytes]:
             yield from file
             return
         for number in range(STRETCHES):
-            file.seek(number * (size - stretch) // (STRETCHES - 1))
-            if number:
+            start = number * (size - stretch) // (STRETCHES - 1)
+            if start > file.tell():  # else the stretch before has reached into this one
+                file.seek(start)
                 file.readline()  # it began before
             yield from file.readlines(stretch)

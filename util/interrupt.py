@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a request to stop after this step; a second one stops at once."""
+"""Ctrl-C and SIGTERM: a request to stop after this step; a second one stops without a save."""
 
 import signal
 from types import FrameType
@@ -36,4 +36,6 @@ class Interruption:
         if self.signal:
             raise KeyboardInterrupt
         self.signal = number
-        log.info("\nstopping after this step; once more stops at once, without saving")
+        log.info(
+            "\nstopping after this step; once more stops without saving, when what is being written is written"
+        )

@@ -1,13 +1,15 @@
 """A copy of a state on the CPU, as it is now, while training goes on to change the state itself."""
 
+import io
 from copy import copy, deepcopy
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
 class Snapshot:
-    """Copies states of tensors, dicts, lists and plain values; what several of them share is copied once.
+    """Copies states of tensors, dicts, lists, tuples and plain values; what several of them share is copied once.
 
     Types, strides and the attributes of dicts stay, so that a copy is saved as the state itself would be.
     """
@@ -26,10 +28,23 @@ class Snapshot:
             return same
         if isinstance(value, list):
             return [self.of(part) for part in value]
-        return tuple(map(self.of, value)) if type(value) is tuple else deepcopy(value)
+        if isinstance(value, tuple):
+            parts = map(self.of, value)
+            return value._make(parts) if hasattr(value, "_make") else type(value)(parts)
+        return _other(value)
 
     def _tensor(self, tensor: Tensor) -> Tensor:
         place = (tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
         if place not in self._copies:
             self._copies[place] = tensor, tensor.to("cpu", copy=True)
         return self._copies[place][1]
+
+
+def _other(value: Any) -> Any:
+    try:
+        return deepcopy(value)
+    except RuntimeError:  # it holds a tensor that was computed, which can be saved but not copied
+        file = io.BytesIO()
+        torch.save(value, file)
+        file.seek(0)
+        return torch.load(file, map_location="cpu", weights_only=False)  # what was just written

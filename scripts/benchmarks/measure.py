@@ -4,11 +4,18 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 from scripts.benchmarks.gauge import Gauge, Reading
 
 LEAST_ROUNDS = 3
-Form = Callable[[bool], Reading]  # with True it looks at memory, and its seconds are not to be used
+
+
+class Form(Protocol):
+    """A piece of work that tells what it took."""
+
+    def __call__(self, memory: bool) -> Reading:
+        """With `memory` it looks at that, and its seconds are not to be used."""
 
 
 def timed(gauge: Gauge, work: Callable[[], object]) -> Form:
@@ -72,7 +79,7 @@ def measure(name: str, case: Case, *, budget_s: float, ceiling: Callable[[], flo
     `ceiling` gives the FLOP/s that the machine can do, and is asked only where FLOPs are known.
     """
     flops = _warm_up(case)
-    peaks = [None if form is None else form(True).peak_mib for form in (case.fast, case.baseline)]
+    peaks = [None if form is None else form(memory=True).peak_mib for form in (case.fast, case.baseline)]
     fast: list[Reading] = []
     baseline: list[Reading] = []
     end = time.perf_counter() + budget_s
@@ -80,25 +87,25 @@ def measure(name: str, case: Case, *, budget_s: float, ceiling: Callable[[], flo
         turns = [(case.fast, fast)] + ([] if case.baseline is None else [(case.baseline, baseline)])
         # the first of a pair changes, so that what one leaves behind slows down both alike
         for form, readings in turns if len(fast) % 2 else reversed(turns):
-            readings.append(form(False))
+            readings.append(form(memory=False))
     return _result(name, case, (fast, baseline), peaks, flops, ceiling)
 
 
 def _warm_up(case: Case) -> float:
     """Run each form without counting, and return the FLOPs of a unit."""
     for _ in range(case.warm_ups):
-        case.fast(False)
+        case.fast(memory=False)
     if case.baseline is None:
         return case.flops
     for _ in range(case.warm_ups - 1):
-        case.baseline(False)
+        case.baseline(memory=False)
     if not case.counted:
-        case.baseline(False)
+        case.baseline(memory=False)
         return case.flops
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
-        case.baseline(False)
+        case.baseline(memory=False)
     return counter.get_total_flops() / case.units
 
 

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -92,7 +92,8 @@ def stepping(
             _answer(peer, child.stdout, errors)
             yield lambda memory: _step(peer, child, errors, memory)
         finally:
-            child.stdin.close()  # which ends it
+            with suppress(BrokenPipeError):
+                child.stdin.close()  # which ends it
 
 
 def _started(job: Mapping[str, object], folder: str, errors: IO[str]) -> subprocess.Popen[str]:
@@ -111,7 +112,8 @@ def _started(job: Mapping[str, object], folder: str, errors: IO[str]) -> subproc
 
 def _step(peer: Peer, child: subprocess.Popen[str], errors: IO[str], memory: bool) -> Reading:
     assert child.stdin is not None and child.stdout is not None
-    child.stdin.write("memory\n" if memory else "step\n")
+    with suppress(BrokenPipeError):  # it has ended, and what it said last is the answer
+        child.stdin.write("memory\n" if memory else "step\n")
     return Reading(**_answer(peer, child.stdout, errors))
 
 

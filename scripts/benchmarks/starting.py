@@ -76,7 +76,8 @@ def first_step_case(setting: Setting) -> Iterator[Case]:
     with tempfile.TemporaryDirectory() as folder:
         write_photos(Path(folder, "data"), count=8, side=256)
         words = f"--model cycle_gan --dataroot {folder}/data --checkpoints_dir {folder} --display console"
-        command = ["-c", FIRST_STEP, *words.split(), "--device", setting.device, *setting.fast_flags]
+        command = ["-c", FIRST_STEP, *words.split(), "--device", setting.device]
+        command += [*setting.flags, *setting.fast_flags]
         yield Case(program(command, ROOT), program(BARE, ROOT), "import torch")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from scripts.benchmarks import saving
 from scripts.benchmarks.attention import attention_case, attention_step_case
-from scripts.benchmarks.loading import pipeline_case, wait_case
+from scripts.benchmarks.loading import items_case, loader_case, wait_case
 from scripts.benchmarks.setting import Make
 from scripts.benchmarks.starting import first_step_case, imports_case, question_case
 from scripts.benchmarks.steps import sampling_case, step_case
@@ -61,12 +61,16 @@ SAMPLING = {
 }
 LOADING = {
     "data_unaligned_256": Entry(
-        "pairs of JPEG, scaled to 286, cropped to 256; an image",
-        pipeline_case(CYCLE_GAN, count=48, images_an_item=2),
+        "JPEG of 256 pixels, scaled to 286, cropped to 256; an image of an item",
+        items_case(CYCLE_GAN, count=48, images_an_item=2),
     ),
     "data_folder_64": Entry(
-        "JPEG of 256 pixels to 64; an image",
-        pipeline_case(f"{DCGAN} --batch_size 16", count=48, images_an_item=1),
+        "JPEG of 256 pixels to 64; an item",
+        items_case(DCGAN, count=48, images_an_item=1),
+    ),
+    "loader_unaligned_256": Entry(
+        "the first in batches of one, by one process; an image",
+        loader_case(CYCLE_GAN, count=48, images_an_item=2),
     ),
     "wait_cycle_gan_256": Entry("what a step waits for its batch", wait_case(CYCLE_GAN)),
     "wait_dcgan_64": Entry("what a step waits for its batch", wait_case(f"{DCGAN} --batch_size 128")),

@@ -16,6 +16,7 @@ from models.nets.biggan import BigGANDiscriminator, BigGANGenerator
 from models.nets.biggan import default_attention as biggan_attention
 from models.nets.cgan_mlp import MLPDiscriminator, MLPGenerator
 from models.nets.dcgan import DCGANDiscriminator, DCGANGenerator
+from models.nets.fast import SpeedUp
 from models.nets.init import INITS, init_weights
 from models.nets.layers import NORMS, Norm, apply_spectral_norm, get_norm_layer, receptive_field, together
 from models.nets.losses import GANLoss, gradient_penalty, r1_penalty
@@ -46,6 +47,7 @@ __all__ = [
     "SAGANDiscriminator",
     "SAGANGenerator",
     "SelfAttention2d",
+    "SpeedUp",
     "TappedChain",
     "UnetGenerator",
     "UnetSkipConnectionBlock",

@@ -87,9 +87,8 @@ def _scan(
         elif is_image_file(entry.name):
             yield below + entry.name
         elif entry.is_symlink() and not os.path.exists(entry.path):
-            stamps[below + entry.name] = (
-                index_cache.UNTRUSTED
-            )  # a folder of images may be mounted there later
+            # a folder of images may be mounted there later
+            stamps[below + entry.name] = index_cache.UNTRUSTED
     for name in folders:
         yield from _scan(os.path.join(folder, name), os.path.join(below, name, ""), above | {real}, stamps)
 

@@ -36,9 +36,8 @@ def stream_whole(path: Path, write: Callable[[IO[bytes]], object], *, sync: bool
 
     With `sync` the bytes are on the disk when it returns, so not even a power cut leaves half a file.
     """
-    draft = path.with_name(
-        f".{path.name}.tmp"
-    )  # of one name, so that what a killed process left is written over
+    # of one name, so that what a killed process left is written over
+    draft = path.with_name(f".{path.name}.tmp")
     make_folder(path.parent)
     try:
         with draft.open("wb") as file:

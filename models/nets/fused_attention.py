@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.nets.native import twice
 from models.nets.native.library import call, usable
 
 # with fewer keys the compiled panels are half empty, and torch's own product and softmax are quicker
@@ -87,9 +88,7 @@ class Attention(torch.autograd.Function):
         query, key, value, y, stats = ctx.saved_tensors
         needs, inputs = ctx.needs_input_grad, (query, key, value)
         if torch.is_grad_enabled():  # create_graph: a gradient penalty differentiates what follows
-            wanted = [one for one, needed in zip(inputs, needs, strict=True) if needed]
-            found = iter(torch.autograd.grad(plain(*inputs)[0], wanted, grads[0], create_graph=True))
-            return tuple(next(found) if needed else None for needed in needs)
+            return twice.gradients(lambda *given: plain(*given)[0], inputs, needs, grads[0])
         given = tuple(torch.empty_like(one) for one in inputs)
         sizes = _sizes(query, value)
         call("attend_grad", query.dtype, grads[0].contiguous(), *inputs, y, stats, *given, sizes)

@@ -1,11 +1,13 @@
 """Instance norm with ReLU as one function on the CPU, by our own C++; torch's two elsewhere."""
 
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.nets.native import twice
 from models.nets.native.library import call, usable
 
 
@@ -38,8 +40,8 @@ class InstanceNormReLU(torch.autograd.Function):
         x, stats = ctx.saved_tensors
         gy = gy.contiguous()
         if torch.is_grad_enabled():  # create_graph: a gradient penalty differentiates what follows
-            y = plain_norm(x, ctx.relu, ctx.eps)
-            return torch.autograd.grad(y, x, gy, create_graph=True)[0], None, None
+            plain = partial(plain_norm, relu=ctx.relu, eps=ctx.eps)
+            return *twice.gradients(plain, (x,), (True,), gy), None, None
         gx = torch.empty_like(x)
         planes, size = x.shape[0] * x.shape[1], x.shape[2] * x.shape[3]
         call("norm_grad", x.dtype, gy, x, stats, gx, planes, size, ctx.relu)

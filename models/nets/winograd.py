@@ -8,12 +8,14 @@ convolution is 5e-7.
 import math
 import threading
 from enum import IntEnum
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.nets.native import twice
 from models.nets.native.library import Shape, call, sizes, usable
 
 # 4 x 4 pixels of a result each; with fewer, transforming the filters costs what the products save
@@ -62,11 +64,8 @@ class Winograd(torch.autograd.Function):
         x, weight, bias = ctx.saved_tensors
         needs = ctx.needs_input_grad[:3]
         if torch.is_grad_enabled():  # create_graph: a gradient penalty differentiates what follows
-            wanted = [one for one, needed in zip((x, weight, bias), needs, strict=True) if needed]
-            found = iter(
-                torch.autograd.grad(direct(x, weight, bias, ctx.kind), wanted, gy, create_graph=True)
-            )
-            return *(next(found) if needed else None for needed in needs), None
+            plain = partial(direct, kind=ctx.kind)
+            return *twice.gradients(plain, (x, weight, bias), needs, gy), None
         gy = gy.contiguous()
         gw = torch.empty_like(weight) if needs[1] else None
         if ctx.kind is Kind.DOUBLING:

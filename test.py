@@ -8,7 +8,7 @@ from pathlib import Path
 
 from options.test_options import TestOptions, results_folder
 from util import errors, log
-from util.weight_files import prefix
+from util.run.weight_files import prefix
 
 
 def main() -> int:
@@ -18,8 +18,8 @@ def main() -> int:
     # torch is loaded after the flags are found to be right
     from data import create_dataset
     from models import create_model
-    from util.random_state import seed_everything
-    from util.results_page import ResultsPage
+    from util.pages.results_page import ResultsPage
+    from util.run.random_state import seed_everything
 
     seed_everything(opt.seed)
     loader = create_dataset(opt)

@@ -14,8 +14,8 @@ from util import errors, log
 
 if TYPE_CHECKING:  # torch is loaded after the flags are found to be right
     from data.loader import Loader
-    from util.interrupt import Interruption
-    from util.runs import Run
+    from util.run.interrupt import Interruption
+    from util.run.lifecycle import Run
     from util.visualizer import Visualizer
 
 
@@ -25,9 +25,10 @@ def main() -> int:
 
     from data import create_dataset
     from models import create_model
-    from util import distributed, runs
-    from util.interrupt import Interruption
-    from util.random_state import seed_everything
+    from util import distributed
+    from util.run import lifecycle
+    from util.run.interrupt import Interruption
+    from util.run.random_state import seed_everything
 
     device = distributed.pick_device(opt.device, opt.gpu_ids)
     distributed.start(device)
@@ -39,9 +40,9 @@ def main() -> int:
     model.print_networks(opt.verbose)
     log.info(f"{len(loader)} images an epoch, on {device}")
 
-    run = runs.begin(opt, model)
+    run = lifecycle.begin(opt, model)
     options.save(opt)
-    show = runs.visualizer(opt, run, images_per_epoch=loader.images_per_epoch)
+    show = lifecycle.visualizer(opt, run, images_per_epoch=loader.images_per_epoch)
     behind = run.background if opt.fast == "auto" else nullcontext()
     with Interruption() as stop, behind, closing(show):
         try:
@@ -54,7 +55,7 @@ def main() -> int:
         if not finished:
             run.save("latest")
     distributed.stop()
-    log.info(runs.farewell(opt, run, finished=finished))
+    log.info(lifecycle.farewell(opt, run, finished=finished))
     return 0 if finished else stop.exit_code
 
 

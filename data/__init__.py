@@ -31,8 +31,8 @@ def create_dataset(opt: argparse.Namespace) -> "Loader":
         UserError: no such dataset, no images, or with --check_data a broken one.
     """
     # torch is loaded here and not above, so that --help stays quick
-    from data.check import check_images
     from data.loader import Loader
+    from data.loading.check_images import check_images
     from util import distributed
 
     dataset = find_dataset_using_name(opt.dataset_mode, opt.plugin_path)(opt)

@@ -7,9 +7,9 @@ from pathlib import Path
 from PIL import Image
 
 from data.base_dataset import Item, PixelDataset, channels_from, preprocess_from
+from data.cache.prepared_images import prepared_from
 from data.image_folder import make_dataset
 from data.images import open_image
-from data.prepared import prepared_from
 from util.errors import UserError
 
 

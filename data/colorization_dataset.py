@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 from data.base_dataset import Item, PixelDataset, preprocess_from
+from data.cache.prepared_images import prepared_from
 from data.image_folder import image_paths
 from data.images import open_image
-from data.prepared import prepared_from
 from util.errors import UserError
-from util.lab import rgb_to_lab
+from util.imaging.lab_color import rgb_to_lab
 
 FIXED = {"input_nc": 1, "output_nc": 2, "direction": "AtoB"}
 

@@ -3,9 +3,9 @@
 import argparse
 
 from data.image_folder import image_paths
-from data.image_root import phase_folder
+from data.listing.class_folders import phase_folder
 from data.real_images import RealImages, image_channels
-from data.sources import ImageFiles
+from data.sources.source import ImageFiles
 
 
 class FolderDataset(RealImages):

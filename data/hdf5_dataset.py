@@ -2,8 +2,8 @@
 
 import argparse
 
-from data import hdf5_file
 from data.real_images import RealImages, image_channels
+from data.sources import hdf5_file
 
 
 class Hdf5Dataset(RealImages):

@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Sequence
 
 from data.image_folder import image_paths
-from data.image_root import class_names, labels_of, phase_folder
+from data.listing.class_folders import class_names, labels_of, phase_folder
 from data.real_images import RealImages, image_channels
-from data.sources import ImageFiles
+from data.sources.source import ImageFiles
 from util import log
 
 SHOWN = 20  # classes told one by one

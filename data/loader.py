@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
 from data.base_dataset import PixelDataset, floats, item_rng, repeats
-from data.sampler import EpochSampler, Key
-from data.upload import Upload, Uploader, ahead
-from data.workers import START
+from data.loading.gpu_prefetch import Upload, Uploader, ahead
+from data.loading.sampler import EpochSampler, Key
+from util.cpu_count import START
 from util.errors import RunFault, UserError
 
 Batch = dict[str, Tensor | list[str]]

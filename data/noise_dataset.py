@@ -6,8 +6,8 @@ import math
 import torch
 
 from data.base_dataset import BaseDataset, Item
+from util.cli.flag_types import classes, positive_or_inf
 from util.errors import UserError
-from util.flag_types import classes, positive_or_inf
 from util.noise import image_name, seeded_z
 
 SEEDS = 2**32  # as many as the generator behind seeded_z knows

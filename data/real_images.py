@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from data.base_dataset import Item, PixelDataset, preprocess_from
+from data.cache.prepared_images import prepared_from
 from data.images import check_channels
-from data.prepared import prepared_from
-from data.sources import Source, choose
+from data.sources.source import Source, choose
 from util.errors import UserError
 
 

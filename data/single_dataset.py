@@ -6,9 +6,9 @@ import random
 from PIL import Image
 
 from data.base_dataset import Item, PixelDataset, preprocess_from
+from data.cache.prepared_images import prepared_from
 from data.image_folder import image_paths
 from data.images import check_channels, open_image
-from data.prepared import prepared_from
 
 
 class SingleDataset(PixelDataset):

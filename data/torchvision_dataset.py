@@ -2,9 +2,9 @@
 
 import argparse
 
-from data.lsun import CATEGORIES
 from data.real_images import RealImages, image_channels
-from data.torchvision_sets import SETS, Wanted
+from data.sources.lsun import CATEGORIES
+from data.sources.torchvision_sets import SETS, Wanted
 from util.errors import UserError
 
 

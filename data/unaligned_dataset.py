@@ -7,9 +7,9 @@ from pathlib import Path
 from PIL import Image
 
 from data.base_dataset import Item, PixelDataset, channels_from, preprocess_from
+from data.cache.prepared_images import prepared_from
 from data.image_folder import image_paths
 from data.images import open_image
-from data.prepared import prepared_from
 
 
 class UnalignedDataset(PixelDataset):

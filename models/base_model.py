@@ -12,15 +12,16 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from util import checkpoint, distributed, log, weights
-from util.adam import adam
+from models.training.diffaug import DiffAugment
+from models.training.ema import EMA
+from models.training.execution import Computing
+from models.training.fused_adam import adam
+from models.training.orthogonal_regularisation import add_orthogonal_gradient
+from util import distributed, log
 from util.compiling import plain_call
-from util.computing import Computing
-from util.diffaug import DiffAugment
-from util.ema import EMA
 from util.errors import RunFault, UserError
-from util.orthogonal import add_orthogonal_gradient
 from util.power_iteration import before_update
+from util.run import checkpoint, weights
 
 Batch = dict[str, Tensor | list[str]]
 Terms = dict[str, Tensor]

@@ -7,9 +7,9 @@ from torch import nn
 from models import networks
 from models.latent_flags import add_attention_flags, check_attention, resolutions
 from models.latent_model import LatentModel
+from util.cli.flag_types import whole
+from util.cli.image_side import image_side
 from util.errors import UserError
-from util.flag_types import whole
-from util.image_side import image_side
 
 Z_DIMS = {32: 128, 64: 120, 128: 120, 256: 140}  # with blocks + 1 equal chunks where z is split
 

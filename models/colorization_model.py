@@ -6,7 +6,7 @@ from torch import Tensor
 
 from models.pix2pix_model import Pix2PixModel
 from util.errors import UserError
-from util.lab import lab_to_rgb
+from util.imaging.lab_color import lab_to_rgb
 
 
 class ColorizationModel(Pix2PixModel):

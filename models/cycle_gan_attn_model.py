@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from models import networks
 from models.cycle_gan_model import CycleGANModel
 from util.errors import UserError
-from util.overlay import overlay
+from util.imaging.attention_overlay import overlay
 
 G_PLACES = ("down", "mid", "trunk")
 D_PLACES = ("stride4", "stride8")

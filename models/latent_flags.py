@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
 from util.errors import UserError
-from util.overlay import Point
+from util.imaging.attention_overlay import Point
 
 
 def add_attention_flags(parser: ArgumentParser, is_train: bool) -> None:

@@ -12,11 +12,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from models import networks
 from models.base_model import BaseModel, Batch, Terms
 from models.latent_flags import query_points
+from util.cli.flag_types import whole
 from util.errors import UserError
-from util.flag_types import whole
-from util.images import grid
+from util.imaging.attention_overlay import overlay
+from util.imaging.images import grid
 from util.noise import seeded_batch
-from util.overlay import overlay
 
 MOST_ROWS, COLUMNS = 10, 8  # of the panel that is drawn anew from the same noise throughout a run
 STATISTICS_BATCH = 64  # whatever --batch_size, which must not change an image

@@ -15,16 +15,16 @@ from models.nets.attention import SelfAttention2d
 from models.nets.biggan import BigGANDiscriminator, BigGANGenerator
 from models.nets.biggan import default_attention as biggan_attention
 from models.nets.cgan_mlp import MLPDiscriminator, MLPGenerator
+from models.nets.cpu.cpu_kernels import SpeedUp
 from models.nets.dcgan import DCGANDiscriminator, DCGANGenerator
-from models.nets.fast import SpeedUp
 from models.nets.init import INITS, init_weights
+from models.nets.layer_taps import TappedChain
 from models.nets.layers import NORMS, Norm, apply_spectral_norm, get_norm_layer, receptive_field, together
 from models.nets.losses import GANLoss, gradient_penalty, r1_penalty
 from models.nets.patchgan import NLayerDiscriminator, PixelDiscriminator, smallest_side
 from models.nets.resnet import SMALLEST_SIDE, ResnetBlock, ResnetGenerator
 from models.nets.sagan import SAGANDiscriminator, SAGANGenerator
 from models.nets.sagan import default_attention as sagan_attention
-from models.nets.tapped import TappedChain
 from models.nets.unet import UnetGenerator, UnetSkipConnectionBlock
 from util.errors import UserError
 from util.plugins import unknown

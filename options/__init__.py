@@ -1,1 +1,1 @@
-"""What a person can ask for: flags, files of flags, and the checks before anything is built."""
+"""Command-line options: declarations, files of options, and the checks that run before anything is built."""

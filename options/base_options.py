@@ -5,12 +5,12 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.workers import default_num_threads
-from options import ahead, checks, files, legacy, shared_flags
+from options import ahead, checks, renamed_flags, saved_options, shared_flags
 from options.parser import Parser
 from util import log, plugins
+from util.cli.image_side import image_side
+from util.cpu_count import default_num_threads
 from util.errors import UserError
-from util.image_side import image_side
 
 # what a trained net has to be built and fed with, so test.py takes it from the run
 INHERITED = set(
@@ -42,12 +42,12 @@ class BaseOptions:
         Raises:
             UserError: with the flag, its value and the way out.
         """
-        argv = legacy.translate(sys.argv[1:] if argv is None else argv)
+        argv = renamed_flags.translate(sys.argv[1:] if argv is None else argv)
         self._answer_questions(argv)
         self._look_ahead(argv)
         first = self._gather(argv, {}, strictly=False)
         folder = checks.run_folder(first)
-        run = self._inherit(first, files.read_run(folder))
+        run = self._inherit(first, saved_options.read_run(folder))
         if not self._feeds_as_trained(first, run):
             run.pop("dataset_mode", None)
         self._warn_of_changes(first, run)
@@ -64,10 +64,10 @@ class BaseOptions:
     def save(self, opt: Namespace) -> None:
         """Write the options into the run's folder; rank 0 alone."""
         if log.is_main():
-            files.save(opt, self.parser, Path(opt.checkpoints_dir) / opt.name, anew=self._anew)
+            saved_options.save(opt, self.parser, Path(opt.checkpoints_dir) / opt.name, anew=self._anew)
 
     def describe(self, opt: Namespace) -> str:
-        return files.describe(opt, self.parser)
+        return saved_options.describe(opt, self.parser)
 
     # ------------------------------------------------------------------ flags
 
@@ -84,7 +84,7 @@ class BaseOptions:
         if "name" not in settled or "checkpoints_dir" not in settled:
             return  # nor is it known then which run is meant
         folder = checks.run_folder(settled)
-        run = self._inherit(opt, files.read_run(folder))
+        run = self._inherit(opt, saved_options.read_run(folder))
         opt, unknown = self._gather_shared(argv, run, _source(folder))
         if not ahead.strangers(opt):
             source, config = self.parser.layers[-1]
@@ -94,20 +94,20 @@ class BaseOptions:
         ahead.check(ahead.settled(opt, self.given() | run.keys() - unsure), self.rules)
 
     def _gather_shared(
-        self, argv: Sequence[str], lower: files.Options, source: str = ""
+        self, argv: Sequence[str], lower: saved_options.Options, source: str = ""
     ) -> tuple[Namespace, list[str]]:
         """The shared flags from every source, and the words that are none of them."""
         self.parser = parser = Parser(self.prog, argv)
         self.initialize(parser)
         opt, _ = parser.parse_known_args()
-        config = files.read_config(opt.config) if opt.config else {}
+        config = saved_options.read_config(opt.config) if opt.config else {}
         parser.layers = [(source, lower), (f"--config {opt.config}", config)]
         opt, unknown = parser.parse_known_args()
         opt.isTrain = self.is_train
         return opt, unknown
 
     def _gather(
-        self, argv: Sequence[str], lower: files.Options, strictly: bool, source: str = ""
+        self, argv: Sequence[str], lower: saved_options.Options, strictly: bool, source: str = ""
     ) -> Namespace:
         opt, _ = self._gather_shared(argv, lower, source)
         parser = self.parser
@@ -138,15 +138,15 @@ class BaseOptions:
     def finish(self, opt: Namespace) -> None:
         """Fill in what follows from other options."""
 
-    def _inherit(self, opt: Namespace, run: files.Options) -> files.Options:
+    def _inherit(self, opt: Namespace, run: saved_options.Options) -> saved_options.Options:
         """The part of a run's options that this start takes over."""
         return {}
 
-    def _feeds_as_trained(self, opt: Namespace, run: files.Options) -> bool:
+    def _feeds_as_trained(self, opt: Namespace, run: saved_options.Options) -> bool:
         """Whether the data set is of the run's own kind, if not said otherwise."""
         return True
 
-    def _warn_of_changes(self, opt: Namespace, run: files.Options) -> None:
+    def _warn_of_changes(self, opt: Namespace, run: saved_options.Options) -> None:
         for name in sorted(self.parser.explicit() & run.keys()):
             if run[name] is not None and str(getattr(opt, name)) != str(run[name]):
                 log.warn(f"--{name} {getattr(opt, name)} overrides the run's own {run[name]}")

@@ -5,10 +5,10 @@ from argparse import Namespace
 from pathlib import Path
 
 from options import ahead
-from util import weight_files
+from util.cli.packages import require
 from util.errors import UserError
-from util.packages import require
 from util.plugins import file, unknown
+from util.run import weight_files
 
 PREPROCESS = (
     "resize_and_crop",

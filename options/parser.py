@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from util import plugins
-from util.arguments import Arguments
+from util.cli.arguments import Arguments
+from util.cli.flag_types import count_or_all, names, number, positive_or_inf, switch, whole
 from util.errors import UserError
-from util.flag_types import count_or_all, names, number, positive_or_inf, switch, whole
 
 __all__ = ["Parser", "count_or_all", "names", "number", "positive_or_inf", "switch", "whole"]
 

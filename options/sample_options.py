@@ -60,7 +60,7 @@ class SampleOptions(TestOptions):
 
 def _check_noise(opt: Namespace) -> None:
     from data import noise_dataset  # which the parser has loaded, and torch with it
-    from util.sheets import most_seeds
+    from util.imaging.sheets import most_seeds
 
     opt.num_test = most_seeds(opt.columns)
     if opt.seed + opt.num_test > noise_dataset.SEEDS:

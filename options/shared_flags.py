@@ -2,7 +2,7 @@
 
 from options.checks import PREPROCESS
 from options.parser import Parser, count_or_all, number, whole
-from util.flag_types import gpu_ids
+from util.cli.flag_types import gpu_ids
 
 
 def add(parser: Parser) -> None:

@@ -3,7 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
-from options import checks, files
+from options import checks, saved_options
 from options.base_options import INHERITED, BaseOptions
 from options.parser import Parser, count_or_all, names, number
 from util import plugins
@@ -44,7 +44,7 @@ class TestOptions(BaseOptions):
             opt.load_size = opt.crop_size
         opt.no_flip = opt.serial_batches = True
 
-    def _inherit(self, opt: Namespace, run: files.Options) -> files.Options:
+    def _inherit(self, opt: Namespace, run: saved_options.Options) -> saved_options.Options:
         """What the nets are built and fed with, and the flags of the run's own plugins."""
         shared = {action.dest for action in self._shared_actions()}
         own = {name: value for name, value in run.items() if name in INHERITED or name not in shared}
@@ -52,7 +52,7 @@ class TestOptions(BaseOptions):
             own["load_size"] = run["load_size"]  # which is the size that the nets saw
         return own
 
-    def _feeds_as_trained(self, opt: Namespace, run: files.Options) -> bool:
+    def _feeds_as_trained(self, opt: Namespace, run: saved_options.Options) -> bool:
         explicit = "model" in self.parser.explicit()
         model = opt.model if explicit else run.get("model", opt.model)
         folders = opt.plugin_path or run.get("plugin_path", [])

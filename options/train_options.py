@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 
-from options import checks, files
+from options import checks, saved_options
 from options.base_options import NOT_RESUMED, BaseOptions
 from options.checks import AUGMENTATIONS
 from options.parser import Parser, names, number, whole
@@ -51,7 +51,7 @@ class TrainOptions(BaseOptions):
             opt.lambda_gp = 10.0 if opt.gan_mode == "wgangp" else 0.0
         opt.display = shown(opt)
 
-    def _inherit(self, opt: Namespace, run: files.Options) -> files.Options:
+    def _inherit(self, opt: Namespace, run: saved_options.Options) -> saved_options.Options:
         if not opt.continue_train:
             return {}
         given = self.parser.explicit()

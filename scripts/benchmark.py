@@ -28,7 +28,7 @@ from scripts.benchmarks.measure import Result, measure
 from scripts.benchmarks.peers import Peer, recognise
 from scripts.benchmarks.setting import WARM_UPS, Setting
 from util import errors, log
-from util.arguments import Arguments
+from util.cli.arguments import Arguments
 from util.errors import UserError
 from util.files import write_whole
 from util.plugins import unknown

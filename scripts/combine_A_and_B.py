@@ -18,7 +18,7 @@ from PIL import Image
 from data.image_folder import is_image_file
 from data.images import open_image
 from util import log
-from util.arguments import Arguments
+from util.cli.arguments import Arguments
 from util.errors import RunFault, UserError, run
 
 Pair = tuple[Path, Path, Path]  # files of A, of B, and of both

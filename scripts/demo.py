@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from util import errors, log
-from util.arguments import Arguments
+from util.cli.arguments import Arguments
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "demo"

@@ -27,7 +27,7 @@ from typing import IO
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from util import log, plugins
-from util.arguments import Arguments
+from util.cli.arguments import Arguments
 from util.errors import RunFault, UserError, run
 
 HOST = "http://efrosgans.eecs.berkeley.edu"

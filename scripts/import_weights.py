@@ -19,11 +19,11 @@ from models import create_model
 from models.imports import biggan, sagan
 from options import checks
 from options.train_options import TrainOptions
-from util import weights
-from util.arguments import Arguments
+from util.cli.arguments import Arguments
 from util.errors import UserError, run
 from util.files import write_whole
 from util.log import info
+from util.run import weights
 
 IMPORTERS = {"sagan": sagan, "biggan": biggan}
 # the nets are built to be checked and saved, not to learn

@@ -22,14 +22,14 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from data.image_folder import make_dataset
-from data.image_root import class_names, labels_of, phase_folder
-from data.sources import ImageFiles, in_order
+from data.listing.class_folders import class_names, labels_of, phase_folder
+from data.sources.source import ImageFiles, in_order
 from data.transforms import Preprocess
-from util.arguments import Arguments
+from util.cli.arguments import Arguments
+from util.cli.packages import require
 from util.errors import UserError, run
 from util.files import cannot_write, make_folder
 from util.log import info
-from util.packages import require
 
 TELL_EVERY_S = 10.0
 

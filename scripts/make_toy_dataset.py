@@ -21,10 +21,10 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from util.arguments import Arguments
+from scripts.toy.scenes import Scene, Style, draw_scene, render, render_mask
+from util.cli.arguments import Arguments
 from util.errors import RunFault, UserError, run
 from util.log import info
-from util.toy_scenes import Scene, Style, draw_scene, render, render_mask
 
 DRAWING = 2  # raise it when the pictures change: an older set is then drawn anew
 UNALIGNED: dict[str, Style] = {"A": "plain", "B": "striped"}

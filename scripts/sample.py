@@ -18,13 +18,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from options.sample_options import SampleOptions
 from options.test_options import results_folder
 from util import errors, log
-from util.weight_files import prefix
+from util.run.weight_files import prefix
 
 if TYPE_CHECKING:
     import numpy as np
 
     from models.latent_model import LatentModel
-    from util.sheets import Plan, Sheet
+    from util.imaging.sheets import Plan, Sheet
 
 
 def main() -> int:
@@ -33,9 +33,9 @@ def main() -> int:
 
     # torch is loaded after the flags are found to be right
     from models import create_model
-    from util import sheets
-    from util.random_state import seed_everything
-    from util.sheet_page import SheetPage
+    from util.imaging import sheets
+    from util.pages.sheet_page import SheetPage
+    from util.run.random_state import seed_everything
 
     plan = plan_of(opt)
     wanted = sheets.make(opt.sheets, plan)
@@ -62,7 +62,7 @@ def main() -> int:
 
 
 def plan_of(opt: Namespace) -> Plan:
-    from util.sheets import Plan
+    from util.imaging.sheets import Plan
 
     return Plan(
         z_dim=opt.z_dim,
@@ -82,7 +82,7 @@ def draw_all(model: LatentModel, wanted: list[Sheet], opt: Namespace) -> list[tu
     Raises:
         UserError: somebody did.
     """
-    from util.sheet_page import draw
+    from util.pages.sheet_page import draw
 
     drawn = []
     for sheet in wanted:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from util.arguments import Arguments
+from scripts.toy.score import score, summary
+from util.cli.arguments import Arguments
 from util.errors import run
 from util.files import write_whole
 from util.log import info
-from util.metrics.translation import score, summary
 
 
 def main(argv: Sequence[str] | None = None) -> None:

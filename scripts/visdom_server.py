@@ -15,8 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from util import visdom_assets
-from util.arguments import Arguments
+from scripts import visdom_assets
+from util.cli.arguments import Arguments
 from util.errors import RunFault, UserError, run
 from util.log import info, warn
 

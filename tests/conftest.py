@@ -1,6 +1,7 @@
 """What many tests need: a small torch, tiny options, and images drawn on the spot."""
 
 import importlib.util
+import math
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -89,6 +90,37 @@ def test_opt(tmp_path: Path) -> Callable[..., Namespace]:
         return TestOptions().parse(argv + [str(word) for word in words])
 
     return make
+
+
+def data_options(root: Path, mode: str, **changed: object) -> Namespace:
+    """What a data set of this mode and its loader ask of the options: small images of training, read by this process."""
+    values: dict = {
+        "dataroot": str(root),
+        "dataset_mode": mode,
+        "phase": "train",
+        "isTrain": True,
+        "direction": "AtoB",
+        "serial_batches": False,
+        "num_threads": 0,
+        "batch_size": 1,
+        "load_size": 10,
+        "crop_size": 8,
+        "center_size": 0,
+        "load_in_mem": False,
+        "max_dataset_size": math.inf,
+        "preprocess": "center",
+        "no_flip": True,
+        "input_nc": 3,
+        "output_nc": 3,
+        "seed": 0,
+        "device": "cpu",
+        "gpu_ids": "0",
+        "plugin_path": [],
+        "check_data": False,
+        "cache": "auto",
+        "fast": "auto",
+    }
+    return Namespace(**(values | changed))
 
 
 def load_script(name: str) -> ModuleType:

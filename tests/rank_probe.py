@@ -8,7 +8,8 @@ from conftest import random_batch
 
 from models import create_model
 from options.train_options import TrainOptions
-from util import checkpoint, distributed
+from util import distributed
+from util.run import checkpoint
 
 
 def main(path: str, argv: list[str]) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from util.adam import adam
+from models.training.fused_adam import adam
 
 
 def optimised(layout: torch.memory_format, forms: list[bool], grads: torch.memory_format) -> Tensor:

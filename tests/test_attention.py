@@ -5,7 +5,7 @@ import torch
 
 from models import networks
 from models.networks import SelfAttention2d
-from util.overlay import heat, overlay
+from util.imaging.attention_overlay import heat, overlay
 
 
 def attention(channels: int = 16, *, pooled: bool, gamma: float = 0.7) -> SelfAttention2d:

@@ -11,17 +11,18 @@ import torch
 from test_contract import assert_same_state
 from torch import nn
 
-from util import checkpoint, files
+from util import files
 from util.background import Background
-from util.checkpoint import Checkpoint
 from util.clock import Clock
 from util.errors import RunFault
-from util.runs import Run
-from util.schedule import Schedule
-from util.snapshot import Snapshot
-from util.train_page import TrainPage
+from util.pages.train_page import TrainPage
+from util.run import checkpoint
+from util.run.checkpoint import Checkpoint
+from util.run.lifecycle import Run
+from util.run.lr_schedule import Schedule
+from util.run.snapshot import Snapshot
+from util.run.weights import save_nets
 from util.visualizer import Settings, create_visualizer
-from util.weights import save_nets
 
 FULL = RunFault("cannot write x: the disk is full")
 

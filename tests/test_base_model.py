@@ -9,9 +9,9 @@ from conftest import random_batch
 from torch import nn
 
 from models import create_model, networks
-from util.ema import EMA
+from models.training.ema import EMA
 from util.errors import RunFault, UserError
-from util.runs import begin
+from util.run.lifecycle import begin
 
 OptionMaker = Callable[..., Namespace]
 

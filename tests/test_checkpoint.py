@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from models import networks
-from util import checkpoint, weights
-from util.checkpoint import Checkpoint
 from util.clock import Clock
 from util.errors import RunFault, UserError
+from util.run import checkpoint, weights
+from util.run.checkpoint import Checkpoint
 
 
 def test_what_is_saved_is_read_back(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from models.latent_model import LatentModel
 from options.train_options import TrainOptions
 from util import plugins
 from util.errors import UserError
-from util.runs import begin
+from util.run.lifecycle import begin
 
 PLUGINS = sorted(plugins.files("model"))
 SMALL = "--norm instance --pool_size 3 --ema_decay 0.9 --batch_size 4 --n_epochs 1 --n_epochs_decay 0".split()

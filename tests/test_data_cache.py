@@ -1,7 +1,6 @@
 """Kept images have the pixels of the plain path, in memory and on disk, and nothing stale or broken is believed."""
 
 import argparse
-import math
 import os
 import pickle
 import random
@@ -14,58 +13,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import draw_images
+from conftest import data_options, draw_images
 from PIL import Image
 
-from data import (
-    create_dataset,
-    find_dataset_using_name,
-    memory,
-    pixel_file,
-    pixel_store,
-    prepared,
-    stores,
-    workers,
-)
+from data import create_dataset, find_dataset_using_name
+from data.cache import choose_store, disk_file, free_memory, prepared_images, shared_memory
+from data.cache.disk_file import PixelFile, fingerprint_of, kept_file, pixels_folder
+from data.cache.prepared_images import prepared_from
+from data.cache.shared_memory import SharedPixels
 from data.folder_dataset import FolderDataset
-from data.pixel_file import PixelFile, fingerprint_of, kept_file, pixels_folder
-from data.pixel_store import SharedPixels
-from data.prepared import prepared_from
 from data.transforms import MODES
-from util import log
+from util import cpu_count, log
 from util.errors import UserError
 
 MODE_NAMES = ["unaligned", "aligned", "single", "colorization", "folder", "labeled"]
 
 
 def options(root: Path, mode: str = "unaligned", **changed: object) -> argparse.Namespace:
-    grey = {"input_nc": 1, "output_nc": 2} if mode == "colorization" else {"input_nc": 3, "output_nc": 3}
-    values: dict = {
-        "dataroot": str(root / "train" if mode == "single" else root),
-        "dataset_mode": mode,
-        "phase": "train",
-        "isTrain": True,
-        "direction": "AtoB",
-        "serial_batches": False,
-        "num_threads": 0,
-        "batch_size": 1,
-        "load_size": 20,
-        "crop_size": 12,
-        "center_size": 0,
-        "load_in_mem": False,
-        "max_dataset_size": math.inf,
-        "preprocess": "resize_and_crop",
-        "no_flip": False,
-        "seed": 0,
-        "device": "cpu",
-        "gpu_ids": "0",
-        "plugin_path": [],
-        "check_data": False,
-        "cache": "auto",
-        "fast": "auto",
-        **grey,
-    }
-    return argparse.Namespace(**(values | changed))
+    drawn = {"load_size": 20, "crop_size": 12, "preprocess": "resize_and_crop", "no_flip": False}
+    grey = {"input_nc": 1, "output_nc": 2} if mode == "colorization" else {}
+    return data_options(root / "train" if mode == "single" else root, mode, **(drawn | grey | changed))
 
 
 @pytest.fixture
@@ -171,7 +138,7 @@ def test_workers_fill_one_memory_together(root: Path) -> None:
 
 
 def test_the_budget_is_kept_and_the_rest_is_read_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stores, "share_of_memory", lambda: 4 * 20 * 20 * 3 + 5)
+    monkeypatch.setattr(choose_store, "share_of_memory", lambda: 4 * 20 * 20 * 3 + 5)
     items = dataset(options(root, serial_batches=True))
     first = read_all(items)
     assert sum(items.images.store.get(number) is not None for number in range(6)) == 4
@@ -180,12 +147,12 @@ def test_the_budget_is_kept_and_the_rest_is_read_anew(root: Path, monkeypatch: p
 
 
 def test_the_share_of_memory_is_divided_among_the_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "available_bytes", lambda: 800)
-    assert memory.share_of_memory() == 200
+    monkeypatch.setattr(free_memory, "available_bytes", lambda: 800)
+    assert free_memory.share_of_memory() == 200
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert memory.share_of_memory() == 50
-    monkeypatch.setattr(memory, "available_bytes", lambda: None)
-    assert memory.share_of_memory() == 0
+    assert free_memory.share_of_memory() == 50
+    monkeypatch.setattr(free_memory, "available_bytes", lambda: None)
+    assert free_memory.share_of_memory() == 0
 
 
 def test_it_is_off_where_it_is_not_wanted_or_memory_is_refused(
@@ -205,7 +172,7 @@ def test_it_is_off_where_it_is_not_wanted_or_memory_is_refused(
     def refused(count: int, room: int) -> SharedPixels:
         raise OSError(12, "Cannot allocate memory")
 
-    monkeypatch.setattr(stores, "SharedPixels", refused)
+    monkeypatch.setattr(choose_store, "SharedPixels", refused)
     assert dataset(options(root)).images.store is None
 
 
@@ -230,7 +197,7 @@ def test_what_is_kept_already_takes_no_new_room() -> None:
 
 
 def test_a_worker_killed_while_it_puts_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pixel_store, "WAIT_S", 0.01)
+    monkeypatch.setattr(shared_memory, "WAIT_S", 0.01)
     store, pixels = SharedPixels(2, 100), np.ones((1, 2, 2), np.uint8)
     store._lock.acquire()  # which a killed one never gives back
     store.put(0, pixels)
@@ -311,7 +278,9 @@ def test_every_flag_that_shapes_images_has_its_own_file(
     root: Path, flag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     items, identities = dataset(options(root)), []
-    monkeypatch.setattr(prepared, "choose_store", lambda *_, identity, **__: identities.append(identity))
+    monkeypatch.setattr(
+        prepared_images, "choose_store", lambda *_, identity, **__: identities.append(identity)
+    )
     for changed in ({}, {}, {flag: "other"}):
         items.opt = options(root, **changed)
         prepared_from(items, items.preprocess, items._make, 1)
@@ -323,7 +292,7 @@ def test_another_pillow_makes_the_file_anew(
 ) -> None:
     opt = options(root, cache="disk")
     dataset(opt)
-    monkeypatch.setattr(pixel_file.PIL, "__version__", "0")
+    monkeypatch.setattr(disk_file.PIL, "__version__", "0")
     dataset(opt)
     assert built(said) == 2
 
@@ -364,16 +333,16 @@ def test_a_damaged_file_is_not_believed(root: Path, damage: str, said: list[str]
 
 
 def test_half_a_file_is_never_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opt, make = options(root, cache="disk"), pixel_file._checksum
+    opt, make = options(root, cache="disk"), disk_file._checksum
 
     def killed(table: bytes) -> bytes:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pixel_file, "_checksum", killed)
+    monkeypatch.setattr(disk_file, "_checksum", killed)
     with pytest.raises(KeyboardInterrupt):
         dataset(opt)
     assert [path.suffix for path in pixels_folder().iterdir()] == [".lock"]
-    monkeypatch.setattr(pixel_file, "_checksum", make)
+    monkeypatch.setattr(disk_file, "_checksum", make)
     assert isinstance(dataset(opt).images.store, PixelFile)
     assert len(list(pixels_folder().iterdir())) == 2
 
@@ -390,7 +359,7 @@ def test_what_a_killed_preparation_left_makes_room_before_the_disk_is_measured(
         left.append(draft.stat().st_size)
         return usage(folder)
 
-    monkeypatch.setattr(stores.shutil, "disk_usage", measured)
+    monkeypatch.setattr(choose_store.shutil, "disk_usage", measured)
     dataset(opt)
     assert path.exists() and not draft.exists() and left == [0]
 
@@ -440,7 +409,7 @@ def test_a_full_disk_costs_a_warning(
     if where == "writing":
         monkeypatch.setattr(os, "fsync", full)
     elif where == "before":
-        monkeypatch.setattr(stores.shutil, "disk_usage", lambda folder: argparse.Namespace(free=100))
+        monkeypatch.setattr(choose_store.shutil, "disk_usage", lambda folder: argparse.Namespace(free=100))
     else:
         (root.parent / "cache").touch()
     plain = batches(options(root, fast="off"))
@@ -477,10 +446,10 @@ def test_workers_are_chosen_by_cores_and_cache(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(
             os, "sched_getaffinity", lambda process, count=count: set(range(count)), raising=False
         )
-        chosen[count] = [workers.default_num_threads(cached=cached) for cached in (True, False)]
+        chosen[count] = [cpu_count.default_num_threads(cached=cached) for cached in (True, False)]
     assert chosen == {1: [0, 0], 2: [1, 1], 6: [4, 5], 64: [4, 8]}
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "16")
-    assert workers.default_num_threads(cached=True) == 3
+    assert cpu_count.default_num_threads(cached=True) == 3
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import image_folder, index_cache
-from data.check import check_images
+from data import image_folder
 from data.image_folder import make_dataset
-from data.image_root import labels_of
 from data.images import open_image
-from data.paths import PART, Paths
+from data.listing import index_cache
+from data.listing.class_folders import labels_of
+from data.listing.compact_paths import PART, Paths
+from data.loading.check_images import check_images
 from util.errors import UserError
 
 RAMP16 = np.array([[0, 1, 128, 129, 32768, 65535]], np.uint16)

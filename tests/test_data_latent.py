@@ -12,14 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import load_script
+from conftest import data_options, load_script
 from PIL import Image
 
-from data import create_dataset, find_dataset_using_name, get_option_setter, stores
+from data import create_dataset, find_dataset_using_name, get_option_setter
+from data.cache import choose_store
+from data.cache.free_memory import available_bytes
 from data.loader import Loader
-from data.memory import available_bytes
-from data.per_process import PerProcess
-from data.sources import choose
+from data.sources.per_process import PerProcess
+from data.sources.source import choose
 from data.transforms import to_tensor
 from options.parser import Parser
 from util import log
@@ -30,31 +31,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def options(root: Path, mode: str, **changed: object) -> argparse.Namespace:
-    values: dict = {
-        "dataroot": str(root),
-        "dataset_mode": mode,
-        "phase": "train",
-        "isTrain": True,
-        "serial_batches": False,
-        "num_threads": 0,
-        "batch_size": 1,
-        "load_size": 10,
-        "crop_size": 8,
-        "max_dataset_size": math.inf,
-        "preprocess": "center",
-        "center_size": 0,
-        "load_in_mem": False,
-        "no_flip": True,
-        "output_nc": 3,
-        "seed": 0,
-        "device": "cpu",
-        "gpu_ids": "0",
-        "plugin_path": [],
-        "check_data": False,
-        "cache": "auto",
-        "fast": "auto",
-    }
-    return argparse.Namespace(**(values | changed))
+    return data_options(root, mode, **changed)
 
 
 def parsed(mode: str, *words: str) -> argparse.Namespace:
@@ -643,35 +620,35 @@ def test_other_sets_are_held_too(h5: Path, mnist: Path, mode: str) -> None:
 def test_more_than_the_free_memory_is_refused(classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opt = options(classes, "folder", load_in_mem=True)
     needed = 6 * 8 * 8 * 3
-    monkeypatch.setattr(stores, "available_bytes", lambda: needed - 1)
+    monkeypatch.setattr(choose_store, "available_bytes", lambda: needed - 1)
     with pytest.raises(
         UserError, match=r"--load_in_mem needs about 0\.0 MB for 6 images, and 0\.0 MB of memory are free"
     ):
         dataset(opt)
     for enough in (needed, None):
-        monkeypatch.setattr(stores, "available_bytes", lambda enough=enough: enough)
+        monkeypatch.setattr(choose_store, "available_bytes", lambda enough=enough: enough)
         assert len(dataset(opt).images.store) == 6
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    monkeypatch.setattr(stores, "available_bytes", lambda: 2 * needed - 1)
+    monkeypatch.setattr(choose_store, "available_bytes", lambda: 2 * needed - 1)
     with pytest.raises(UserError, match=r"0\.0 MB of memory are free for each process"):
         dataset(opt)
 
 
 def test_no_more_is_taken_than_may_be_needed(classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opt, rooms = options(classes, "folder", load_in_mem=True), []
-    monkeypatch.setattr(stores, "SharedPixels", lambda count, room: rooms.append(room))
+    monkeypatch.setattr(choose_store, "SharedPixels", lambda count, room: rooms.append(room))
     for available in (10**15, 5000, None):
-        monkeypatch.setattr(stores, "available_bytes", lambda available=available: available)
+        monkeypatch.setattr(choose_store, "available_bytes", lambda available=available: available)
         dataset(opt)
     needed = 6 * 8 * 8 * 3
-    assert rooms == [2 * needed + stores.SPARE, 5000, 2 * needed + stores.SPARE]
+    assert rooms == [2 * needed + choose_store.SPARE, 5000, 2 * needed + choose_store.SPARE]
 
 
 def test_memory_that_the_system_refuses_is_told(classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(count: int, room: int) -> None:
         raise OSError(12, "Cannot allocate memory")
 
-    monkeypatch.setattr(stores, "SharedPixels", refused)
+    monkeypatch.setattr(choose_store, "SharedPixels", refused)
     with pytest.raises(
         UserError, match=r"--load_in_mem needs .* the system refuses it \(Cannot allocate memory\): leave"
     ):
@@ -681,11 +658,11 @@ def test_memory_that_the_system_refuses_is_told(classes: Path, monkeypatch: pyte
 def test_available_memory_knows_the_limit_of_a_container(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from data import memory
+    from data.cache import free_memory
 
-    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
+    monkeypatch.setattr(free_memory, "CGROUPS", tmp_path)
     (tmp_path / "own").write_text("12:cpu,cpuacct:/else\n0::/job/step\n")
-    monkeypatch.setattr(memory, "OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(free_memory, "OWN_GROUPS", tmp_path / "own")
     free = available_bytes()
     assert free is None or free > 10**6
     group = tmp_path / "job"
@@ -703,11 +680,11 @@ def test_available_memory_knows_the_limit_of_a_container(
 def test_available_memory_knows_the_limit_of_an_older_container(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from data import memory
+    from data.cache import free_memory
 
     (tmp_path / "own").write_text("12:memory:/docker/abc\n1:name=systemd:/docker/abc\n")
-    monkeypatch.setattr(memory, "OWN_GROUPS", tmp_path / "own")
-    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
+    monkeypatch.setattr(free_memory, "OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(free_memory, "CGROUPS", tmp_path)
     group = tmp_path / "memory"  # within a container its own group is the uppermost that is seen
     group.mkdir()
     (group / "memory.limit_in_bytes").write_text("1000000")

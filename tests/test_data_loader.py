@@ -14,7 +14,7 @@ from torch import Tensor
 
 from data.base_dataset import BaseDataset
 from data.loader import Batch, Loader
-from data.sampler import EpochSampler, mix
+from data.loading.sampler import EpochSampler, mix
 from util.errors import RunFault, UserError
 
 

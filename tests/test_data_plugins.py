@@ -13,13 +13,13 @@ from test_data_cache import options
 
 from data import find_dataset_using_name
 from data.base_dataset import BaseDataset, PixelDataset, repeats
+from data.cache.disk_file import PixelFile
 from data.folder_dataset import FolderDataset
 from data.image_folder import image_paths, make_dataset
+from data.listing.compact_paths import Paths
 from data.loader import Loader
-from data.paths import Paths
-from data.pixel_file import PixelFile
 from data.real_images import RealImages
-from data.sources import ImageFiles
+from data.sources.source import ImageFiles
 from data.unaligned_dataset import UnalignedDataset
 from util import log
 

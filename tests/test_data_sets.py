@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import data_options
 from PIL import Image
 
 from data import create_dataset, find_dataset_using_name, get_option_setter, loader
@@ -20,31 +21,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def options(root: Path, **changed: object) -> argparse.Namespace:
-    values: dict = {
-        "dataroot": str(root),
-        "dataset_mode": "unaligned",
-        "phase": "train",
-        "isTrain": True,
-        "direction": "AtoB",
-        "serial_batches": False,
-        "num_threads": 0,
-        "batch_size": 1,
-        "load_size": 10,
-        "crop_size": 8,
-        "max_dataset_size": math.inf,
-        "preprocess": "none",
-        "no_flip": True,
-        "input_nc": 3,
-        "output_nc": 3,
-        "seed": 0,
-        "device": "cpu",
-        "gpu_ids": "0",
-        "plugin_path": [],
-        "check_data": False,
-        "cache": "auto",
-        "fast": "auto",
-    }
-    return argparse.Namespace(**(values | changed))
+    return data_options(root, **({"mode": "unaligned", "preprocess": "none"} | changed))
 
 
 def colour(path: Path, value: int, size: tuple[int, int] = (8, 8)) -> Path:
@@ -256,6 +233,7 @@ def test_datasets_pickle(tmp_path: Path, mode: str) -> None:
 CLASSIC_PLUGIN = '''
 """A dataset as it is written for the classic layout."""
 import os
+from conftest import data_options
 from PIL import Image
 from data.base_dataset import BaseDataset, get_params, get_transform
 from data.image_folder import make_dataset

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from data import upload
 from data.base_dataset import BaseDataset, PixelDataset
 from data.loader import Loader, seeded
-from data.sampler import mix
+from data.loading import gpu_prefetch
+from data.loading.gpu_prefetch import Upload, Uploader, ahead
+from data.loading.sampler import mix
 from data.transforms import to_float
-from data.upload import Upload, Uploader, ahead
 
 
 class Pixels(PixelDataset):
@@ -158,7 +158,7 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: FakeStream("main", log))
     monkeypatch.setattr(Tensor, "is_cuda", property(lambda self: self.dtype == torch.float32), raising=False)
     monkeypatch.setattr(Tensor, "record_stream", lambda self, stream: log.append(f"{stream.name} reads"))
-    monkeypatch.setattr(upload, "floats", lambda batch: (log.append("floats"), to_floats(batch))[1])
+    monkeypatch.setattr(gpu_prefetch, "floats", lambda batch: (log.append("floats"), to_floats(batch))[1])
     return log
 
 

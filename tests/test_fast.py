@@ -14,11 +14,11 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from models import create_model
 from models.base_model import BaseModel, Phase
-from models.nets import fast, winograd
-from models.nets.fused_norm import FusedInstanceNorm
-from models.nets.native import library as native
-from models.nets.winograd import WinogradConv2d, WinogradConvTranspose2d
-from util.memory_format import to_channels_last
+from models.nets.cpu import cpu_kernels, winograd
+from models.nets.cpu import library as native
+from models.nets.cpu.fused_norm import FusedInstanceNorm
+from models.nets.cpu.winograd import WinogradConv2d, WinogradConvTranspose2d
+from models.training.channels_last import to_channels_last
 
 Converted = WinogradConv2d | WinogradConvTranspose2d
 OptionMaker = Callable[..., Namespace]
@@ -183,7 +183,7 @@ def test_files_of_weights_are_the_same(train_opt: OptionMaker, name: str) -> Non
 def test_small_nets_are_left_alone_and_nothing_is_built(
     train_opt: OptionMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fast, "library", lambda: pytest.fail("asked for the compiled functions"))
+    monkeypatch.setattr(cpu_kernels, "library", lambda: pytest.fail("asked for the compiled functions"))
     for name in ("cycle_gan", "cycle_gan_attn", "pix2pix", "sagan", "dcgan", "biggan"):
         words = f"{UNET} --ngf 2".split() if name == "pix2pix" else []
         built = create_model(train_opt("--model", name, *words))

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from models.nets import fused_attention
 from models.nets.attention import SelfAttention2d
-from models.nets.fused_attention import Attention, attend, padded
-from models.nets.native import library as native
-from util.plain import plain
+from models.nets.cpu import fused_attention
+from models.nets.cpu import library as native
+from models.nets.cpu.fused_attention import Attention, attend, padded
+from util.reference_path import plain
 
 compiled = pytest.mark.skipif(native.library() is None, reason="no C++ compiler builds the functions here")
 

@@ -13,11 +13,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from models import create_model, networks
 from models.base_model import BaseModel, Batch
+from models.training.channels_last import pays, to_channels_last
+from models.training.ema import EMA
 from util import distributed
 from util.compiling import begin_step, how_to_compile, is_compiled, plain_call
-from util.ema import EMA
 from util.image_pool import ImagePool
-from util.memory_format import pays, to_channels_last
 
 OptionMaker = Callable[..., Namespace]
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)

@@ -1,4 +1,4 @@
-"""util.images: what a tensor looks like as a picture, and how it gets onto the disk."""
+"""util.imaging.images: what a tensor looks like as a picture, and how it gets onto the disk."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from util.errors import RunFault
-from util.images import GAP, image_size, save_image, sheet, to_uint8
+from util.imaging.images import GAP, image_size, save_image, sheet, to_uint8
 
 
 def flat(*values: float, dtype: torch.dtype = torch.float32) -> torch.Tensor:

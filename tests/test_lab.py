@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from util.lab import lab_to_rgb, rgb_to_lab
+from util.imaging.lab_color import lab_to_rgb, rgb_to_lab
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ import torch
 from conftest import ROOT
 from torch import Tensor, nn
 
-from models.nets import fast, fused_norm, winograd
-from models.nets.fused_norm import InstanceNormReLU, plain_norm
+from models.nets.cpu import cpu_kernels, fused_norm, winograd
+from models.nets.cpu import library as native
+from models.nets.cpu.fused_norm import InstanceNormReLU, plain_norm
+from models.nets.cpu.winograd import Kind, Winograd, direct
 from models.nets.layers import apply_spectral_norm
-from models.nets.native import library as native
 from models.nets.sagan import NearestConv
-from models.nets.winograd import Kind, Winograd, direct
 
 compiled = pytest.mark.skipif(native.library() is None, reason="no C++ compiler builds the functions here")
 
@@ -198,7 +198,7 @@ def test_second_derivatives_where_features_come_channels_last(first: str) -> Non
     layers.insert(0 if first == "halving" else len(layers), nn.Conv2d(64, 64, 4, 2, 1))
     plain = nn.Sequential(*layers).double()
     swift = copy.deepcopy(plain)
-    assert fast.speed_up(swift)
+    assert cpu_kernels.speed_up(swift)
     assert distance(penalty(swift), penalty(plain)) < 1e-12
 
 
@@ -225,7 +225,7 @@ def test_converted_layers_fall_back(monkeypatch: pytest.MonkeyPatch) -> None:
     net = nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(64, 64, 3), nn.InstanceNorm2d(64), nn.ReLU())
     x = torch.randn(2, 64, 30, 31)
     right, keys = net(x), net.state_dict().keys()
-    assert fast.speed_up(net) and net.state_dict().keys() == keys
+    assert cpu_kernels.speed_up(net) and net.state_dict().keys() == keys
     assert distance(net(x.contiguous(memory_format=torch.channels_last)), right) < 1e-5
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert distance(net(x), right) < 2e-2
@@ -241,7 +241,7 @@ def test_two_processes_build_at_once(tmp_path: Path) -> None:
         '#!/bin/sh\nsleep 0.5\nfor out; do :; done\nexec c++ -shared -fPIC -x c++ /dev/null -o "$out"\n'
     )
     compiler.chmod(0o755)
-    code = "from models.nets.native.library import library; raise SystemExit(library() is None)"
+    code = "from models.nets.cpu.library import library; raise SystemExit(library() is None)"
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "CXX": str(compiler)}
     both = [
         subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)

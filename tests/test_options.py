@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from options import base_options, files
+from options import base_options, saved_options
 from options.parser import Parser, count_or_all, names, number, positive_or_inf, switch, whole
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
@@ -383,8 +383,8 @@ def test_lists_of_names() -> None:
 def test_a_damaged_record_of_a_run_is_told(tmp_path: Path) -> None:
     (tmp_path / "opt.json").write_text("{")
     with pytest.raises(UserError, match=r"opt\.json is damaged"):
-        files.read_run(tmp_path)
-    assert files.read_run(tmp_path / "nowhere") == {}
+        saved_options.read_run(tmp_path)
+    assert saved_options.read_run(tmp_path / "nowhere") == {}
 
 
 def test_what_a_person_says_of_the_learning_rate_counts_more_than_a_models_own(

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from util import history as history_file
-from util import html as html_page
 from util.clock import Clock
-from util.curves import BUCKETS, loss_curves, nice_ticks, short, y_range
+from util.display import loss_history as history_file
+from util.display.loss_history import History, Series
 from util.errors import RunFault, UserError
-from util.history import History, Series
-from util.html import HTML, rows
-from util.images import image_size, save_image
-from util.results_page import ROWS_PER_PAGE, ResultsPage
-from util.train_page import PER_PAGE, TrainPage
+from util.imaging.images import image_size, save_image
+from util.pages import html as html_page
+from util.pages.html import HTML, rows
+from util.pages.loss_curves import BUCKETS, loss_curves, nice_ticks, short, y_range
+from util.pages.results_page import ROWS_PER_PAGE, ResultsPage
+from util.pages.train_page import PER_PAGE, TrainPage
 
 DOT = np.zeros((2, 2, 3), np.uint8)
 ODD = "50% #1?ä <b>&'\" x"

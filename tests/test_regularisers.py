@@ -12,10 +12,10 @@ from models import base_model, create_model
 from models.base_model import BaseModel
 from models.latent_model import LatentModel
 from models.networks import GANLoss, r1_penalty
+from models.training import diffaug
+from models.training.diffaug import DiffAugment
+from models.training.orthogonal_regularisation import add_orthogonal_gradient
 from options.checks import AUGMENTATIONS
-from util import diffaug
-from util.diffaug import DiffAugment
-from util.orthogonal import add_orthogonal_gradient
 
 OptionMaker = Callable[..., Namespace]
 

@@ -14,7 +14,7 @@ from data.noise_dataset import NoiseDataset
 from models import create_model
 from options.sample_options import SampleOptions
 from options.train_options import TrainOptions
-from util.sheets import SHEETS
+from util.imaging.sheets import SHEETS
 
 pytest.importorskip("dominate")
 Run = Callable[..., int]

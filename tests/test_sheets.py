@@ -1,4 +1,4 @@
-"""util.sheets: what each picture of a sheet is made from; util.animation and the page that shows them."""
+"""util.imaging.sheets: what each picture of a sheet is made from; util.animation and the page that shows them."""
 
 import math
 from dataclasses import replace
@@ -8,12 +8,22 @@ import pytest
 import torch
 from PIL import Image
 
-from util.animation import save_gif
 from util.errors import RunFault, UserError
-from util.images import GAP, grid, image_size, sheet, to_uint8
+from util.imaging.gif import save_gif
+from util.imaging.images import GAP, grid, image_size, sheet, to_uint8
+from util.imaging.sheets import (
+    FEWEST_CLASSES,
+    SEEDS_OF_A_LOOP,
+    SHEETS,
+    Plan,
+    Sheet,
+    loop,
+    make,
+    most_seeds,
+    slerp,
+)
 from util.noise import seeded_z
-from util.sheet_page import SheetPage, draw
-from util.sheets import FEWEST_CLASSES, SEEDS_OF_A_LOOP, SHEETS, Plan, Sheet, loop, make, most_seeds, slerp
+from util.pages.sheet_page import SheetPage, draw
 
 PLAN = Plan(z_dim=6, n_classes=12, columns=3, steps=4, truncations=(math.inf, 0.5))
 BARE = replace(PLAN, n_classes=0)

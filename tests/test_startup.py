@@ -153,7 +153,7 @@ def test_training_starts_with_no_more_than_torch() -> None:
         from util import plugins
         plugins.find("model", "cycle_gan"), plugins.find("model", "biggan"), plugins.find("dataset", "unaligned")
         import data.loader, util.runs, torch
-        from util.adam import adam
+        from models.training.fused_adam import adam
         weight = torch.nn.Parameter(torch.ones(1))
         made = adam([weight], lr=1.0, betas=(0.0, 0.9), fused=True)
         made.zero_grad()

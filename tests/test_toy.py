@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from scripts import make_toy_dataset, score_translations
+from scripts.toy.scenes import draw_scene, render, render_mask
+from scripts.toy.score import score
 from util.errors import RunFault, UserError, run
-from util.metrics.translation import score
-from util.toy_scenes import draw_scene, render, render_mask
 
 SMALL = ["--size", "32", "--train", "2", "--test", "2"]
 

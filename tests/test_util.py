@@ -13,8 +13,8 @@ from util import plugins
 from util.clock import Clock
 from util.errors import RunFault, UserError, run
 from util.image_pool import ImagePool
-from util.random_state import RandomState, seed_everything
-from util.schedule import POLICIES, Schedule
+from util.run.lr_schedule import POLICIES, Schedule
+from util.run.random_state import RandomState, seed_everything
 
 # ---------------------------------------------------------------------- clock
 

@@ -20,11 +20,11 @@ from PIL import Image
 
 pytest.importorskip("visdom")
 
-from util.backends import visdom as backend_module
-from util.backends.visdom import VisdomBackend
 from util.clock import Clock
-from util.history import History
-from util.images import to_uint8
+from util.display.backends import visdom as backend_module
+from util.display.backends.visdom import VisdomBackend
+from util.display.loss_history import History
+from util.imaging.images import to_uint8
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -325,7 +325,7 @@ def test_a_fault_in_the_thread_is_one_warning(
 def test_the_process_ends_without_close_and_without_a_traceback() -> None:
     code = """
 import sys
-from util.backends.visdom import VisdomBackend
+from util.display.backends.visdom import VisdomBackend
 from util.clock import Clock
 backend = VisdomBackend(server="http://127.0.0.1", port=int(sys.argv[1]), env="main", ncols=4, winsize=64, name="run")
 backend.scalars({"G_A": 1.0}, Clock(images=1))

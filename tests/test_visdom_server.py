@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from util import visdom_assets
+from scripts import visdom_assets
 from util.clock import Clock
 from util.errors import RunFault, UserError
 
@@ -323,7 +323,7 @@ class TestCommand:
     def test_serves_a_run_and_ends_cleanly(self, complete_cache: str, tmp_path: Path) -> None:
         import visdom
 
-        from util.backends.visdom import VisdomBackend
+        from util.display.backends.visdom import VisdomBackend
 
         port = free_port()
         command = [sys.executable, str(SCRIPT), "--port", str(port), "--env_path", str(tmp_path / "envs")]

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from util.append_log import AppendLog
-from util.backends.base import Backend
-from util.backends.console import ConsoleBackend
 from util.clock import Clock
+from util.display.append_log import AppendLog
+from util.display.backends.base import Backend
+from util.display.backends.console import ConsoleBackend
+from util.display.loss_line import line_position, loss_line
 from util.errors import RunFault, UserError
 from util.files import set_aside
-from util.loss_line import line_position, loss_line
 from util.visualizer import MOST_IMAGES, Settings, Visualizer, create_visualizer
 
 FILES = ["loss_log", "jsonl", "html"]
@@ -177,7 +177,7 @@ def test_page_follows_the_run(tmp_path):
 
 
 def test_page_is_written_when_due_not_at_every_step(tmp_path, monkeypatch):
-    from util.train_page import TrainPage
+    from util.pages.train_page import TrainPage
 
     written: list[str] = []
     monkeypatch.setattr(
@@ -253,7 +253,7 @@ def number(line: str) -> tuple[int] | None:
 def test_rewind_keeps_headers_and_earlier_runs(tmp_path, monkeypatch, before, after):
     path = tmp_path / "log.txt"
     for block in (1, 3, 65536):
-        monkeypatch.setattr("util.append_log.BLOCK", block)
+        monkeypatch.setattr("util.display.append_log.BLOCK", block)
         for half in ("", "1", "h\r"):  # a line that a kill has cut short
             path.write_text("".join(f"{word}\n" for word in before.split()) + half)
             AppendLog(path, position=number, limit=(2,)).close()

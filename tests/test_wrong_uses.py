@@ -34,7 +34,7 @@ from wrong_uses import (
     without,
 )
 
-from util.checkpoint import FORMAT
+from util.run.checkpoint import FORMAT
 
 G = "checkpoints/run/latest_net_G_A.pth"
 STATE = "checkpoints/run/latest_state.pt"

@@ -15,7 +15,7 @@ import pytest
 import torch
 from conftest import draw_images
 
-from util import checkpoint
+from util.run import checkpoint
 
 Patch = pytest.MonkeyPatch
 Before = Callable[[Patch], object]

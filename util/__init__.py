@@ -1,1 +1,5 @@
-"""Ground floor: knows tensors, numbers and paths, and nothing of ours above it."""
+"""The lowest layer: tensors, numbers and paths, with no import of models, data or options.
+
+Modules that everybody uses lie flat here; topics with several modules are packages (run, display, pages,
+imaging, cli, metrics).
+"""

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from util import log
-from util.backends.base import Backend
 from util.background import Background
+from util.cli.packages import require
 from util.clock import Clock
+from util.display.backends.base import Backend
+from util.display.loss_history import History
 from util.errors import UserError
-from util.history import History
-from util.packages import require
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,25 +52,25 @@ def _past(s: Settings) -> History:
 
 
 def _console(s: Settings) -> Backend:
-    from util.backends.console import ConsoleBackend
+    from util.display.backends.console import ConsoleBackend
 
     return ConsoleBackend(images_per_epoch=s.images_per_epoch, last_epoch=s.last_epoch)
 
 
 def _loss_log(s: Settings) -> Backend:
-    from util.backends.loss_log import LossLogBackend
+    from util.display.backends.loss_log import LossLogBackend
 
     return LossLogBackend(s.folder, clock=s.clock, resume=s.resume)
 
 
 def _jsonl(s: Settings) -> Backend:
-    from util.backends.jsonl import JsonlBackend
+    from util.display.backends.jsonl import JsonlBackend
 
     return JsonlBackend(s.folder, clock=s.clock, resume=s.resume)
 
 
 def _html(s: Settings) -> Backend:
-    from util.backends.html import HtmlBackend
+    from util.display.backends.html import HtmlBackend
 
     return HtmlBackend(
         s.folder,
@@ -86,7 +86,7 @@ def _html(s: Settings) -> Backend:
 
 
 def _visdom(s: Settings) -> Backend:
-    from util.backends.visdom import VisdomBackend
+    from util.display.backends.visdom import VisdomBackend
 
     return VisdomBackend(
         server=s.visdom_server,
@@ -100,13 +100,13 @@ def _visdom(s: Settings) -> Backend:
 
 
 def _tensorboard(s: Settings) -> Backend:
-    from util.backends.tensorboard import TensorboardBackend
+    from util.display.backends.tensorboard import TensorboardBackend
 
     return TensorboardBackend(s.folder, clock=s.clock)
 
 
 def _wandb(s: Settings) -> Backend:
-    from util.backends.wandb import WandbBackend
+    from util.display.backends.wandb import WandbBackend
 
     return WandbBackend(s.folder, project=s.wandb_project, name=s.name, options=s.options)
 

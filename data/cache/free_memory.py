@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.workers import processes_here
+from util.cpu_count import processes_here
 
 OWN_GROUPS = Path("/proc/self/cgroup")  # lines number:controllers:/way/below/CGROUPS
 CGROUPS = Path("/sys/fs/cgroup")

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from data.base_dataset import PixelDataset, repeats
-from data.stores import Make, Store, choose_store
+from data.cache.choose_store import Make, Store, choose_store
 from data.transforms import Preprocess, to_pixels
 from util import log
 

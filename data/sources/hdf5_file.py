@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from data.images import MODES
-from data.per_process import PerProcess
+from data.sources.per_process import PerProcess
+from util.cli.packages import require
 from util.errors import UserError
-from util.packages import require
 
 
 class Hdf5Images:

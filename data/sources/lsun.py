@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from data.images import convert, read_image
-from data.per_process import PerProcess
+from data.sources.per_process import PerProcess
+from util.cli.packages import require
 from util.errors import UserError
-from util.packages import require
 
 CATEGORIES = (
     "bedroom bridge church_outdoor classroom conference_room dining_room kitchen living_room restaurant tower"

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data.gzip_idx import unpacked
 from data.images import convert
-from data.lsun import LsunImages
-from data.sources import Source
+from data.sources.gzip_idx import unpacked
+from data.sources.lsun import LsunImages
+from data.sources.source import Source
 from util import distributed
 from util.errors import UserError
 

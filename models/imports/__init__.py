@@ -1,1 +1,1 @@
-"""Translators of weights that well-known public repositories saved."""
+"""Converters of weights that public repositories of SAGAN and BigGAN have saved."""

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.nets.fused_attention import attend, plain
-from util.plain import is_plain
+from models.nets.cpu.fused_attention import attend, plain
+from util.reference_path import is_plain
 
 
 class SelfAttention2d(nn.Module):

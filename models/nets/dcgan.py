@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.nets.conditional import ClassEmbedding, ClassVector, OneHot, check_label
-from models.nets.fast import SpeedUp
+from models.nets.cpu.cpu_kernels import SpeedUp
 from models.nets.layers import Norm, needs_bias
 
 SIZES = (32, 64, 128)  # sides of the images in pixels

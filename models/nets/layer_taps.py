@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from models.nets.attention import SelfAttention2d, describe
-from models.nets.fast import SpeedUp
+from models.nets.cpu.cpu_kernels import SpeedUp
 
 
 class TappedChain(SpeedUp):

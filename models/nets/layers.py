@@ -11,7 +11,7 @@ from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 
-from util.plain import is_plain
+from util.reference_path import is_plain
 
 
 class Norm(Protocol):

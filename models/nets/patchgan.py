@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
+from models.nets.layer_taps import TappedChain
 from models.nets.layers import Norm, needs_bias
-from models.nets.tapped import TappedChain
 from util.errors import UserError
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from models.nets.attention import SelfAttention2d, describe
 from models.nets.conditional import ClassEmbedding, ConditionalNorm, check_label
-from models.nets.fast import SpeedUp
+from models.nets.cpu.cpu_kernels import SpeedUp
 from models.nets.layers import Norm
 
 SIZES = (32, 64, 128, 256)  # sides of the images in pixels

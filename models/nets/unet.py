@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from models.nets.fast import SpeedUp
+from models.nets.cpu.cpu_kernels import SpeedUp
 from models.nets.layers import Norm, needs_bias
 from util.errors import UserError
 

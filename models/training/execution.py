@@ -6,9 +6,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from models.training.channels_last import pays, to_channels_last
 from util.compiling import begin_step, how_to_compile
-from util.memory_format import pays, to_channels_last
-from util.plain import plain
+from util.reference_path import plain
 
 AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

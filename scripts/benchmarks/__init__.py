@@ -1,1 +1,1 @@
-"""What scripts/benchmark.py times, and how."""
+"""The entries of scripts/benchmark.py and how each is timed."""

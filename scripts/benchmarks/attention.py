@@ -103,6 +103,6 @@ def _room(device: str) -> int | None:
         import torch
 
         return torch.cuda.mem_get_info()[0]
-    from data.memory import available_bytes
+    from data.cache.free_memory import available_bytes
 
     return available_bytes()

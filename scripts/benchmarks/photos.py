@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from util.toy_scenes import Style, draw_scene, render
+from scripts.toy.scenes import Style, draw_scene, render
 
 DRAWN = 24  # different pictures of a folder; further files repeat them under other names
 GRAIN = 6.0  # standard deviation, in grey levels: a drawing without it would be decoded too soon

@@ -15,7 +15,7 @@ from scripts.benchmarks.setting import Make, Setting, build, random_batch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from util.runs import Run
+    from util.run.lifecycle import Run
 
 RUN = "--model cycle_gan --crop_size 64"  # nets of full size; the side of the images changes no weight
 PANELS = ("real_A", "fake_B", "rec_A", "idt_B", "real_B", "fake_A", "rec_B", "idt_A")
@@ -40,7 +40,7 @@ def save_case(setting: Setting) -> Iterator[Case]:
 @contextmanager
 def load_case(setting: Setting) -> Iterator[Case]:
     """Going on with a run, beside torch.load of its file."""
-    from util import checkpoint
+    from util.run import checkpoint
 
     with tempfile.TemporaryDirectory() as folder:
         run = _run(setting, folder)
@@ -52,10 +52,10 @@ def load_case(setting: Setting) -> Iterator[Case]:
 @contextmanager
 def train_page_case(setting: Setting) -> Iterator[Case]:
     """Pictures and page of a late epoch, as --display html writes them; beside the pictures alone."""
-    from util.backends.html import HtmlBackend
     from util.background import Background
     from util.clock import Clock
-    from util.history import History
+    from util.display.backends.html import HtmlBackend
+    from util.display.loss_history import History
 
     with tempfile.TemporaryDirectory() as folder:
         history, clock = History(), Clock(epoch=1, epoch_images=1, images=1)
@@ -91,7 +91,7 @@ def train_page_case(setting: Setting) -> Iterator[Case]:
 @contextmanager
 def result_page_case(setting: Setting) -> Iterator[Case]:
     """What test.py writes of a few inputs, three pictures each; beside the pictures alone."""
-    from util.results_page import ResultsPage
+    from util.pages.results_page import ResultsPage
 
     with tempfile.TemporaryDirectory() as folder:
         picture = _picture()
@@ -121,26 +121,26 @@ ALL: dict[str, tuple[str, Make]] = {
 
 def _run(setting: Setting, folder: str) -> Run:
     """A run that has made a step, so that its optimizers have something to save."""
-    from util import runs
+    from util.run import lifecycle
 
     opt = setting.options(RUN, fast=True, folder=folder)
     model = build(opt)
     model.optimize_parameters(random_batch(opt, setting.device))
-    return runs.begin(opt, model)
+    return lifecycle.begin(opt, model)
 
 
 def _picture() -> Tensor:
     """(1, 3, 256, 256) in [-1, 1], of the kind that nets make."""
     import torch
 
-    from util.toy_scenes import draw_scene, render
+    from scripts.toy.scenes import draw_scene, render
 
     pixels = torch.from_numpy(render(draw_scene(0, "train", 0), "striped", 256))
     return (pixels.permute(2, 0, 1)[None].float() / 127.5 - 1).contiguous()
 
 
 def _pictures_alone(folder: Path, picture: Tensor, count: int) -> None:
-    from util.images import save_image, to_uint8
+    from util.imaging.images import save_image, to_uint8
 
     for index in range(count):
         save_image(to_uint8(picture)[0], folder / f"{index}.png")

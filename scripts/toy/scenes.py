@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from util.toy_animals import ANIMAL_INKS, Animal, Ink, paint_animal, polygon, smooth
+from scripts.toy.animals import ANIMAL_INKS, Animal, Ink, paint_animal, polygon, smooth
 
 Style = Literal["plain", "striped"]
 Colour = tuple[float, float, float]  # 8-bit grey levels of red, green, blue

@@ -24,11 +24,11 @@ from models import create_model
 from models.base_model import BaseModel, Batch
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
-from util.images import save_image, sheet, to_uint8
+from util.imaging.images import save_image, sheet, to_uint8
 from util.metrics.diversity import mean_pairwise_distance
 from util.metrics.frechet import frechet_distance, statistics
 from util.noise import seeded_batch
-from util.random_state import seed_everything
+from util.run.random_state import seed_everything
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"

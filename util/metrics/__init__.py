@@ -1,1 +1,1 @@
-"""How good the pictures are, in numbers: one small file for each measure."""
+"""Measures of image quality, one small file each."""

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from util.errors import UserError
 from util.files import make_folder, write_whole
-from util.images import image_size
-from util.page_style import STYLE
+from util.imaging.images import image_size
+from util.pages.page_style import STYLE
 
 WIDEST = 2  # large and wide pictures are shown up to this many times the page's image width
 

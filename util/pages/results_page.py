@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 from torch import Tensor
 
 from util.errors import UserError
-from util.html import HTML, rows
-from util.images import save_image, sheet, to_uint8
+from util.imaging.images import save_image, sheet, to_uint8
+from util.pages.html import HTML, rows
 
 ROWS_PER_PAGE = 200
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from util.animation import save_gif
-from util.html import HTML
-from util.images import save_image, sheet, to_uint8
-from util.sheets import Sheet
+from util.imaging.gif import save_gif
+from util.imaging.images import save_image, sheet, to_uint8
+from util.imaging.sheets import Sheet
+from util.pages.html import HTML
 
 Batch = dict[str, Tensor | list[str]]
 Test = Callable[[Batch], dict[str, Tensor]]  # a model's test()

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from util.clock import Clock
-from util.html import HTML, rows
-from util.images import save_image
+from util.imaging.images import save_image
+from util.pages.html import HTML, rows
 
 PER_PAGE = 20  # epochs on a page; the index holds from this many up to twice as many less one
 REFRESH_S = 60

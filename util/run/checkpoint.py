@@ -14,7 +14,7 @@ import torch
 
 from util import distributed, files, log
 from util.errors import UserError
-from util.snapshot import Snapshot
+from util.run.snapshot import Snapshot
 
 FORMAT = "zebrawood-state-1"
 # what unpickling is known to raise on damaged files, and load_state_dict on those of other nets

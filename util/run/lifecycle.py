@@ -8,13 +8,14 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from util import checkpoint, distributed, files, log, weight_files, weights
+from util import distributed, files, log
 from util.background import Background
-from util.checkpoint import Checkpoint
 from util.clock import Clock
 from util.errors import UserError
-from util.random_state import RandomState, seed_everything
-from util.schedule import Schedule
+from util.run import checkpoint, weight_files, weights
+from util.run.checkpoint import Checkpoint
+from util.run.lr_schedule import Schedule
+from util.run.random_state import RandomState, seed_everything
 from util.visualizer import Settings, Visualizer, create_visualizer
 
 

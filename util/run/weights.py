@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from util import checkpoint, log
+from util import log
 from util.errors import RunFault, UserError
 from util.power_iteration import before_update
-from util.weight_files import saved
+from util.run import checkpoint
+from util.run.weight_files import saved
 
 State = dict[str, Tensor]
 SETTLING = 15  # power iterations, as many as torch takes when it sets up spectral norm

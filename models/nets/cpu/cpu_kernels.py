@@ -2,9 +2,9 @@
 
 from torch import nn
 
-from models.nets import fused_norm, winograd
-from models.nets.native.library import library
-from models.nets.winograd import Kind
+from models.nets.cpu import fused_norm, winograd
+from models.nets.cpu.library import library
+from models.nets.cpu.winograd import Kind
 
 # of a convolution: of the narrower side, of the wider; with fewer the transforms cost what the products save
 LEAST_CHANNELS = {

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.nets.native import twice
-from models.nets.native.library import call, usable
+from models.nets.cpu import double_backward
+from models.nets.cpu.library import call, usable
 
 # with fewer keys the compiled panels are half empty, and torch's own product and softmax are quicker
 LEAST_KEYS = 64
@@ -88,7 +88,7 @@ class Attention(torch.autograd.Function):
         query, key, value, y, stats = ctx.saved_tensors
         needs, inputs = ctx.needs_input_grad, (query, key, value)
         if torch.is_grad_enabled():  # create_graph: a gradient penalty differentiates what follows
-            return twice.gradients(lambda *given: plain(*given)[0], inputs, needs, grads[0])
+            return double_backward.gradients(lambda *given: plain(*given)[0], inputs, needs, grads[0])
         given = tuple(torch.empty_like(one) for one in inputs)
         sizes = _sizes(query, value)
         call("attend_grad", query.dtype, grads[0].contiguous(), *inputs, y, stats, *given, sizes)

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.nets.native import twice
-from models.nets.native.library import call, usable
+from models.nets.cpu import double_backward
+from models.nets.cpu.library import call, usable
 
 
 def plain_norm(x: Tensor, relu: bool, eps: float) -> Tensor:
@@ -41,7 +41,7 @@ class InstanceNormReLU(torch.autograd.Function):
         gy = gy.contiguous()
         if torch.is_grad_enabled():  # create_graph: a gradient penalty differentiates what follows
             plain = partial(plain_norm, relu=ctx.relu, eps=ctx.eps)
-            return *twice.gradients(plain, (x,), (True,), gy), None, None
+            return *double_backward.gradients(plain, (x,), (True,), gy), None, None
         gx = torch.empty_like(x)
         planes, size = x.shape[0] * x.shape[1], x.shape[2] * x.shape[3]
         call("norm_grad", x.dtype, gy, x, stats, gx, planes, size, ctx.relu)

@@ -22,7 +22,7 @@ from torch import Tensor
 from util import log
 from util.cache_folder import cache_folder
 
-HERE = Path(__file__).parent
+SOURCES = Path(__file__).parent / "csrc"
 FLAGS = "-std=c++17 -O3 -march=native -fno-math-errno -fopenmp -shared -fPIC -Wno-psabi".split()
 TYPES = {torch.float32: "float", torch.float64: "double"}
 BUILD_TIMEOUT_S = 300
@@ -81,7 +81,7 @@ def _value(one: Tensor | ctypes.Structure | int | float | None, kind: torch.dtyp
 
 
 def _target(compiler: list[str]) -> Path:
-    sources = b"".join(path.read_bytes() for path in sorted(HERE.glob("*.[ch]pp")))
+    sources = b"".join(path.read_bytes() for path in sorted(SOURCES.glob("*.[ch]pp")))
     words = (*compiler, *FLAGS, platform.machine(), _processor())
     key = hashlib.blake2b(sources + " ".join(words).encode(), digest_size=16)
     return cache_folder(f"native-{key.hexdigest()}.so")
@@ -102,7 +102,7 @@ def _built(compiler: list[str], target: Path) -> bool:
     if failed.exists():
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
-    sources = [str(path) for path in sorted(HERE.glob("*.cpp"))]
+    sources = [str(path) for path in sorted(SOURCES.glob("*.cpp"))]
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         log.info("building the C++ functions for the CPU, once on this machine: about 20 s")
         made = Path(folder, target.name)

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.nets.native import twice
-from models.nets.native.library import Shape, call, sizes, usable
+from models.nets.cpu import double_backward
+from models.nets.cpu.library import Shape, call, sizes, usable
 
 # 4 x 4 pixels of a result each; with fewer, transforming the filters costs what the products save
 LEAST_TILES = 64
@@ -65,7 +65,7 @@ class Winograd(torch.autograd.Function):
         needs = ctx.needs_input_grad[:3]
         if torch.is_grad_enabled():  # create_graph: a gradient penalty differentiates what follows
             plain = partial(direct, kind=ctx.kind)
-            return *twice.gradients(plain, (x, weight, bias), needs, gy), None
+            return *double_backward.gradients(plain, (x, weight, bias), needs, gy), None
         gy = gy.contiguous()
         gw = torch.empty_like(weight) if needs[1] else None
         if ctx.kind is Kind.DOUBLING:

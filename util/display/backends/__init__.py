@@ -1,1 +1,1 @@
-"""Where training shows itself: one small file for each place."""
+"""Display backends, one small file each; `base.py` is the interface they share."""

@@ -5,9 +5,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from util.backends.base import Backend
 from util.clock import Clock
-from util.loss_line import loss_line
+from util.display.backends.base import Backend
+from util.display.loss_line import loss_line
 
 
 class ConsoleBackend(Backend):

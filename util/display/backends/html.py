@@ -7,15 +7,15 @@ from pathlib import Path
 
 from torch import Tensor
 
-from util.backends.base import Backend
 from util.background import Background
 from util.clock import Clock
-from util.curves import loss_curves
+from util.display.backends.base import Backend
+from util.display.loss_history import History
 from util.files import set_aside
-from util.history import History
-from util.html import require_dominate
-from util.images import sheet, to_uint8
-from util.train_page import REFRESH_S, TrainPage
+from util.imaging.images import sheet, to_uint8
+from util.pages.html import require_dominate
+from util.pages.loss_curves import loss_curves
+from util.pages.train_page import REFRESH_S, TrainPage
 
 
 class HtmlBackend(Backend):

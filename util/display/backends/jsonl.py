@@ -5,9 +5,9 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from util.append_log import AppendLog
-from util.backends.base import Backend
 from util.clock import Clock
+from util.display.append_log import AppendLog
+from util.display.backends.base import Backend
 from util.files import set_aside
 
 

@@ -4,10 +4,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from util.append_log import AppendLog
-from util.backends.base import Backend
 from util.clock import Clock
-from util.loss_line import line_position, loss_line
+from util.display.append_log import AppendLog
+from util.display.backends.base import Backend
+from util.display.loss_line import line_position, loss_line
 
 
 class LossLogBackend(Backend):

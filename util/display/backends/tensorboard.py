@@ -5,10 +5,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from util.backends.base import Backend
 from util.clock import Clock
+from util.display.backends.base import Backend
 from util.errors import UserError
-from util.images import sheet, to_uint8
+from util.imaging.images import sheet, to_uint8
 
 
 class TensorboardBackend(Backend):

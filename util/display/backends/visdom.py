@@ -21,10 +21,10 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from util.backends.base import Backend
 from util.clock import Clock
-from util.history import History
-from util.images import sheet, to_uint8
+from util.display.backends.base import Backend
+from util.display.loss_history import History
+from util.imaging.images import sheet, to_uint8
 from util.log import info, warn
 
 if TYPE_CHECKING:

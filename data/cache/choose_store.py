@@ -10,12 +10,12 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from data.memory import available_bytes, share_of_memory
-from data.pixel_store import SharedPixels
-from data.sources import in_order
+from data.cache.free_memory import available_bytes, share_of_memory
+from data.cache.shared_memory import SharedPixels
+from data.sources.source import in_order
 from data.transforms import to_pixels
-from data.workers import cores, processes_here
 from util import log
+from util.cpu_count import cores, processes_here
 from util.errors import UserError
 
 SAMPLES = 16  # entries that the estimate is made from
@@ -83,7 +83,7 @@ def _too_little(count: int, needed: int, why: str) -> UserError:
 def _on_disk(make: Make, count: int, each: int, identity: str, files: Sequence[str]) -> Store:
     if not files:
         raise UserError("this data set is not made of image files")
-    from data.pixel_file import fingerprint_of, kept_file, pixels_folder
+    from data.cache.disk_file import fingerprint_of, kept_file, pixels_folder
 
     def images() -> Iterator[np.ndarray | None]:
         needed, folder = estimate(make, count), pixels_folder()

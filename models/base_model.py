@@ -14,11 +14,11 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from models.training.diffaug import DiffAugment
 from models.training.ema import EMA
-from models.training.execution import Computing
+from models.training.execution import Execution
 from models.training.fused_adam import adam
 from models.training.orthogonal_regularisation import add_orthogonal_gradient
 from util import distributed, log
-from util.compiling import plain_call
+from util.compiling import eager_call
 from util.errors import RunFault, UserError
 from util.power_iteration import before_update
 from util.run import checkpoint, weights
@@ -80,7 +80,7 @@ class BaseModel(ABC):
         self.ema = EMA(opt.ema_decay if self.is_train else 0.0)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=opt.amp == "fp16" and self.is_train)
         self.steps = 0
-        self.computing = Computing(
+        self.execution = Execution(
             self.device,
             amp=opt.amp,
             compiled=opt.compile,
@@ -116,12 +116,12 @@ class BaseModel(ABC):
         """
         net = net.to(self.device)
         distributed.broadcast([*net.parameters(), *net.buffers()])
-        self.computing.speed_up(net)
+        self.execution.speed_up(net)
         if ema:
             self.ema.track(name, net)
         if self.is_train and self.opt.diffaug and name.startswith("D"):
             net.register_forward_pre_hook(DiffAugment(self.opt.diffaug))
-        self.computing.compile(net)
+        self.execution.compile(net)
         self.nets[name] = net
         return net
 
@@ -142,7 +142,7 @@ class BaseModel(ABC):
         shared = [phase.optimizer for phase in self.phases if phase.nets == tuple(nets)]
         parameters = [parameter for net in nets for parameter in self.nets[net].parameters()]
         betas = (self.opt.beta1, self.opt.beta2)
-        fused = self.computing.fast
+        fused = self.execution.fast
         optimizer = shared[0] if shared else adam(parameters, lr=lr, betas=betas, fused=fused)
         self.phases.append(Phase(name, tuple(nets), terms, optimizer, every, scale))
 
@@ -157,7 +157,7 @@ class BaseModel(ABC):
 
     def to_device(self, value: Tensor | list[str]) -> Tensor:
         assert isinstance(value, Tensor)
-        return self.computing.place(value)
+        return self.execution.place(value)
 
     # ------------------------------------------------------------------ called by train.py, test.py
 
@@ -168,7 +168,7 @@ class BaseModel(ABC):
             RunFault: a loss is not a finite number; nothing has been learned from it on a CPU, where
                 every term is looked at, while GPUs look at every hundredth step and before each save.
         """
-        self.computing.begin_step(phase.optimizer for phase in self.phases)
+        self.execution.begin_step(phase.optimizer for phase in self.phases)
         due = [phase for phase in self.phases if self.steps % phase.every == 0]
         parts = split_batch(batch, self.opt.accumulate)
         for name in dict.fromkeys(net for phase in due for net in phase.nets):
@@ -194,19 +194,19 @@ class BaseModel(ABC):
         In test.py batch norm and dropout work as in training unless --eval is given, as the classic
         does; spectral norm never moves.
         """
-        with self.drawing():
+        with self.inference_mode():
             self._take(batch)
             self.forward()
             return self.visuals()
 
     @contextmanager
-    def drawing(self) -> Iterator[None]:
+    def inference_mode(self) -> Iterator[None]:
         """Within the context nothing learns, and the nets hold their averaged weights."""
         with (
-            self._at_rest(keep_statistics=self.is_train or self.opt.eval),
+            self._eval_mode(keep_statistics=self.is_train or self.opt.eval),
             self.ema.applied_to(self.nets),
-            plain_call(*self.nets.values() if self.is_train else ()),
-            self.computing.as_asked(),
+            eager_call(*self.nets.values() if self.is_train else ()),
+            self.execution.autocast_context(),
         ):
             yield
 
@@ -221,7 +221,7 @@ class BaseModel(ABC):
     @torch.no_grad()
     def get_current_visuals(self) -> dict[str, Tensor]:
         """Label -> images (N, C, H, W) in [-1, 1] of the last step, to be read before the next."""
-        with plain_call(*self.nets.values()), self.computing.as_asked():
+        with eager_call(*self.nets.values()), self.execution.autocast_context():
             return {label: images.detach() for label, images in self.visuals().items()}
 
     def generator_loss(self) -> float:
@@ -307,7 +307,7 @@ class BaseModel(ABC):
 
     def _let_learn(self, names: Iterable[str]) -> None:
         """Freeze all other nets, which the plain path does not care to: gradients nobody asked for are thrown away."""
-        if not self.computing.fast:
+        if not self.execution.fast:
             names = (name for phase in self.phases for name in phase.nets)
         names = set(names)
         for name, net in self.nets.items():
@@ -315,7 +315,7 @@ class BaseModel(ABC):
 
     def _forward(self, batch: Batch, learners: Iterable[str]) -> None:
         self._let_learn(learners)
-        with self.computing.as_asked():
+        with self.execution.autocast_context():
             self._take(batch)
             self.forward()
 
@@ -332,7 +332,7 @@ class BaseModel(ABC):
 
     def _backward(self, phase: Phase, share: float) -> None:
         self._let_learn(phase.nets)
-        with self.computing.as_asked():
+        with self.execution.autocast_context():
             terms = phase.terms()
         seen = self._terms[phase.name]
         for name, term in terms.items():
@@ -360,7 +360,7 @@ class BaseModel(ABC):
         self.scaler.update()
 
     @contextmanager
-    def _at_rest(self, keep_statistics: bool) -> Iterator[None]:
+    def _eval_mode(self, keep_statistics: bool) -> Iterator[None]:
         """Within the context nothing learns: eval mode, with batch norm and dropout live unless told otherwise."""
         modes = {module: module.training for module in self.nets.modules()}
         self.nets.eval()

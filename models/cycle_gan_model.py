@@ -98,8 +98,8 @@ class CycleGANModel(BaseModel):
     def forward(self) -> None:
         self.wants_identity = self.is_train and self.opt.lambda_identity > 0
         if self.wants_identity:
-            self.fake_B, self.idt_A = networks.together(self.G_A, self.real_A, self.real_B)
-            self.fake_A, self.idt_B = networks.together(self.G_B, self.real_B, self.real_A)
+            self.fake_B, self.idt_A = networks.batched_forward(self.G_A, self.real_A, self.real_B)
+            self.fake_A, self.idt_B = networks.batched_forward(self.G_B, self.real_B, self.real_A)
         else:
             self.fake_B, self.fake_A = self.G_A(self.real_A), self.G_B(self.real_B)
         self.rec_A, self.rec_B = self.G_B(self.fake_B), self.G_A(self.fake_A)

@@ -156,7 +156,7 @@ class LatentModel(BaseModel):
     @torch.no_grad()
     def generate(self, batch: Batch) -> Tensor:
         """z (N, z_dim), and label, as test() takes them -> images (N, C, S, S) in [-1, 1] alone, of averaged weights."""
-        with self.drawing():
+        with self.inference_mode():
             self._take(batch)
             self.forward()
             return self.fake

@@ -19,7 +19,14 @@ from models.nets.cpu.cpu_kernels import SpeedUp
 from models.nets.dcgan import DCGANDiscriminator, DCGANGenerator
 from models.nets.init import INITS, init_weights
 from models.nets.layer_taps import TappedChain
-from models.nets.layers import NORMS, Norm, apply_spectral_norm, get_norm_layer, receptive_field, together
+from models.nets.layers import (
+    NORMS,
+    Norm,
+    apply_spectral_norm,
+    batched_forward,
+    get_norm_layer,
+    receptive_field,
+)
 from models.nets.losses import GANLoss, gradient_penalty, r1_penalty
 from models.nets.patchgan import NLayerDiscriminator, PixelDiscriminator, smallest_side
 from models.nets.resnet import SMALLEST_SIDE, ResnetBlock, ResnetGenerator
@@ -54,6 +61,7 @@ __all__ = [
     "add_attention",
     "apply_spectral_norm",
     "attention_rows",
+    "batched_forward",
     "biggan_attention",
     "check",
     "check_latent",
@@ -66,7 +74,6 @@ __all__ = [
     "r1_penalty",
     "receptive_field",
     "sagan_attention",
-    "together",
 ]
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from models.nets.attention import SelfAttention2d
 from models.nets.cpu import fused_attention
 from models.nets.cpu import library as native
 from models.nets.cpu.fused_attention import Attention, attend, padded
-from util.reference_path import plain
+from util.reference_path import reference_path
 
 compiled = pytest.mark.skipif(native.library() is None, reason="no C++ compiler builds the functions here")
 
@@ -161,7 +161,7 @@ def test_every_form_of_the_module_agrees(
 ) -> None:
     module = drawn_module(pooled)
     x = torch.randn(N, 16, *size, dtype=torch.float64, requires_grad=True)
-    with plain():
+    with reference_path():
         right = modules_values(module, x)
     found = modules_values(module, x)
     monkeypatch.setattr(fused_attention, "usable", lambda x: False)
@@ -180,7 +180,7 @@ def test_a_gradient_penalty_through_the_module(pooled: bool) -> None:
     module, x = drawn_module(pooled), torch.randn(2, 16, 17, 18, dtype=torch.float64, requires_grad=True)
     with sdpa_kernel(SDPBackend.MATH):
         found = penalty(module, x)
-    with plain():
+    with reference_path():
         right = penalty(module, x)
     assert all(distance(a, b) < 1e-12 for a, b in zip(found, right, strict=True))
 

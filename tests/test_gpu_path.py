@@ -16,7 +16,7 @@ from models.base_model import BaseModel, Batch
 from models.training.channels_last import pays, to_channels_last
 from models.training.ema import EMA
 from util import distributed
-from util.compiling import begin_step, how_to_compile, is_compiled, plain_call
+from util.compiling import begin_step, eager_call, how_to_compile, is_compiled
 from util.image_pool import ImagePool
 
 OptionMaker = Callable[..., Namespace]
@@ -173,7 +173,7 @@ def test_images_change_their_layout_where_convolutions_did(net: nn.Module, done:
 @pytest.mark.parametrize("last", [False, True])
 def test_images_come_in_the_layout_of_the_nets(train_opt: OptionMaker, last: bool) -> None:
     model = made(train_opt, "pix2pix")
-    model.computing.channels_last = last
+    model.execution.channels_last = last
     batch = batch_of(model, "pairs")
     image, label = model.to_device(batch["A"]), model.to_device(torch.arange(3))
     assert torch.equal(image, batch["A"]) and torch.equal(label, torch.arange(3))
@@ -257,7 +257,7 @@ def test_nothing_of_a_step_is_needed_in_the_next(
     runs = []
     for graphs in (False, True):
         model = made(train_opt, name, *steady, *flags.split(), "--batch_size", 4)
-        model.computing.graphs = graphs
+        model.execution.graphs = graphs
         memory = GraphMemory(model.nets)
         monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", memory.mark)
         for seed in range(3):
@@ -314,7 +314,7 @@ def test_penalties_of_compiled_nets_are_the_plain_ones(train_opt: OptionMaker, f
 
 
 def test_a_compiled_net_alone_has_no_second_derivative(forms: list[str]) -> None:
-    """The reason for plain_call: where this test fails, the penalties may use compiled nets."""
+    """The reason for eager_call: where this test fails, the penalties may use compiled nets."""
     net = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 1))
     net.compile()
     x = torch.randn(2, 3, requires_grad=True)
@@ -335,5 +335,5 @@ def test_pictures_of_a_run_compile_nothing(train_opt: OptionMaker, forms: list[s
 
 def test_plain_nets_do_not_wake_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.compiler, "set_stance", lambda *args: pytest.fail("asked the compiler"))
-    with plain_call(nn.Linear(1, 1)):
+    with eager_call(nn.Linear(1, 1)):
         assert torch.is_grad_enabled()

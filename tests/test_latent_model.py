@@ -58,7 +58,7 @@ def test_the_shape_of_biggan_follows_the_size(
     assert opt.shared_dim == (0 if side == 32 else 128)
 
 
-def test_initial_weights_are_drawn_as_asked_under_spectral_norm(train_opt: OptionMaker) -> None:
+def test_initial_weights_follow_the_flags_under_spectral_norm(train_opt: OptionMaker) -> None:
     model = make(train_opt, "biggan")
     raw = model.nets["G"].get_parameter("linear.parametrizations.weight.original")
     gram = raw.T @ raw
@@ -219,7 +219,9 @@ def test_resolutions_are_read() -> None:
 # ---------------------------------------------------------------------- drawing
 
 
-def drawing(train_opt: OptionMaker, test_opt: OptionMaker, *words: object) -> tuple[LatentModel, LatentModel]:
+def trained_and_tested(
+    train_opt: OptionMaker, test_opt: OptionMaker, *words: object
+) -> tuple[LatentModel, LatentModel]:
     """A trained dcgan and the model that test.py makes of it."""
     model = make(train_opt, "dcgan", "--ema_decay", 0.9)
     for step in range(3):
@@ -236,7 +238,7 @@ def drawing(train_opt: OptionMaker, test_opt: OptionMaker, *words: object) -> tu
 def test_test_time_needs_no_data_and_takes_averaged_weights_and_stored_statistics(
     train_opt: OptionMaker, test_opt: OptionMaker
 ) -> None:
-    model, tested = drawing(train_opt, test_opt)
+    model, tested = trained_and_tested(train_opt, test_opt)
     assert tested.opt.dataset_mode == "noise" and tested.opt.eval and "D" not in tested.nets
     shadow = model.ema.shadows["G"].state_dict()
     assert all(torch.equal(shadow[key], value) for key, value in tested.nets["G"].state_dict().items())
@@ -249,8 +251,8 @@ def test_test_time_needs_no_data_and_takes_averaged_weights_and_stored_statistic
 def test_standing_statistics_are_those_of_the_weights_in_use(
     train_opt: OptionMaker, test_opt: OptionMaker
 ) -> None:
-    _, stored = drawing(train_opt, test_opt)
-    _, measured = drawing(train_opt, test_opt, "--standing_stats", 8)
+    _, stored = trained_and_tested(train_opt, test_opt)
+    _, measured = trained_and_tested(train_opt, test_opt, "--standing_stats", 8)
     norm, before = measured.nets["G"].main[4], stored.nets["G"].main[4]
     assert not torch.allclose(norm.running_mean, before.running_mean)
     inputs = []
@@ -265,12 +267,15 @@ def test_standing_statistics_are_those_of_the_weights_in_use(
 def test_standing_statistics_are_the_same_each_time_whatever_the_batch(
     train_opt: OptionMaker, test_opt: OptionMaker
 ) -> None:
-    models = [drawing(train_opt, test_opt, "--standing_stats", 2, "--batch_size", size)[1] for size in (1, 7)]
+    models = [
+        trained_and_tested(train_opt, test_opt, "--standing_stats", 2, "--batch_size", size)[1]
+        for size in (1, 7)
+    ]
     assert torch.equal(models[0].nets["G"].main[1].running_var, models[1].nets["G"].main[1].running_var)
 
 
 def test_real_images_can_be_given_at_test_time_too(train_opt: OptionMaker, test_opt: OptionMaker) -> None:
-    _, tested = drawing(train_opt, test_opt)
+    _, tested = trained_and_tested(train_opt, test_opt)
     assert set(tested.test(random_batch("latent"))) == {"real", "fake"}
 
 

@@ -246,7 +246,7 @@ def test_together_equals_one_input_after_the_other(norm: str) -> None:
     net = networks.define_D(3, 8, "basic", norm=norm).double()
     inputs = [torch.randn(size, 3, 32, 32, dtype=torch.float64, requires_grad=True) for size in (1, 2)]
     results = []
-    for run in (lambda: tuple(net(x) for x in inputs), lambda: networks.together(net, *inputs)):
+    for run in (lambda: tuple(net(x) for x in inputs), lambda: networks.batched_forward(net, *inputs)):
         outputs = run()
         results.append([*outputs, *torch.autograd.grad(sum(y.square().sum() for y in outputs), inputs)])
     assert all(torch.allclose(a, b, atol=1e-12, rtol=0) for a, b in zip(*results, strict=True))
@@ -256,7 +256,7 @@ def test_together_is_one_forward_where_it_can_be() -> None:
     def calls(net: torch.nn.Module, *sides: int) -> int:
         seen: list[int] = []
         hook = net.register_forward_hook(lambda *_: seen.append(1))
-        networks.together(net, *(torch.zeros(1, 3, 32, side) for side in sides))
+        networks.batched_forward(net, *(torch.zeros(1, 3, 32, side) for side in sides))
         hook.remove()
         return len(seen)
 

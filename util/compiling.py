@@ -35,7 +35,7 @@ def is_compiled(net: nn.Module) -> bool:
 
 
 @contextmanager
-def plain_call(*nets: nn.Module) -> Iterator[None]:
+def eager_call(*nets: nn.Module) -> Iterator[None]:
     """Within the context nets that are compiled run as if they were not.
 
     For derivatives of derivatives, which compiled nets have not, and for passes too rare to be worth

@@ -3,20 +3,20 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_plain = False
+_is_on = False
 
 
-def is_plain() -> bool:
+def is_reference_path() -> bool:
     """Whether what runs now is asked to take no short cut."""
-    return _plain
+    return _is_on
 
 
 @contextmanager
-def plain(on: bool = True) -> Iterator[None]:
-    """Within the context is_plain() is `on`."""
-    global _plain
-    before, _plain = _plain, on
+def reference_path(on: bool = True) -> Iterator[None]:
+    """Within the context, is_reference_path() returns `on`."""
+    global _is_on
+    before, _is_on = _is_on, on
     try:
         yield
     finally:
-        _plain = before
+        _is_on = before

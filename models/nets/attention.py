@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.nets.cpu.fused_attention import attend, plain
-from util.reference_path import is_plain
+from models.nets.cpu.fused_attention import attend, reference_attention
+from util.reference_path import is_reference_path
 
 
 class SelfAttention2d(nn.Module):
@@ -40,13 +40,13 @@ class SelfAttention2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W); no H*W x H*W map is ever held, but on the plain path."""
-        if is_plain():
+        if is_reference_path():
             return self.explicit(x)[0]
         return self._residual(x, attend(*self._project(x)))
 
     def explicit(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(N, C, H, W) -> the same output as forward(), and the map (N, H, W, Hk, Wk) whose rows sum to 1."""
-        mixed, weights = plain(*self._project(x))
+        mixed, weights = reference_attention(*self._project(x))
         return self._residual(x, mixed), weights
 
     def rows(self, x: Tensor, points: list[tuple[float, float]]) -> Tensor:

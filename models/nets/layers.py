@@ -11,7 +11,7 @@ from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 
-from util.reference_path import is_plain
+from util.reference_path import is_reference_path
 
 
 class Norm(Protocol):
@@ -114,7 +114,7 @@ def apply_spectral_norm(
     return net
 
 
-def together(net: nn.Module, *inputs: Tensor, label: Tensor | None = None) -> tuple[Tensor, ...]:
+def batched_forward(net: nn.Module, *inputs: Tensor, label: Tensor | None = None) -> tuple[Tensor, ...]:
     """`net` on several inputs (N, C, H, W) of one size, as one batch where its norms keep images apart.
 
     Batch norm mixes the images of a batch: nets with it are run on one input after the other. A `label`
@@ -122,7 +122,7 @@ def together(net: nn.Module, *inputs: Tensor, label: Tensor | None = None) -> tu
     """
     labels = () if label is None else (label,)
     mixing = any(isinstance(module, _BatchNorm) for module in net.modules())
-    if mixing or is_plain() or len({x.shape[1:] for x in inputs}) > 1:
+    if mixing or is_reference_path() or len({x.shape[1:] for x in inputs}) > 1:
         return tuple(net(x, *labels) for x in inputs)
     repeated = (torch.cat([one] * len(inputs)) for one in labels)
     return net(torch.cat(inputs), *repeated).split([len(x) for x in inputs])

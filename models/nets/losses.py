@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from models.nets.layers import together
-from util.compiling import plain_call
+from models.nets.layers import batched_forward
+from util.compiling import eager_call
 from util.errors import UserError
 
 Elementwise = Callable[[Tensor], Tensor]
@@ -67,7 +67,7 @@ class GANLoss(nn.Module):
         Terms `real`, `fake` and, where the penalty has a weight, `gp`.
         """
         fake = fake.detach()
-        on_real, on_fake = together(net, real, fake, label=label)
+        on_real, on_fake = batched_forward(net, real, fake, label=label)
         terms = {"real": self.real(on_real), "fake": self.fake(on_fake)}
         if self.lambda_gp > 0:
             terms["gp"] = self.lambda_gp * gradient_penalty(net, real, fake, label)
@@ -109,7 +109,7 @@ def _input_gradient(net: nn.Module, points: Tensor, label: Tensor | None) -> Ten
     points = points.detach().requires_grad_(True)
     labels = () if label is None else (label,)
     # neither the fused attention kernels nor compiled nets have a second derivative
-    with plain_call(net), sdpa_kernel(SDPBackend.MATH), torch.autocast(points.device.type, enabled=False):
+    with eager_call(net), sdpa_kernel(SDPBackend.MATH), torch.autocast(points.device.type, enabled=False):
         logits = net(points, *labels)
         (gradient,) = torch.autograd.grad(logits.sum(), points, create_graph=True)
     return gradient

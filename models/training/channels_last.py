@@ -6,7 +6,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 
-def pays(net: nn.Module, device: torch.device, *, half: bool) -> bool:
+def is_faster_channels_last(net: nn.Module, device: torch.device, *, half: bool) -> bool:
     """Whether to_channels_last() makes a net faster; `half` = it computes in bfloat16 or float16.
 
     On a CPU the nets say so themselves. Tensor cores take half precision in this layout alone, and

@@ -6,14 +6,14 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from models.training.channels_last import pays, to_channels_last
+from models.training.channels_last import is_faster_channels_last, to_channels_last
 from util.compiling import begin_step, how_to_compile
-from util.reference_path import plain
+from util.reference_path import reference_path
 
 AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class Computing:
+class Execution:
     """What --amp, --compile and --fast ask for on `device`.
 
     `static` = nets are trained on images of one size. Without `fast` everything is computed as papers
@@ -35,7 +35,7 @@ class Computing:
             return
         if self.device.type == "cpu" and self.dtype is None and not self.compiled:
             getattr(net, "speed_up", lambda: None)()
-        if pays(net, self.device, half=self.dtype is not None) and to_channels_last(net):
+        if is_faster_channels_last(net, self.device, half=self.dtype is not None) and to_channels_last(net):
             self.channels_last = self.device.type == "cuda"
 
     def compile(self, net: nn.Module) -> None:
@@ -56,7 +56,10 @@ class Computing:
             begin_step(optimizers)
 
     @contextmanager
-    def as_asked(self) -> Iterator[None]:
+    def autocast_context(self) -> Iterator[None]:
         """Within the context nets compute in this precision, and by short cuts or without."""
-        with plain(not self.fast), torch.autocast(self.device.type, self.dtype, self.dtype is not None):
+        with (
+            reference_path(not self.fast),
+            torch.autocast(self.device.type, self.dtype, self.dtype is not None),
+        ):
             yield

@@ -80,7 +80,7 @@ def _drawing(model: BaseModel, net: str) -> Callable[[], object]:
 
     @torch.no_grad()
     def draw() -> None:
-        with model.drawing():
+        with model.inference_mode():
             model.nets[net](*inputs)
 
     return draw

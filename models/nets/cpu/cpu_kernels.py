@@ -32,7 +32,7 @@ def speed_up(net: nn.Module) -> bool:
     Nets without such convolutions stay as they are, and so does every net where nothing can be compiled:
     False then.
     """
-    convs = [module for module in net.modules() if _pays(module)]
+    convs = [module for module in net.modules() if is_worth_converting(module)]
     if not convs or library() is None:
         return False
     chains = [module for module in net.modules() if isinstance(module, nn.Sequential)]
@@ -45,7 +45,7 @@ def speed_up(net: nn.Module) -> bool:
     return True
 
 
-def _pays(module: nn.Module) -> bool:
+def is_worth_converting(module: nn.Module) -> bool:
     kind = winograd.kind_of(module)
     if kind not in LEAST_CHANNELS:
         return False
@@ -57,7 +57,7 @@ def _pays(module: nn.Module) -> bool:
 def _take_padding(chain: nn.Sequential) -> None:
     for index in range(len(chain) - 1):
         pad, conv = chain[index], chain[index + 1]
-        unpadded = winograd.kind_of(conv) is Kind.UNPADDED and _pays(conv)
+        unpadded = winograd.kind_of(conv) is Kind.UNPADDED and is_worth_converting(conv)
         if unpadded and isinstance(pad, nn.ReflectionPad2d) and pad.padding == (1, 1, 1, 1):
             assert isinstance(conv, nn.Conv2d)
             winograd.pad_by_reflection(conv)

@@ -29,12 +29,12 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     if not usable(query):
         return padded(query, key, value)
     if key.shape[2] * key.shape[3] < LEAST_KEYS:
-        return plain(query, key, value)[0]
+        return reference_attention(query, key, value)[0]
     # a copy made within the function would have no second derivatives
     return Attention.apply(query.contiguous(), key.contiguous(), value.contiguous())
 
 
-def plain(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+def reference_attention(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     """What everything here equals, step by step: (N, e, H, W), and the map (N, H, W, Hk, Wk) whose rows sum to 1."""
     with torch.autocast(query.device.type, enabled=False):
         weights = torch.softmax(query.flatten(2).transpose(1, 2) @ key.flatten(2), dim=-1)
@@ -88,7 +88,9 @@ class Attention(torch.autograd.Function):
         query, key, value, y, stats = ctx.saved_tensors
         needs, inputs = ctx.needs_input_grad, (query, key, value)
         if torch.is_grad_enabled():  # create_graph: a gradient penalty differentiates what follows
-            return double_backward.gradients(lambda *given: plain(*given)[0], inputs, needs, grads[0])
+            return double_backward.gradients(
+                lambda *given: reference_attention(*given)[0], inputs, needs, grads[0]
+            )
         given = tuple(torch.empty_like(one) for one in inputs)
         sizes = _sizes(query, value)
         call("attend_grad", query.dtype, grads[0].contiguous(), *inputs, y, stats, *given, sizes)

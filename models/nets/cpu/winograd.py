@@ -86,7 +86,7 @@ class WinogradConv2d(nn.Conv2d):
         """(N, C, H, W) -> (N, K, H', W')."""
         kind = kind_of(self)
         assert kind is not None
-        if not _pays(x, weight, kind):
+        if not worth_winograd(x, weight, kind):
             return super()._conv_forward(x, weight, bias)
         return _compiled(x, weight, bias, kind)
 
@@ -99,7 +99,7 @@ class WinogradConvTranspose2d(nn.ConvTranspose2d):
         if output_size is not None:
             return super().forward(x, output_size)
         weight = self.weight
-        if not _pays(x, weight, Kind.DOUBLING):
+        if not worth_winograd(x, weight, Kind.DOUBLING):
             return direct(x, weight, self.bias, Kind.DOUBLING)
         return _compiled(x, weight, self.bias, Kind.DOUBLING)
 
@@ -141,7 +141,7 @@ def kind_of(module: nn.Module) -> Kind | None:
     return KINDS.get((module.transposed, *(int(pair[0]) for pair in pairs), module.padding_mode))
 
 
-def _pays(x: Tensor, weight: Tensor, kind: Kind) -> bool:
+def worth_winograd(x: Tensor, weight: Tensor, kind: Kind) -> bool:
     scale = 2 if kind is Kind.HALVING else 1
     tiles = len(x) * math.prod(-(-side // (4 * scale)) for side in x.shape[2:])
     return tiles >= LEAST_TILES and x.dtype == weight.dtype and usable(x)

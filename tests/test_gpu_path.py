@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from models import create_model, networks
 from models.base_model import BaseModel, Batch
-from models.training.channels_last import pays, to_channels_last
+from models.training.channels_last import is_faster_channels_last, to_channels_last
 from models.training.ema import EMA
 from util import distributed
 from util.compiling import begin_step, eager_call, how_to_compile, is_compiled
@@ -155,7 +155,7 @@ def test_channels_last_is_for_tensor_cores_and_for_nets_that_like_it(
 ) -> None:
     net = nn.Conv2d(3, 4, 3)
     net.likes_channels_last = likes
-    assert pays(net, torch.device(device), half=half) == faster
+    assert is_faster_channels_last(net, torch.device(device), half=half) == faster
 
 
 @pytest.mark.parametrize(

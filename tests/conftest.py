@@ -2,9 +2,11 @@
 
 import importlib.util
 import math
+import re
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +19,7 @@ from PIL import Image
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
 from util import plugins
+from util.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 BARE = "--load_size 36 --crop_size 32 --ngf 8 --ndf 8 --num_threads 0 --display_id -1".split()
@@ -33,6 +36,20 @@ def small_nets(words: Sequence[object]) -> list[str]:
     if path is None or "latent_model" not in path.read_text():
         return TINY
     return [*BARE, *LATENT.get(name, "--dataset_mode folder").split()]
+
+
+def names_all(text: str, words: Iterable[object]) -> bool:
+    """Whether a sentence names each of `words` (a flag, a value, a path), whatever else it says."""
+    return all(re.search(rf"(?<![\w-]){re.escape(str(word))}(?![\w-])", text) for word in words)
+
+
+@contextmanager
+def refused(*words: object, error: type[UserError] = UserError) -> Iterator[None]:
+    """The block must raise `error`, in one sentence that names each of `words`; the wording is not compared."""
+    with pytest.raises(error) as caught:
+        yield
+    sentence = str(caught.value)
+    assert "\n" not in sentence and names_all(sentence, words), (words, sentence)
 
 
 @pytest.fixture(autouse=True)

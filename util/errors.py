@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable
 
@@ -10,9 +11,20 @@ OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 class UserError(Exception):
-    """A mistake that can be mended by the person: what is wrong, where, and what to do."""
+    """A mistake that the user can correct: one sentence that says what is wrong, where, and what to do.
+
+    The sentence names a flag together with its value, as in "--accumulate 3 must divide --batch_size 8".
+    """
 
     exit_code = 2
+
+    @property
+    def flags(self) -> dict[str, str]:
+        """Flag -> the word after it, for every flag that the sentence names, in order.
+
+        Callers and tests identify an error by these fields, so that its wording can change.
+        """
+        return dict(re.findall(r"(--\w+)(?:[ =]([^\s,;:]+))?", str(self)))
 
 
 class RunFault(UserError):

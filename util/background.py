@@ -1,6 +1,6 @@
-"""Work that training does not wait for: jobs done by a thread of their kind, in the order they were given."""
+"""Jobs on background threads, so that training does not wait for files to be written."""
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
@@ -10,66 +10,53 @@ from util.errors import UserError
 
 
 class Background:
-    """Within the context a thread for each kind does its jobs; outside, do() does them at once.
+    """Inside its context, do() runs jobs on one thread per kind, in order; outside, it runs them at once.
 
-    Jobs that build on each other are of one kind. Of each at most one waits while another is done: do()
-    holds the training thread back before that. What a job raises is raised by the next call for its kind,
-    or when the context is left, which waits for everything.
+    For each kind, one job runs and at most one waits: do() blocks before it queues another. An exception in
+    a job is raised by the next call for its kind, or on leaving the context, which waits for all jobs.
 
-    A thread begins with its first job. The data loader forks its workers before the first batch, so
-    none of them is born while a thread holds a lock, which would then stay locked for ever.
+    A thread starts with its first job. That is after the data loader has forked its workers: a worker
+    forked while a thread holds a lock would inherit the lock and never see it released.
     """
 
     def __init__(self) -> None:
-        self._pools: dict[str, ThreadPoolExecutor] | None = None
-        self._jobs: dict[str, deque[Future]] = {}
+        self.is_on = False
+        self._threads: defaultdict[str, ThreadPoolExecutor] = defaultdict(lambda: ThreadPoolExecutor(1))
+        self._jobs: defaultdict[str, deque[Future]] = defaultdict(deque)
 
     def __enter__(self) -> "Background":
-        self._pools = {}
+        self.is_on = True
         return self
-
-    @property
-    def is_on(self) -> bool:
-        return self._pools is not None
-
-    def do(self, kind: str, job: Callable[[], object]) -> None:
-        """Have `job` done, now or later; it may touch nothing that training goes on to change."""
-        if self._pools is None:
-            job()
-            return
-        jobs = self._jobs.setdefault(kind, deque())
-        while jobs and (jobs[0].done() or len(jobs) > 1):
-            _end_first(jobs)
-        if kind not in self._pools:
-            self._pools[kind] = ThreadPoolExecutor(1, thread_name_prefix=f"background {kind}")
-        jobs.append(self._pools[kind].submit(job))
-
-    def wait(self, kind: str) -> None:
-        """Until all jobs of this kind are done."""
-        jobs = self._jobs.get(kind, deque())
-        while jobs:
-            _end_first(jobs)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._pools is not None
-        for pool in self._pools.values():
-            pool.shutdown()
-        self._pools = None
+        self.is_on = False
+        for thread in self._threads.values():
+            thread.shutdown()
+        self._threads.clear()
         try:
-            for kind_of_job in tuple(self._jobs):
+            for kind_of_job in self._jobs:
                 self.wait(kind_of_job)
-        except UserError as fault:
+        except UserError as failure:
             if error is None:
                 raise
-            log.warn(str(fault))  # the first fault is the one that ends the program
+            log.warn(str(failure))  # `error` is the one to raise
 
+    def do(self, kind: str, job: Callable[[], object]) -> None:
+        """Run `job`, which must not read anything that training may change meanwhile."""
+        if not self.is_on:
+            job()
+            return
+        self.wait(kind, unfinished=1)
+        self._jobs[kind].append(self._threads[kind].submit(job))
 
-def _end_first(jobs: deque[Future]) -> None:
-    """Wait for the first job; its fault stands for all that were given since."""
-    try:
-        jobs.popleft().result()
-    except Exception:
-        jobs.clear()
-        raise
+    def wait(self, kind: str, unfinished: int = 0) -> None:
+        """Block until at most `unfinished` jobs of this kind are left; raise the exception of one that failed."""
+        jobs = self._jobs[kind]
+        try:
+            while jobs and (jobs[0].done() or len(jobs) > unfinished):
+                jobs.popleft().result()
+        except Exception:
+            jobs.clear()  # jobs queued behind it often fail for the same reason: report one
+            raise

@@ -55,7 +55,7 @@ def main() -> int:
         if not finished:
             run.save("latest")
     distributed.stop()
-    log.info(lifecycle.farewell(opt, run, finished=finished))
+    log.info(lifecycle.final_message(opt, run, finished=finished))
     return 0 if finished else stop.exit_code
 
 

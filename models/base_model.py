@@ -266,14 +266,27 @@ class BaseModel(ABC):
         self._terms = state["terms"]
         self.steps = state["steps"]
 
+    def network_files(self, epoch: int | str) -> dict[str, dict]:
+        """File name in save_dir -> state: `<epoch>_net_<name>.pth` of each net, `..._ema.pth` of averaged weights.
+
+        A plugin that overrides it to add files returns references: the saving run copies the tensors.
+        """
+        averaged = {f"{name}_ema": net for name, net in self.ema.shadows.items()}
+        nets = dict(self.nets.items()) | averaged
+        return {f"{epoch}_net_{name}.pth": net.state_dict() for name, net in nets.items()}
+
     def save_networks(self, epoch: int | str) -> None:
-        """Write `<epoch>_net_<name>.pth`, and `<epoch>_net_<name>_ema.pth` where the net is averaged."""
+        """Write network_files(epoch) now, on rank 0."""
         if log.is_main():
-            averaged = {f"{name}_ema": net for name, net in self.ema.shadows.items()}
-            weights.save_nets(dict(self.nets.items()) | averaged, self.save_dir, epoch)
+            checkpoint.save_all({self.save_dir / n: state for n, state in self.network_files(epoch).items()})
+
+    @property
+    def overrides_save_networks(self) -> bool:
+        """Whether a plugin has its own save_networks(); a run then calls it and waits for it to write."""
+        return type(self).save_networks is not BaseModel.save_networks
 
     def load_networks(self, epoch: int | str) -> None:
-        """Read `<epoch>_net_<name>.pth` of every net; averaged weights at test time where there are any.
+        """Read `<epoch>_net_<name>.pth` of every net; test.py prefers the averaged weights `..._ema.pth`.
 
         Raises:
             UserError: a file is missing, damaged or of another architecture.

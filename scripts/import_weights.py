@@ -23,7 +23,7 @@ from util.cli.arguments import Arguments
 from util.errors import UserError, run
 from util.files import write_whole
 from util.log import info
-from util.run import weights
+from util.run import checkpoint, weights
 
 IMPORTERS = {"sagan": sagan, "biggan": biggan}
 # the nets are built to be checked and saved, not to learn
@@ -87,7 +87,7 @@ def write_nets(
         check_shapes(files[name], model.nets[kind].state_dict(), states[name])
     for name, kind in kinds.items():
         model.nets[kind].load_state_dict(states[name])
-        weights.save_nets({name: model.nets[kind]}, folder, "latest")
+        checkpoint.save(model.nets[kind].state_dict(), folder / f"latest_net_{name}.pth")
     return options
 
 

@@ -194,7 +194,7 @@ def test_weights_of_the_classic_repository_are_gone_on_with(
     ]
     assert run_script("train.py", *words) == 0
     told = capsys.readouterr()
-    assert "only weights were found" in told.err and "(epoch: 3" not in told.out
+    assert "--epoch_count" in told.err and "(epoch: 3" not in told.out
     assert "end of epoch 3 / 3" in told.out
 
 

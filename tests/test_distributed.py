@@ -71,7 +71,7 @@ def test_one_process_under_torchrun_resumes(unpaired: Path, tmp_path: Path) -> N
     told = torchrun(
         1, "train.py", "--continue_train", "--name", "r", "--checkpoints_dir", tmp_path, "--n_epochs", 3
     )
-    assert "going on at epoch 3" in told
+    assert "resuming at epoch 3" in told
 
 
 def test_alone_every_collective_is_the_identity() -> None:

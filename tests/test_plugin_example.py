@@ -50,7 +50,7 @@ def test_the_example_trains_resumes_and_makes_pages(
     words += ["--ema_decay", 0.9, "--amp", "bf16", "--print_freq", 2, "--display_freq", 2]
     assert run_script("train.py", *words, "--n_epochs", 1, "--n_epochs_decay", 0) == 0
     assert run_script("train.py", "--continue_train", *where, "--n_epochs_decay", 1) == 0
-    assert "going on at epoch 2, after 6 images" in capsys.readouterr().out
+    assert "resuming at epoch 2, after 6 images" in capsys.readouterr().out
     run = tmp_path / "runs" / "r"
     assert torch.load(run / "latest_state.pt", weights_only=True)["parts"]["clock"]["images"] == 12
     assert "R_self" in (run / "loss_log.txt").read_text()
@@ -96,7 +96,7 @@ def test_the_example_from_noise_trains_resumes_and_makes_images_without_data(
     images = 8 * max(1, len(classes))
     assert run_script("train.py", *words, "--n_epochs", 1) == 0
     assert run_script("train.py", "--continue_train", *where, "--n_epochs", 2) == 0
-    assert f"going on at epoch 2, after {images} images" in capsys.readouterr().out
+    assert f"resuming at epoch 2, after {images} images" in capsys.readouterr().out
     run = tmp_path / "runs" / "r"
     assert torch.load(run / "latest_state.pt", weights_only=True)["parts"]["clock"]["images"] == 2 * images
     lines = (run / "loss_log.txt").read_text()

@@ -131,7 +131,7 @@ def test_asked_to_stop_it_saves_and_says_how_to_go_on(
             break
     output = process.stdout.read()
     assert process.wait(timeout=60) == code, output
-    assert "go on with: python train.py --continue_train --name r" in output and "Traceback" not in output
+    assert "resume with: python train.py --continue_train --name r" in output and "Traceback" not in output
     finish(
         [sys.executable, "train.py", "--continue_train", "--name", "r", "--checkpoints_dir", str(tmp_path)]
     )

@@ -1,23 +1,21 @@
-"""Writing files whole or not at all, and the one file from which a run goes on."""
+"""Reading and writing checkpoint files, and `latest_state.pt`, from which a run resumes."""
 
 import pickle
 import struct
 import textwrap
 import warnings
 import zipfile
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from util import distributed, files, log
 from util.errors import UserError
-from util.run.snapshot import Snapshot
 
 FORMAT = "zebrawood-state-1"
-# what unpickling is known to raise on damaged files, and load_state_dict on those of other nets
+# what unpickling raises on damaged files, and load_state_dict on the state of another net
 DAMAGE = (
     *(RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError),
     *(OSError, EOFError, MemoryError, struct.error, zipfile.BadZipFile, pickle.UnpicklingError),
@@ -31,70 +29,53 @@ class Stateful(Protocol):
     def load_state_dict(self, state: Any, /) -> Any: ...
 
 
-def save(value: object, path: Path, *, form: Callable[[Any], object] = lambda value: value) -> None:
-    """torch.save of form(value), whole or not at all; within Deferred, when that is written."""
-    if Deferred.active is None:
-        _write(value, path, form)
-    else:
-        Deferred.active.add(value, path, form)
+def save(value: object, path: Path) -> None:
+    """torch.save through a temporary file, so that a crash leaves either the old file or the new one.
+
+    The weights of one network (a flat dict of tensors) are stored contiguous and on the CPU, as upstream
+    (pytorch-CycleGAN-and-pix2pix) stores them.
+
+    Raises:
+        RunFault: the file cannot be written; the old one is unchanged.
+    """
+    if isinstance(value, dict) and all(isinstance(tensor, Tensor) for tensor in value.values()):
+        value = {key: tensor.detach().cpu().contiguous() for key, tensor in value.items()}
+    files.stream_whole(path, lambda file: torch.save(value, file))
 
 
-def _write(value: object, path: Path, form: Callable[[Any], object]) -> None:
-    files.stream_whole(path, lambda file: torch.save(form(value), file))
-
-
-class Deferred:
-    """Within the context save() writes nothing, but keeps a copy of what it is given; write() is to follow."""
-
-    active: ClassVar["Deferred | None"] = None  # so that plugins need not hand it through save_networks()
-
-    def __init__(self) -> None:
-        self._snapshot = Snapshot()
-        self._writes: list[Callable[[], None]] = []
-
-    def __enter__(self) -> "Deferred":
-        Deferred.active = self
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        Deferred.active = None
-
-    def add(self, value: object, path: Path, form: Callable[[Any], object]) -> None:
-        self._writes.append(partial(_write, self._snapshot.of(value), path, form))
-
-    def write(self) -> None:
-        """All files in the order of their save(); any thread may."""
-        for write in self._writes:
-            write()
+def save_all(contents: dict[Path, object]) -> None:
+    """Save each value to its path, in the order of the dict."""
+    for path, value in contents.items():
+        save(value, path)
 
 
 def load(path: Path) -> Any:
-    """What torch.save wrote, on the CPU; weights and plain values only, so that reading runs no code.
+    """Read a file of torch.save onto the CPU: tensors and plain values only, so that no code in it is run.
 
     Raises:
-        UserError: no such file, damaged, or it holds code.
+        UserError: the file is missing or damaged, or contains code.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of strange files, about which the error says more
+            warnings.simplefilter("ignore")  # the error message below says more
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise UserError(f"there is no checkpoint {path}") from error
     except (PermissionError, IsADirectoryError) as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): check it, and its permissions") from error
+        raise UserError(f"{path} cannot be read ({error.strerror}): check it and its permissions") from error
     except DAMAGE as error:
         if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
             raise UserError(
-                f"{path} holds more than weights, and reading it would run its code: refused; "
-                "get the weights alone, as a dict of tensors"
+                f"{path} contains more than weights, and loading it would run its code; "
+                "get a file that contains only a dict of tensors"
             ) from error
         raise UserError(
-            f"{path} is no checkpoint, or is damaged or cut short: copy or download it again, or use an older one"
+            f"{path} is not a checkpoint, or it is damaged or incomplete: copy or download it again, or use an older one"
         ) from error
 
 
 class StateBag:
-    """Several stateful things as one."""
+    """Named objects with a state_dict, saved and loaded as one."""
 
     def __init__(self) -> None:
         self.parts: dict[str, Stateful] = {}
@@ -108,12 +89,12 @@ class StateBag:
 
 
 class Checkpoint:
-    """`latest_state.pt`: everything a run needs to go on at the very image, in one file.
+    """The contents of `latest_state.pt`: everything that a run needs to resume exactly where it stopped.
 
     Args:
         folder: the run's folder.
-        parts: name -> anything with state_dict; the same on all ranks, so rank 0's is written.
-        per_rank: the same for what differs between ranks: random generators, image pools.
+        parts: name -> object with a state_dict that is equal on all ranks; the state of rank 0 is saved.
+        per_rank: the same for states that differ between ranks: random generators, image pools.
     """
 
     def __init__(self, folder: Path, parts: dict[str, Stateful], per_rank: dict[str, Stateful]) -> None:
@@ -121,19 +102,17 @@ class Checkpoint:
         self.parts = parts
         self.per_rank = per_rank
 
-    def save(self) -> None:
-        """Every rank must call it; rank 0 writes."""
+    def state_dict(self) -> dict:
+        """What the file contains; every rank must call it."""
         ranks = distributed.gather({name: part.state_dict() for name, part in self.per_rank.items()})
-        if log.is_main():
-            parts = {name: part.state_dict() for name, part in self.parts.items()}
-            save({"format": FORMAT, "parts": parts, "ranks": ranks}, self.path)
-        distributed.barrier()
+        parts = {name: part.state_dict() for name, part in self.parts.items()}
+        return {"format": FORMAT, "parts": parts, "ranks": ranks}
 
     def load(self) -> None:
-        """Put every part back.
+        """Read the file and restore every part.
 
         Raises:
-            UserError: the file is missing, damaged, from elsewhere, or of another architecture.
+            UserError: the file is missing, damaged, from another program, or of another architecture.
         """
         state = load(self.path)
         if not isinstance(state, dict) or state.get("format") != FORMAT:
@@ -142,8 +121,8 @@ class Checkpoint:
             )
         if set(state.get("parts", ())) != set(self.parts):
             raise UserError(
-                f"{self.path} does not hold {', '.join(sorted(self.parts))}: it is of another version of this "
-                "project; move it away, or choose another --name"
+                f"{self.path} does not contain {', '.join(sorted(self.parts))}: another version of this "
+                "project wrote it; move it away, or choose another --name"
             )
         try:
             for name, part in self.parts.items():
@@ -151,15 +130,15 @@ class Checkpoint:
             self._load_ranks(state["ranks"])
         except MISFIT as error:
             raise UserError(
-                f"{self.path} does not fit these options ({_reason(error)}): "
-                "go on with the run's own options (leave them out), or choose another --name"
+                f"{self.path} does not fit the given options ({_reason(error)}): resume with the run's own "
+                "options by leaving the flags out, or choose another --name"
             ) from error
 
     def _load_ranks(self, ranks: list[dict]) -> None:
         if len(ranks) != distributed.world_size():
             log.warn(
-                f"the run had {len(ranks)} processes and has {distributed.world_size()} now: "
-                "random numbers and image pools start anew, so it does not repeat to the bit"
+                f"the run had {len(ranks)} processes and has {distributed.world_size()} now: random "
+                "generators and image pools are not restored, so the result will not be bit-identical"
             )
             return
         for name, part in self.per_rank.items():
@@ -167,9 +146,9 @@ class Checkpoint:
 
 
 def _reason(error: Exception) -> str:
-    """What torch says of the first tensor that does not fit; or the name of what is missing."""
+    """The missing key, or the first line of torch's message about a tensor that does not fit."""
     if isinstance(error, LookupError):
-        return f"it lacks {error}"
+        return f"missing {error}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     first = next((line for line in lines if not line.startswith("Error(s) in loading")), type(error).__name__)
     return textwrap.shorten(first, 160, placeholder=" ...")

@@ -1,8 +1,8 @@
-"""The life of a run: begun or gone on with, saved, shown, left."""
+"""A training run: how it starts or resumes, and how it is saved."""
 
 from argparse import Namespace
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -16,17 +16,23 @@ from util.run import checkpoint, weight_files, weights
 from util.run.checkpoint import Checkpoint
 from util.run.lr_schedule import Schedule
 from util.run.random_state import RandomState, seed_everything
+from util.run.snapshot import Snapshot
 from util.visualizer import Settings, Visualizer, create_visualizer
 
 
 class Model(checkpoint.Stateful, Protocol):
-    """All that the training loop asks of a model."""
+    """What the training loop needs of a model."""
 
     nets: nn.ModuleDict
     save_dir: Path
 
     @property
     def local_state(self) -> checkpoint.Stateful: ...
+
+    @property
+    def overrides_save_networks(self) -> bool: ...
+
+    def network_files(self, epoch: int | str) -> dict[str, dict]: ...
 
     def save_networks(self, epoch: int | str) -> None: ...
 
@@ -49,7 +55,7 @@ class Model(checkpoint.Stateful, Protocol):
 
 @dataclass
 class Run:
-    """What changes from step to step, and where it is kept."""
+    """The objects whose state makes up a run, and the files that this state is saved to."""
 
     model: Model
     clock: Clock
@@ -63,51 +69,56 @@ class Run:
         return self.schedule.n_epochs + self.schedule.n_epochs_decay
 
     def save(self, *prefixes: int | str) -> None:
-        """Write `<prefix>_net_<name>.pth` and then latest_state.pt: a state on the disk has its weights beside it.
+        """Write `<prefix>_net_<name>.pth` for each prefix, then latest_state.pt; every rank must call it.
 
-        Where the background is on, what is written is a copy of now, and training goes on meanwhile.
+        The weights are written first, so that a latest_state.pt always has its weights beside it. If the
+        background is on, the files are written from a copy while training continues.
 
         Raises:
-            RunFault: a loss or a weight is not finite, or a file of this save, or of the one before, cannot be
-                written; the files of before stay.
+            RunFault: a loss or a weight is not finite, or a file of this or of the previous save cannot be
+                written; existing files are left unchanged.
         """
-        self.background.wait("save")  # so that memory holds one copy
+        self.background.wait("save")  # so that memory holds at most one copy
         self.model.check_finite()
         weights.check_finite(self.model.nets)
-        if not self.background.is_on:
-            self._save(prefixes)
-            return
-        with checkpoint.Deferred() as later:
-            self._save(prefixes)
-        self.background.do("save", later.write)
-
-    def _save(self, prefixes: Sequence[int | str]) -> None:
+        contents: dict[Path, object] = {}
         for prefix in prefixes:
-            self.model.save_networks(prefix)
-        self.checkpoint.save()
+            if self.model.overrides_save_networks:
+                self.model.save_networks(prefix)
+            else:
+                for name, state in self.model.network_files(prefix).items():
+                    contents[self.model.save_dir / name] = state
+        contents[self.checkpoint.path] = self.checkpoint.state_dict()
+        if log.is_main():
+            if self.background.is_on:
+                contents = Snapshot().of(contents)
+            self.background.do("save", partial(checkpoint.save_all, contents))
+        distributed.barrier()
 
 
 def begin(opt: Namespace, model: Model) -> Run:
-    """A new run, or the run of this name where it stopped.
+    """Start a new run, or with --continue_train resume the run of this name where it stopped.
 
     Raises:
-        UserError: there is nothing to go on with, or it does not fit.
+        UserError: there is nothing to resume, or it does not fit the options.
     """
     clock = Clock(epoch=opt.epoch_count)
     schedule = Schedule(opt.lr_policy, opt.n_epochs, opt.n_epochs_decay, opt.lr_decay_iters)
     parts: dict[str, checkpoint.Stateful] = {"model": model, "clock": clock, "schedule": schedule}
     per_rank = {"random": RandomState(), "local": model.local_state}
     run = Run(model, clock, schedule, Checkpoint(model.save_dir, parts, per_rank))
-    seed_everything(opt.seed + distributed.rank())  # nets are shared by now; noise must differ between ranks
+    seed_everything(
+        opt.seed + distributed.rank()
+    )  # after the nets, which are equal on all ranks: noise must differ
     if opt.continue_train:
-        _go_on(opt, run)
+        _resume(opt, run)
     else:
-        _start_anew(opt, run)
+        _start(opt, run)
     return run
 
 
 def visualizer(opt: Namespace, run: Run, *, images_per_epoch: int) -> Visualizer:
-    """The chosen backends, wound back to the run's clock."""
+    """The backends of --display, starting at the run's clock."""
     settings = Settings(
         folder=run.model.save_dir,
         name=opt.name,
@@ -128,47 +139,50 @@ def visualizer(opt: Namespace, run: Run, *, images_per_epoch: int) -> Visualizer
     return create_visualizer(opt.display, settings)
 
 
-def farewell(opt: Namespace, run: Run, *, finished: bool) -> str:
-    """The last line of a run: where it is, or how to go on."""
+def final_message(opt: Namespace, run: Run, *, finished: bool) -> str:
+    """The last line that training prints: the run's folder, or the command that resumes the run."""
     if finished:
         return f"done: {run.model.save_dir}"
     where = "" if opt.checkpoints_dir == "./checkpoints" else f" --checkpoints_dir {opt.checkpoints_dir}"
     return (
         f"saved at epoch {run.clock.epoch}, image {run.clock.images}; "
-        f"go on with: python train.py --continue_train --name {opt.name}{where}"
+        f"resume with: python train.py --continue_train --name {opt.name}{where}"
     )
 
 
-def _start_anew(opt: Namespace, run: Run) -> None:
+def _start(opt: Namespace, run: Run) -> None:
     folder = run.model.save_dir
     if opt.init_from:
         source = Path(opt.init_from)
         source = source if source.is_dir() else Path(opt.checkpoints_dir) / source
         run.model.init_networks(source, opt.epoch)
-    distributed.barrier()  # all have read, perhaps from the very folder that is moved now
+    distributed.barrier()  # all ranks have read --init_from, which may be the folder that is moved now
     if log.is_main() and (run.checkpoint.path.exists() or weights.saved(folder)):
         log.info(f"an earlier run of this name was moved to {files.set_aside(folder)}")
 
 
-def _go_on(opt: Namespace, run: Run) -> None:
+def _resume(opt: Namespace, run: Run) -> None:
     prefix = weight_files.prefix(opt.epoch, opt.load_iter)
     if prefix == "latest" and run.checkpoint.path.exists():
         run.checkpoint.load()
-        _check_step(run, opt.batch_size * distributed.world_size())
+        _check_step(run.clock, opt.batch_size)
         run.resumed = True
-        log.info(f"going on at epoch {run.clock.epoch}, after {run.clock.images} images")
+        log.info(f"resuming at epoch {run.clock.epoch}, after {run.clock.images} images")
         return
     weight_files.check_saved(run.model.save_dir, prefix)
     run.model.load_networks(prefix)
     log.warn(
-        "only weights were found: optimizers, schedule and image pools start anew; give --epoch_count by hand"
+        f"only the weights {run.model.save_dir / prefix}_net_*.pth were loaded: optimizers, schedule and image "
+        "pools start from the beginning; set the epoch with --epoch_count"
     )
 
 
-def _check_step(run: Run, step_images: int) -> None:
-    """Refuse to go on within an epoch by steps of another length, before the run's options are overwritten."""
-    if run.clock.epoch_images % step_images:
+def _check_step(clock: Clock, batch_size: int) -> None:
+    """Refuse to resume within an epoch with another step size, before opt.json is overwritten."""
+    processes = distributed.world_size()
+    if clock.epoch_images % (batch_size * processes):
         raise UserError(
-            f"the run stopped after {run.clock.epoch_images} images of epoch {run.clock.epoch}, which is no "
-            f"multiple of the {step_images} images of a step; go on with its own --batch_size and number of processes"
+            f"--batch_size {batch_size} x {processes} processes does not divide the {clock.epoch_images} images "
+            f"of epoch {clock.epoch} after which the run stopped; resume with the run's own batch size and number "
+            "of processes"
         )

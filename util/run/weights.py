@@ -37,16 +37,6 @@ def read(path: Path) -> State:
     return {_bare(key): value for key, value in state.items()}
 
 
-def save_nets(nets: dict[str, nn.Module], folder: Path, epoch: int | str) -> None:
-    """Write `<epoch>_net_<name>.pth` of each net: a plain state dict on the CPU, as the classic repository reads it."""
-    for name, net in nets.items():
-        checkpoint.save(net.state_dict(), folder / f"{epoch}_net_{name}.pth", form=_plain)
-
-
-def _plain(state: State) -> State:
-    return {key: value.detach().cpu().contiguous() for key, value in state.items()}
-
-
 def load_nets(nets: dict[str, nn.Module], folder: Path, epoch: int | str, *, averaged: bool) -> None:
     """Read `<epoch>_net_<name>.pth` of each net, or with `averaged` its `..._ema.pth` where there is one.
 

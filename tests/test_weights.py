@@ -1,0 +1,112 @@
+"""Weight files: read in every published form, compared with the net, and explained where they do not fit."""
+
+from collections import OrderedDict
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import refused
+from torch import nn
+
+from models import networks
+from util.run import weights
+
+
+def test_old_file_formats_are_read(tmp_path: Path) -> None:
+    state = OrderedDict(weight=torch.ones(2))
+    torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert torch.equal(weights.read(tmp_path / "old.pth")["weight"], torch.ones(2))
+
+
+def saved(net: nn.Module, tmp_path: Path, rename=lambda key: key) -> Path:
+    path = tmp_path / "latest_net_G.pth"
+    torch.save(OrderedDict((rename(key), value) for key, value in net.state_dict().items()), path)
+    return path
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_prefixes_of_wrappers_are_removed(tmp_path: Path, prefix: str) -> None:
+    net = networks.define_D(3, 4, "basic")
+    path = saved(net, tmp_path, lambda key: prefix + key)
+    other = networks.define_D(3, 4, "basic")
+    weights.load_into(other, path, "D")
+    assert all(torch.equal(value, net.state_dict()[key]) for key, value in other.state_dict().items())
+
+
+def test_statistics_of_old_instance_norms_are_dropped(tmp_path: Path) -> None:
+    net = networks.define_D(3, 4, "basic", norm="instance")
+    state = net.state_dict()
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        state[f"model.3.{name}"] = torch.zeros(8)
+    torch.save(state, tmp_path / "old.pth")
+    weights.load_into(networks.define_D(3, 4, "basic", norm="instance"), tmp_path / "old.pth", "D")
+
+
+def generator(**changes) -> nn.Module:
+    settings = {"input_nc": 3, "output_nc": 3, "ngf": 8, "netG": "resnet_6blocks", "norm": "instance"}
+    return networks.define_G(**(settings | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"use_dropout": True}, ("--no_dropout",)),
+        ({"norm": "batch"}, ("--norm", "batch")),
+        ({"netG": "resnet_9blocks"}, ("9", "6", "--netG")),
+        ({"ngf": 16}, ("--ngf",)),
+        ({"input_nc": 1}, ("--input_nc",)),
+        ({"netG": "unet_128"}, ("--netG",)),
+    ],
+)
+def test_a_mismatch_names_the_flag_that_explains_it(
+    tmp_path: Path, changes: dict, words: tuple[str, ...]
+) -> None:
+    path = saved(generator(**changes), tmp_path)
+    net = generator()
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    with refused(path, *words):
+        weights.load_into(net, path, "G")
+    assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
+
+
+def test_a_mismatch_is_explained_in_both_directions(tmp_path: Path) -> None:
+    with refused("--norm", "instance"):
+        weights.load_into(generator(norm="batch"), saved(generator(), tmp_path), "G")
+    attentive = networks.add_attention(generator(), ["trunk"])
+    with refused("--model", "cycle_gan_attn"):
+        weights.load_into(generator(), saved(attentive, tmp_path), "G")
+    with refused("--init_from"):
+        weights.load_into(attentive, saved(generator(), tmp_path), "G")
+
+
+@pytest.mark.parametrize("value", [[1, 2], {}, {"a": 1}, {"net": {"a": torch.ones(1)}}, torch.ones(2)])
+def test_a_file_that_is_not_a_state_dict_is_refused(tmp_path: Path, value: object) -> None:
+    torch.save(value, tmp_path / "x.pth")
+    with refused(tmp_path / "x.pth"):
+        weights.read(tmp_path / "x.pth")
+
+
+def test_shared_keys_are_loaded_and_the_others_reported(tmp_path: Path) -> None:
+    plain, attentive = generator(), networks.add_attention(generator(), ["trunk"])
+    new, unused = weights.load_shared(attentive, saved(plain, tmp_path))
+    assert (
+        new == sorted(key for key in attentive.state_dict() if key.startswith("attention.")) and unused == []
+    )
+    new, unused = weights.load_shared(generator(), saved(attentive, tmp_path))
+    assert new == [] and len(unused) == 5
+    with refused("--init_from"):
+        weights.load_shared(networks.define_D(1, 2, "pixel"), saved(plain, tmp_path))
+
+
+def test_weights_move_between_plain_and_spectrally_normalised_layers(tmp_path: Path) -> None:
+    plain, normalised = networks.define_D(3, 4, "basic"), networks.define_D(3, 4, "basic")
+    networks.apply_spectral_norm(normalised)
+    new, unused = weights.load_shared(normalised, saved(plain, tmp_path))
+    assert unused == [] and all(key.rsplit(".", 1)[1] in ("_u", "_v") for key in new)
+    original = normalised.state_dict()["model.0.parametrizations.weight.original"]
+    assert torch.equal(original, plain.state_dict()["model.0.weight"])
+
+
+def test_a_folder_without_matching_files_is_refused(tmp_path: Path) -> None:
+    with refused("--init_from", tmp_path, "G_A"):
+        weights.init_from({"G_A": generator()}, tmp_path, "latest")

@@ -1,6 +1,6 @@
-"""Make images with a trained model and a page that shows them:  python test.py --dataroot D --name RUN
+"""Make images with a trained model, and a page that shows them:  python test.py --dataroot D --name RUN
 
-The nets are built with the options the run was trained with; see `python test.py --help`.
+The networks are built with the options of the training run; see `python test.py --help`.
 """
 
 from argparse import Namespace
@@ -15,7 +15,7 @@ def main() -> int:
     options = TestOptions()
     opt = options.parse()
 
-    # torch is loaded after the flags are found to be right
+    # torch is imported after the flags are checked, so that a wrong flag is reported at once
     from data import create_dataset
     from models import create_model
     from util.pages.results_page import ResultsPage
@@ -40,27 +40,26 @@ def main() -> int:
         visuals = model.test(batch)
         paths = source_paths(batch, opt.direction)
         for index, path in enumerate(paths[: count - done]):
-            page.add(
-                path, domain_root(opt, path), {label: images[index] for label, images in visuals.items()}
-            )
+            images = {label: images[index] for label, images in visuals.items()}
+            page.add(path, domain_root(opt, path), images)
         done += len(paths)
         if done >= count:
             break
     page.save()
     options.save(opt)
-    more = "" if count == len(loader) else f" of {len(loader)}; --num_test all makes all"
-    log.info(f"{count}{more} images: {results_folder(opt) / 'index.html'}")
+    rest = "" if count == len(loader) else f" of {len(loader)} (use --num_test all for all of them)"
+    log.info(f"{count} images{rest}: {results_folder(opt) / 'index.html'}")
     return 0
 
 
 def source_paths(batch: dict, direction: str) -> list[str]:
-    """The files the images were made from, which name the results."""
+    """The files that the images of a batch were made from; the results are named after them."""
     keys = ("A_paths", "B_paths", "paths") if direction == "AtoB" else ("B_paths", "A_paths", "paths")
     return next(batch[key] for key in keys if key in batch)
 
 
 def domain_root(opt: Namespace, path: str) -> str:
-    """The folder below which sub-folders are kept in the results."""
+    """The data folder that contains `path`; the results keep the sub-folders below it."""
     root = Path(opt.dataroot or ".")
     folders = [root / f"{opt.phase}A", root / f"{opt.phase}B", root / opt.phase, root]
     return str(next((folder for folder in folders if Path(path).is_relative_to(folder)), root))

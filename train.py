@@ -1,6 +1,6 @@
 """Train a GAN:  python train.py --model cycle_gan --dataroot ./datasets/horse2zebra --name h2z
 
-`python train.py --help` lists the flags, `--list_models` the models, `--model NAME --help` a model's own.
+`python train.py --help` lists the flags, `--list_models` the models, `--model NAME --help` a model's own flags.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from options.train_options import TrainOptions
 from util import errors, log
 
-if TYPE_CHECKING:  # torch is loaded after the flags are found to be right
+if TYPE_CHECKING:  # main() imports these, and torch, after checking the flags
     from data.loader import Loader
+    from models.base_model import BaseModel
     from util.run.interrupt import Interruption
     from util.run.lifecycle import Run
     from util.visualizer import Visualizer
@@ -38,17 +39,18 @@ def main() -> int:
     loader = create_dataset(opt)
     model = create_model(opt)
     model.print_networks(opt.verbose)
-    log.info(f"{len(loader)} images an epoch, on {device}")
+    log.info(f"{len(loader)} images per epoch, on {device}")
 
     run = lifecycle.begin(opt, model)
     options.save(opt)
-    show = lifecycle.visualizer(opt, run, images_per_epoch=loader.images_per_epoch)
-    behind = run.background if opt.fast == "auto" else nullcontext()
-    with Interruption() as stop, behind, closing(show):
+    visualizer = lifecycle.visualizer(opt, run, images_per_epoch=loader.images_per_epoch)
+    background = run.background if opt.fast == "auto" else nullcontext()
+    with Interruption() as stop, background, closing(visualizer):
         try:
-            finished = learn(opt, loader, run, show, stop)
+            finished = train(opt, loader, model, run, visualizer, stop)
         except errors.RunFault:
-            # a scheduler's signal ends the data workers, too; several ranks cannot know of each other's
+            # a signal to the process group also ends the data workers, which raises this error; with
+            # several ranks the others may not have it, so no common save is possible
             if not stop.signal or distributed.world_size() > 1:
                 raise
             finished = False
@@ -59,9 +61,11 @@ def main() -> int:
     return 0 if finished else stop.exit_code
 
 
-def learn(opt: Namespace, loader: Loader, run: Run, show: Visualizer, stop: Interruption) -> bool:
-    """Train until the last epoch is done, or False as soon as someone asks to stop."""
-    model, clock, schedule = run.model, run.clock, run.schedule
+def train(
+    opt: Namespace, loader: Loader, model: BaseModel, run: Run, visualizer: Visualizer, stop: Interruption
+) -> bool:
+    """Train to the end of the last epoch; return False if a signal asked to stop earlier."""
+    clock, schedule = run.clock, run.schedule
     for epoch in clock.epochs(run.last_epoch):
         model.update_learning_rate(schedule.factor(epoch))
         for batch in clock.timed(loader.epoch(epoch, skip=clock.epoch_images)):
@@ -70,21 +74,21 @@ def learn(opt: Namespace, loader: Loader, run: Run, show: Visualizer, stop: Inte
             if schedule.watches:
                 schedule.observe(model.generator_loss())
             if clock.due(opt.print_freq):
-                show.scalars(model.get_current_losses(), clock)
+                visualizer.scalars(model.get_current_losses(), clock)
             if clock.due(opt.display_freq):
-                show.images(model.get_current_visuals(), clock)
-            show.step(clock)
+                visualizer.images(model.get_current_visuals(), clock)
+            visualizer.step(clock)
             if clock.due(opt.save_latest_freq):
                 run.save(f"iter_{clock.images}" if opt.save_by_iter else "latest")
             if stop.requested():
-                show.images(model.get_current_visuals(), clock)
+                visualizer.images(model.get_current_visuals(), clock)
                 return False
         if epoch == run.last_epoch:
-            show.images(model.get_current_visuals(), clock)
+            visualizer.images(model.get_current_visuals(), clock)
         schedule.end_epoch()
         clock.end_epoch()
         log.info(
-            f"end of epoch {epoch} / {run.last_epoch}, {schedule.factor(epoch):.4g} of the learning rate"
+            f"end of epoch {epoch} / {run.last_epoch}, learning rate factor {schedule.factor(epoch):.4g}"
         )
         if epoch % opt.save_epoch_freq == 0 or epoch == run.last_epoch:
             run.save("latest", epoch)

@@ -55,7 +55,7 @@ def test_two_ranks_equal_the_joint_batch(model: str, norm: str, tmp_path: Path) 
 
 def test_rank_0_alone_prints_and_writes(unpaired: Path, tmp_path: Path) -> None:
     told = torchrun(2, "train.py", "--dataroot", unpaired, *FLAGS, "--checkpoints_dir", tmp_path)
-    assert told.count("2 processes (gloo, cpu) x --batch_size 1 = 2 images a step") == 1
+    assert told.count("2 processes (gloo, cpu) x --batch_size 1 = 2 images per step") == 1
     assert told.count("[Network G_A]") == told.count("end of epoch 1 / 2") == 1
     lines = (tmp_path / "r" / "loss_log.txt").read_text().splitlines()
     assert len(lines) == 7 and lines[1].startswith("(epoch: 1, iters: 2,")

@@ -1,4 +1,4 @@
-"""Time counted in images, so that nothing depends on the batch size."""
+"""Training progress, counted in images so that nothing depends on the batch size."""
 
 import time
 from collections.abc import Iterator
@@ -10,27 +10,23 @@ T = TypeVar("T")
 
 @dataclass
 class Clock:
-    """Where training stands. `images` counts all images of all ranks since the first epoch.
-
-    `due(freq)` asks whether the last advance() crossed a multiple of `freq`, so that every
-    frequency fires, whatever the batch size.
-    """
+    """The position of a run. `images` counts the images of all ranks since the first epoch."""
 
     epoch: int = 1
-    epoch_images: int = 0  # images seen in this epoch
+    epoch_images: int = 0  # images of this epoch so far
     images: int = 0
     step_s: float = 0.0  # seconds per image of the last step
-    data_s: float = 0.0  # seconds the last step waited for its batch
+    data_s: float = 0.0  # seconds that the last step waited for its batch
     _before: int = 0
     _started: float = 0.0
 
     def epochs(self, last: int) -> Iterator[int]:
-        """The epochs left, up to and with `last`; the loop's body ends each with end_epoch()."""
+        """The remaining epochs up to and including `last`; the caller ends each with end_epoch()."""
         while self.epoch <= last:
             yield self.epoch
 
     def timed(self, batches: Iterator[T]) -> Iterator[T]:
-        """The same batches, with the wait for each one measured."""
+        """Yield the batches and measure the wait for each."""
         while True:
             asked = time.perf_counter()
             try:
@@ -42,13 +38,14 @@ class Clock:
             yield batch
 
     def advance(self, images: int) -> None:
-        """A step over so many images is done."""
+        """Count the images of a finished step."""
         self.step_s = (time.perf_counter() - self._started) / images
         self._before = self.images
         self.images += images
         self.epoch_images += images
 
     def due(self, freq: int) -> bool:
+        """Whether the last advance() passed a multiple of `freq` images."""
         return self.images // freq > self._before // freq
 
     def end_epoch(self) -> None:

@@ -1,7 +1,7 @@
-"""One process or many: the only module that knows about ranks and devices."""
+"""Devices, and communication between the processes of one run; with one process every function is a no-op."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -22,39 +22,39 @@ def world_size() -> int:
 
 
 def pick_device(name: str = "auto", gpu_ids: str = "0") -> torch.device:
-    """`--device` and the classic `--gpu_ids` (`-1` = CPU; the first id counts) to a device.
+    """The device that `--device` and `--gpu_ids` choose for this process; `--gpu_ids -1` is the CPU.
+
+    Under torchrun each local rank gets the GPU at its position in a list of ids. A single process uses the
+    first id.
 
     Raises:
-        UserError: a device was named that this machine does not have.
+        UserError: this machine does not have the device.
     """
+    available: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+    }
     ids = [int(word) for word in gpu_ids.split(",")]
-    first = ids[0]
-    if name == "cpu" or (name == "auto" and first < 0):
-        return torch.device("cpu")
-    if name == "mps" or (
-        name == "auto" and not torch.cuda.is_available() and torch.backends.mps.is_available()
-    ):
-        if not torch.backends.mps.is_available():
-            raise UserError("--device mps: this machine has no Metal device; use --device cpu")
-        return torch.device("mps")
-    if not torch.cuda.is_available():
-        if name == "cuda":
-            raise UserError("--device cuda: torch sees no CUDA device here; use --device cpu")
-        return torch.device("cpu")
-    local = int(os.environ.get("LOCAL_RANK", 0))
-    if len(ids) > 1 and local < len(ids):
-        index = ids[local]
-    else:
-        index = local if "LOCAL_RANK" in os.environ else first
+    if name == "auto":
+        found = (kind for kind, is_available in available.items() if ids[0] >= 0 and is_available())
+        name = next(found, "cpu")
+    elif name != "cpu" and not available[name]():
+        raise UserError(f"--device {name}: torch finds no such device on this machine; use --device cpu")
+    if name != "cuda":
+        return torch.device(name)
+    index = ids[0]
+    if "LOCAL_RANK" in os.environ:
+        local = int(os.environ["LOCAL_RANK"])
+        index = ids[local] if 1 < len(ids) > local else local
     if not 0 <= index < torch.cuda.device_count():
         raise UserError(
-            f"--gpu_ids {gpu_ids}: this machine has {torch.cuda.device_count()} GPUs, counted from 0"
+            f"--gpu_ids {gpu_ids}: this machine has {torch.cuda.device_count()} GPUs, numbered from 0"
         )
     return torch.device("cuda", index)
 
 
 def start(device: torch.device, timeout_s: int = 1800) -> None:
-    """Join the other processes when torchrun started this one, even if it is alone."""
+    """Join the process group if torchrun started this process."""
     if device.type == "cuda":
         torch.cuda.set_device(device)
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ and not dist.is_initialized():
@@ -69,7 +69,7 @@ def stop() -> None:
 
 @torch.no_grad()
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace each gradient by its mean over all ranks, in one flat all-reduce per dtype."""
+    """Replace each gradient by its mean over ranks, with one flat all-reduce per dtype."""
     if world_size() == 1:
         return
     by_dtype: dict[torch.dtype, list[Tensor]] = {}
@@ -86,36 +86,30 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 @torch.no_grad()
 def broadcast(tensors: Iterable[Tensor]) -> None:
-    """Give every rank the tensors of rank 0."""
+    """Copy the tensors of rank 0 to all ranks, in place."""
     if world_size() > 1:
         for tensor in tensors:
             dist.broadcast(tensor, src=0)
 
 
 def mean(values: dict[str, float]) -> dict[str, float]:
-    """The mean over ranks of each value; every rank must call it, with the same keys."""
+    """The mean of each value over ranks; every rank must call it, with the same keys."""
     if world_size() == 1:
         return values
-    stacked = torch.tensor(list(values.values()), dtype=torch.float64, device=_wire())
-    dist.all_reduce(stacked)
-    return dict(zip(values, (stacked / world_size()).tolist(), strict=True))
+    total = _sum(list(values.values()))
+    return dict(zip(values, (total / world_size()).tolist(), strict=True))
 
 
 def any_rank(flag: bool) -> bool:
-    """True on all ranks as soon as it is on one."""
-    if world_size() == 1:
-        return flag
-    raised = torch.tensor([float(flag)], device=_wire())
-    dist.all_reduce(raised)
-    return bool(raised.item() > 0)
+    """Whether `flag` is true on any rank; every rank must call it."""
+    return flag if world_size() == 1 else bool(_sum([float(flag)]).item() > 0)
 
 
 def gather(value: Any) -> list[Any]:
-    """The values of all ranks, in order; on every rank."""
-    if world_size() == 1:
-        return [value]
-    values: list[Any] = [None] * world_size()
-    dist.all_gather_object(values, value)
+    """The values of all ranks, in order of rank; every rank must call it."""
+    values: list[Any] = [value] * world_size()
+    if world_size() > 1:
+        dist.all_gather_object(values, value)
     return values
 
 
@@ -125,18 +119,17 @@ def barrier() -> None:
 
 
 def describe(batch_size: int, device: torch.device) -> None:
-    """Say how the work is spread, when it is."""
+    """Print the number of processes and the images per step, if there are several processes."""
     if world_size() > 1:
         log.info(
             f"{world_size()} processes ({dist.get_backend()}, {device.type}) x --batch_size {batch_size}"
-            f" = {world_size() * batch_size} images a step"
+            f" = {world_size() * batch_size} images per step"
         )
 
 
-def _wire() -> torch.device:
-    """Where a tensor must lie to be sent: nccl sends from GPUs alone."""
-    return (
-        torch.device("cuda", torch.cuda.current_device())
-        if dist.get_backend() == "nccl"
-        else torch.device("cpu")
-    )
+def _sum(values: list[float]) -> Tensor:
+    """The float64 sum over ranks of each value; nccl needs the tensor to be on a GPU."""
+    device = f"cuda:{torch.cuda.current_device()}" if dist.get_backend() == "nccl" else "cpu"
+    total = torch.tensor(values, dtype=torch.float64, device=device)
+    dist.all_reduce(total)
+    return total

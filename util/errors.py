@@ -1,4 +1,4 @@
-"""A person's mistakes and a run's misfortunes, each told in one sentence and an exit code."""
+"""Errors that the user can correct, and the exit codes of the programs."""
 
 import errno
 import os
@@ -6,7 +6,9 @@ import re
 import sys
 from collections.abc import Callable
 
-# what torch says, on one device or another, as a plain RuntimeError
+from util.log import mute_stdout
+
+# parts of the messages of torch's RuntimeError, for several kinds of devices
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
@@ -28,50 +30,44 @@ class UserError(Exception):
 
 
 class RunFault(UserError):
-    """Something that went wrong while running: a full disk, a NaN in the loss."""
+    """A failure while running, such as a full disk or a loss that is NaN."""
 
     exit_code = 1
 
 
 def run(main: Callable[[], int | None]) -> int:
-    """Call `main` and return its exit code, with the known errors told in one sentence on stderr.
+    """Call `main` and return its exit code; a UserError is printed to stderr as one line.
 
-    ZEBRAWOOD_DEBUG=1 in the environment shows the traceback as well.
+    The environment variable ZEBRAWOOD_DEBUG=1 shows its traceback instead.
     """
     try:
         return main() or 0
-    except UserError as error:
-        if os.environ.get("ZEBRAWOOD_DEBUG") == "1":
-            raise
-        return _tell(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        mute_stdout()
         return 0
-    except (MemoryError, RuntimeError, OSError) as error:
-        fault = _fault_of_the_machine(error)
-        if fault is None:
+    except (UserError, MemoryError, RuntimeError, OSError) as error:
+        failure = error if isinstance(error, UserError) else _exhausted_resource(error)
+        if failure is None or (failure is error and os.environ.get("ZEBRAWOOD_DEBUG") == "1"):
             raise
-        return _tell(fault)
+        print("error:", " ".join(str(failure).splitlines()), file=sys.stderr)
+        return failure.exit_code
 
 
-def _tell(error: UserError) -> int:
-    print("error:", " ".join(str(error).splitlines()), file=sys.stderr)
-    return error.exit_code
-
-
-def _fault_of_the_machine(error: Exception) -> RunFault | None:
-    """The sentence for memory or a disk that ran out where no file of ours was being written."""
+def _exhausted_resource(error: Exception) -> RunFault | None:
+    """The failure to report where memory or disk space has run out; None for other errors."""
     if isinstance(error, OSError):
         if error.errno != errno.ENOSPC:
             return None
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # most likely the full one
-        return RunFault("the disk is full, perhaps under the output of this program: free some space")
-    if not isinstance(error, MemoryError) and not any(words in str(error).lower() for words in OUT_OF_MEMORY):
-        return None
-    return RunFault(
-        "out of memory: use a smaller --batch_size, --crop_size or --ngf, or in training --accumulate or --amp; "
-        "what was saved last is unharmed"
-    )
+        mute_stdout()  # it is most likely redirected to the full disk
+        return RunFault(
+            "the disk is full, perhaps because of this program's redirected output: free some space"
+        )
+    if isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY):
+        return RunFault(
+            "out of memory: use a smaller --batch_size, --crop_size or --ngf, or in training --accumulate or "
+            "--amp; the last checkpoint is intact"
+        )
+    return None

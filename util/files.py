@@ -1,4 +1,4 @@
-"""Writing pages, pictures and logs: a kill leaves the old file or the new one."""
+"""Writing files so that a crash leaves either the old file or the new one."""
 
 import os
 from collections.abc import Callable
@@ -10,15 +10,15 @@ from util.errors import RunFault
 
 
 def cannot_write(path: Path, error: OSError) -> RunFault:
-    """The sentence for a file that could not be written."""
+    """The error to raise where a file cannot be written."""
     reason = error.strerror or str(error)
     return RunFault(
-        f"cannot write {path}: {reason}; free some space there or choose a folder you may write to"
+        f"cannot write {path}: {reason}; free some space or choose a folder that you can write to"
     )
 
 
 def make_folder(path: Path) -> Path:
-    """Make the folder and its parents; RunFault where that is not possible."""
+    """Make a folder and its parents, and return it; raise RunFault if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -27,16 +27,19 @@ def make_folder(path: Path) -> Path:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write through a temporary file in the same folder and rename; RunFault where that fails."""
+    """stream_whole() for bytes, without waiting for the disk."""
     stream_whole(path, lambda file: file.write(data), sync=False)
 
 
 def stream_whole(path: Path, write: Callable[[IO[bytes]], object], *, sync: bool = True) -> None:
-    """Call `write` on a temporary file in the same folder and rename it; RunFault where that fails.
+    """Call `write` with a temporary file in the same folder, then rename it to `path`; make missing folders.
 
-    With `sync` the bytes are on the disk when it returns, so not even a power cut leaves half a file.
+    With `sync` the data has reached the disk on return, so that even a power failure leaves a complete file.
+
+    Raises:
+        RunFault: the file cannot be written; an old one is unchanged.
     """
-    # of one name, so that what a killed process left is written over
+    # the name is fixed, so that the next write replaces what a killed process left
     draft = path.with_name(f".{path.name}.tmp")
     make_folder(path.parent)
     try:
@@ -46,23 +49,23 @@ def stream_whole(path: Path, write: Callable[[IO[bytes]], object], *, sync: bool
                 file.flush()
                 os.fsync(file.fileno())
         os.replace(draft, path)
-    except BaseException as error:  # Ctrl-C, too, leaves no draft
+    except BaseException as error:  # also KeyboardInterrupt
         with suppress(OSError):
             draft.unlink(missing_ok=True)
         if not isinstance(error, OSError | RuntimeError):
             raise
-        # torch's zip writer tells a full disk as a RuntimeError
+        # torch.save raises RuntimeError when the disk is full
         reason = error if isinstance(error, OSError) else OSError(0, "the disk may be full")
         raise cannot_write(path, reason) from error
 
 
 def set_aside(path: Path) -> Path:
-    """Rename what an earlier run left to the first free `<stem>_<n><suffix>`, and return that; nothing there is fine."""
+    """Rename an existing file or folder to the first free `<stem>_<n><suffix>`, and return its new path."""
     if not path.exists():
         return path
-    number, ending = 1, "" if path.is_dir() else path.suffix
-    stem = path.name.removesuffix(ending)
-    while (target := path.with_name(f"{stem}_{number}{ending}")).exists():
+    number, suffix = 1, "" if path.is_dir() else path.suffix
+    stem = path.name.removesuffix(suffix)
+    while (target := path.with_name(f"{stem}_{number}{suffix}")).exists():
         number += 1
     try:
         path.rename(target)

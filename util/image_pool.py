@@ -1,4 +1,4 @@
-"""A history of generated images, from which the discriminator learns (Shrivastava et al. 2017, arXiv:1612.07828)."""
+"""A history of generated images that the discriminator trains on (Shrivastava et al. 2017, arXiv:1612.07828)."""
 
 import torch
 from torch import Tensor
@@ -7,10 +7,10 @@ from util import distributed
 
 
 class ImagePool:
-    """Keeps up to `pool_size` images; `query` trades new ones for old ones half of the time.
+    """Keeps up to `pool_size` images; 0 disables it.
 
-    Its draws come from a generator of its own, seeded by a number from torch's, so that it can be
-    saved and restored: a resumed run shows the discriminator the very same images.
+    It draws from its own generator, seeded from torch's global one, so that it can be saved: a resumed
+    run shows the discriminator the same images.
     """
 
     def __init__(self, pool_size: int) -> None:
@@ -20,14 +20,14 @@ class ImagePool:
         self.generator = torch.Generator().manual_seed(seed)
 
     def query(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) new images -> (N, C, H, W), each new or, once the pool is full, with probability 1/2 an old one."""
+        """images (N, C, H, W) -> (N, C, H, W), where a full pool swaps each image for an older one with probability 1/2."""
         if self.pool_size <= 0:
             return images
-        if self.images and self.images[0].device != images.device:  # once, after they were loaded
+        if self.images and self.images[0].device != images.device:  # after loading a state
             self.images = [image.to(images.device) for image in self.images]
-        return torch.stack([self._trade(image) for image in images.detach()])
+        return torch.stack([self._swap(image) for image in images.detach()])
 
-    def _trade(self, image: Tensor) -> Tensor:
+    def _swap(self, image: Tensor) -> Tensor:
         if len(self.images) < self.pool_size:
             self.images.append(image.clone())
             return image

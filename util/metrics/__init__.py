@@ -1,1 +1,1 @@
-"""Measures of image quality, one small file each."""
+"""Measures of image quality, one per file; each takes tensors and knows no model or data set."""

@@ -1,4 +1,4 @@
-"""How far two sets of features are apart, as the distance of the Gaussians fitted to them."""
+"""The Frechet distance between two sets of features."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ Statistics = tuple[Tensor, Tensor]
 
 
 def statistics(features: Tensor) -> Statistics:
-    """features (N, D), N >= 2 -> mean (D,), covariance (D, D) with divisor N - 1; float64 on the CPU."""
+    """features (N, D), N >= 2 -> mean (D,) and unbiased covariance (D, D), float64 on the CPU."""
     assert features.ndim == 2 and len(features) >= 2, features.shape
     features = features.detach().cpu().double()
     centred = features - features.mean(0)
@@ -15,15 +15,15 @@ def statistics(features: Tensor) -> Statistics:
 
 
 def frechet_distance(a: Statistics, b: Statistics) -> float:
-    """Squared Frechet distance of two Gaussians, at least 0: |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)).
+    """Squared Frechet distance of two Gaussians: |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) >= 0.
 
-    It is FID (arXiv:1706.08500) only with the features of Inception; with others it is to be called by
-    their extractor, and only compared with distances of that extractor and of about as many images, since
-    few images raise it.
+    With Inception features this is the FID (arXiv:1706.08500); with others, name the feature extractor.
+    Values are comparable only for the same extractor and a similar number of images: fewer images give
+    larger values.
     """
     (mean_a, covariance_a), (mean_b, covariance_b) = a, b
-    # With C = F F^T the singular values of F1^T F2 are the roots of the eigenvalues of C1 C2. Taken so they
-    # are exact to rounding; roots of eigenvalues lose half of the digits where a covariance is singular.
+    # For C = F F^T, the singular values of F1^T F2 are the square roots of the eigenvalues of C1 C2. Computing
+    # them directly is exact to rounding; square roots of eigenvalues lose half of the digits if C is singular.
     overlap = torch.linalg.svdvals(_factor(covariance_a).T @ _factor(covariance_b)).sum()
     distance = (mean_a - mean_b).square().sum() + covariance_a.trace() + covariance_b.trace() - 2 * overlap
     return max(distance.item(), 0.0)

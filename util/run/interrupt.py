@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a request to stop after this step; a second one stops without a save."""
+"""Ctrl-C and SIGTERM: training stops after the current step and saves; a second signal stops it without saving."""
 
 import signal
 from types import FrameType
@@ -7,35 +7,36 @@ from util import distributed, log
 
 
 class Interruption:
-    """Within the context the first signal is noted and the loop is left to save; `signal` holds its number."""
+    """Inside its context, the first SIGINT or SIGTERM is stored in `signal` instead of ending the process."""
 
-    HEARD = (signal.SIGINT, signal.SIGTERM)
+    HANDLED = (signal.SIGINT, signal.SIGTERM)
 
     def __enter__(self) -> "Interruption":
         self.signal = 0
-        self._before = {heard: signal.signal(heard, self._note) for heard in self.HEARD}
+        self._previous = {number: signal.signal(number, self._handle) for number in self.HANDLED}
         return self
 
     def __exit__(self, *error: object) -> None:
-        for heard, handler in self._before.items():
-            signal.signal(heard, handler)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
 
     def requested(self) -> bool:
-        """True on all ranks as soon as one was asked to stop; every rank must call it."""
+        """Whether any rank has received a signal; every rank must call it."""
         agreed = distributed.any_rank(self.signal != 0)
         if agreed and not self.signal:
             self.signal = signal.SIGTERM
-        return agreed  # not self.signal: it may have come to this rank alone, after the ranks agreed
+        return agreed  # not self.signal, which this rank alone may have received after the exchange
 
     @property
     def exit_code(self) -> int:
-        """As a shell counts: 130 for Ctrl-C, 143 for SIGTERM, 0 where nobody asked."""
+        """The exit code that shells use: 130 for Ctrl-C, 143 for SIGTERM, 0 without a signal."""
         return 128 + self.signal if self.signal else 0
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.signal:
             raise KeyboardInterrupt
         self.signal = number
         log.info(
-            "\nstopping after this step; once more stops without saving, when what is being written is written"
+            "\nstopping and saving after this step; a second signal stops without saving, "
+            "once the files in progress are written"
         )

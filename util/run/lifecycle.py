@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from torch import Tensor, nn
+from torch import nn
 
 from util import distributed, files, log
 from util.background import Background
@@ -21,7 +21,7 @@ from util.visualizer import Settings, Visualizer, create_visualizer
 
 
 class Model(checkpoint.Stateful, Protocol):
-    """What the training loop needs of a model."""
+    """What saving and resuming need of a model; models.base_model.BaseModel provides it."""
 
     nets: nn.ModuleDict
     save_dir: Path
@@ -37,16 +37,6 @@ class Model(checkpoint.Stateful, Protocol):
     def save_networks(self, epoch: int | str) -> None: ...
 
     def load_networks(self, epoch: int | str) -> None: ...
-
-    def optimize_parameters(self, batch: dict) -> None: ...
-
-    def get_current_losses(self) -> dict[str, float]: ...
-
-    def get_current_visuals(self) -> dict[str, Tensor]: ...
-
-    def generator_loss(self) -> float: ...
-
-    def update_learning_rate(self, factor: float) -> None: ...
 
     def init_networks(self, folder: Path, epoch: str) -> None: ...
 
@@ -107,9 +97,7 @@ def begin(opt: Namespace, model: Model) -> Run:
     parts: dict[str, checkpoint.Stateful] = {"model": model, "clock": clock, "schedule": schedule}
     per_rank = {"random": RandomState(), "local": model.local_state}
     run = Run(model, clock, schedule, Checkpoint(model.save_dir, parts, per_rank))
-    seed_everything(
-        opt.seed + distributed.rank()
-    )  # after the nets, which are equal on all ranks: noise must differ
+    seed_everything(opt.seed + distributed.rank())  # the nets are equal on all ranks; noise must not be
     if opt.continue_train:
         _resume(opt, run)
     else:

@@ -1,50 +1,22 @@
-"""The learning rate as a factor of the epoch: linear, step, cosine, plateau or constant."""
+"""Learning-rate policies: factors of the initial learning rate as functions of the epoch."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 
-def linear(epoch: int, n_epochs: int, n_epochs_decay: int, decay_iters: int) -> float:
-    """1 for `n_epochs`, then down in equal steps; the last epoch still learns, 0 would come after it."""
-    return 1.0 - max(0, epoch - n_epochs) / (n_epochs_decay + 1)
-
-
-def step(epoch: int, n_epochs: int, n_epochs_decay: int, decay_iters: int) -> float:
-    """A tenth after every `decay_iters` epochs."""
-    return 0.1 ** ((epoch - 1) // decay_iters)
-
-
-def cosine(epoch: int, n_epochs: int, n_epochs_decay: int, decay_iters: int) -> float:
-    """Half a cosine over the whole run, SGDR without restarts (arXiv:1608.03983, Eq. 5)."""
-    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (epoch - 1) / (n_epochs + n_epochs_decay))))
-
-
-def constant(epoch: int, n_epochs: int, n_epochs_decay: int, decay_iters: int) -> float:
-    return 1.0
-
-
-POLICIES: dict[str, Callable[[int, int, int, int], float]] = {
-    "linear": linear,
-    "step": step,
-    "plateau": constant,  # times what Schedule.end_epoch has taken off
-    "cosine": cosine,
-    "constant": constant,
-}
-
-
 @dataclass
 class Schedule:
-    """A pure function of the epoch (counted from 1), but for `plateau`, which remembers.
+    """The learning-rate factor of each epoch, counted from 1.
 
-    plateau: the rate falls to a fifth when the epoch's mean generator loss has not gone 1 % below
-    its best for more than `patience` epochs.
+    Every policy depends on the epoch alone, except `plateau`: its factor is multiplied by 0.2 when the mean
+    generator loss of an epoch has not fallen 1 % below its minimum for more than `patience` epochs.
     """
 
     policy: str
     n_epochs: int
     n_epochs_decay: int
-    decay_iters: int = 50  # epochs, despite the name of its flag
+    decay_iters: int = 50  # in epochs; upstream's flag is called --lr_decay_iters
     patience: int = 5
     best: float = math.inf
     bad_epochs: int = 0
@@ -53,13 +25,11 @@ class Schedule:
     _count: int = 0
 
     def factor(self, epoch: int) -> float:
-        return self.reduction * POLICIES[self.policy](
-            epoch, self.n_epochs, self.n_epochs_decay, self.decay_iters
-        )
+        return self.reduction * POLICIES[self.policy](self, epoch)
 
     @property
     def watches(self) -> bool:
-        """Whether `observe` has to be told the loss of every step."""
+        """Whether the policy needs observe() at every step."""
         return self.policy == "plateau"
 
     def observe(self, loss: float) -> None:
@@ -85,3 +55,32 @@ class Schedule:
     def load_state_dict(self, state: dict[str, float]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
+
+
+def linear(schedule: Schedule, epoch: int) -> float:
+    """1 for `n_epochs`, then equal steps that would reach 0 in the epoch after the last one."""
+    return 1.0 - max(0, epoch - schedule.n_epochs) / (schedule.n_epochs_decay + 1)
+
+
+def step(schedule: Schedule, epoch: int) -> float:
+    """Multiplied by 0.1 after every `decay_iters` epochs."""
+    return 0.1 ** ((epoch - 1) // schedule.decay_iters)
+
+
+def cosine(schedule: Schedule, epoch: int) -> float:
+    """Half a cosine over the whole run: SGDR without restarts (arXiv:1608.03983, Eq. 5)."""
+    total = schedule.n_epochs + schedule.n_epochs_decay
+    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (epoch - 1) / total)))
+
+
+def constant(schedule: Schedule, epoch: int) -> float:
+    return 1.0
+
+
+POLICIES: dict[str, Callable[[Schedule, int], float]] = {
+    "linear": linear,
+    "step": step,
+    "plateau": constant,  # the reductions are in Schedule.end_epoch
+    "cosine": cosine,
+    "constant": constant,
+}

@@ -1,4 +1,4 @@
-"""All random generators of a process: seeded together, saved and restored together."""
+"""Seeding, saving and restoring all global random generators of a process."""
 
 import random
 
@@ -7,14 +7,14 @@ import torch
 
 
 def seed_everything(seed: int) -> None:
-    """Seed python, numpy and torch (every device)."""
+    """Seed Python, numpy and torch on every device."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
 
 class RandomState:
-    """The states of the global generators, as tensors and plain numbers."""
+    """The states of the global generators as tensors and plain numbers, which load without running code."""
 
     def state_dict(self) -> dict:
         version, internal, gauss = random.getstate()
@@ -28,7 +28,7 @@ class RandomState:
                 float(cached),
             ],
             "torch": torch.get_rng_state(),
-            # asking a GPU that is not in use would start it
+            # reading the state of an unused GPU would initialise it
             "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
             "mps": [torch.mps.get_rng_state()] if torch.backends.mps.is_available() else [],
         }

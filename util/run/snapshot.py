@@ -1,4 +1,4 @@
-"""A copy of a state on the CPU, as it is now, while training goes on to change the state itself."""
+"""Copying a state to the CPU, so that it can be written while training changes the original."""
 
 import io
 from copy import copy, deepcopy
@@ -9,42 +9,42 @@ from torch import Tensor
 
 
 class Snapshot:
-    """Copies states of tensors, dicts, lists, tuples and plain values; what several of them share is copied once.
+    """Copies nested dicts, lists and tuples of tensors and plain values.
 
-    Types, strides and the attributes of dicts stay, so that a copy is saved as the state itself would be.
+    Types, strides and attributes of dicts are kept, so that torch.save writes the same bytes for the copy.
+    A tensor that occurs several times is copied once.
     """
 
     def __init__(self) -> None:
-        # place -> tensor and copy; a tensor that is held cannot leave its place to another
+        # memory -> (tensor, its copy); holding the tensor keeps its memory from being reused
         self._copies: dict[tuple, tuple[Tensor, Tensor]] = {}
 
     def of(self, value: Any) -> Any:
         if isinstance(value, Tensor):
             return self._tensor(value.detach())
         if isinstance(value, dict):
-            same = copy(value)
-            for key, part in value.items():
-                same[key] = self.of(part)
+            same = copy(value)  # with attributes such as the _metadata of a state_dict
+            same.update((key, self.of(part)) for key, part in value.items())
             return same
         if isinstance(value, list):
             return [self.of(part) for part in value]
         if isinstance(value, tuple):
             parts = map(self.of, value)
             return value._make(parts) if hasattr(value, "_make") else type(value)(parts)
-        return _other(value)
+        return _copy_object(value)
 
     def _tensor(self, tensor: Tensor) -> Tensor:
-        place = (tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
-        if place not in self._copies:
-            self._copies[place] = tensor, tensor.to("cpu", copy=True)
-        return self._copies[place][1]
+        memory = (tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
+        if memory not in self._copies:
+            self._copies[memory] = tensor, tensor.to("cpu", copy=True)
+        return self._copies[memory][1]
 
 
-def _other(value: Any) -> Any:
+def _copy_object(value: Any) -> Any:
     try:
         return deepcopy(value)
-    except RuntimeError:  # it holds a tensor that was computed, which can be saved but not copied
+    except RuntimeError:  # it contains a tensor with a gradient history, which cannot be deep-copied
         file = io.BytesIO()
         torch.save(value, file)
         file.seek(0)
-        return torch.load(file, map_location="cpu", weights_only=False)  # what was just written
+        return torch.load(file, map_location="cpu", weights_only=False)  # safe: this process wrote it

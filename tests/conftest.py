@@ -1,12 +1,14 @@
-"""What many tests need: a small torch, tiny options, and images drawn on the spot."""
+"""Fixtures for many tests: generated images, tiny options, trained runs, and scripts run in this process."""
 
 import importlib.util
 import math
 import re
+import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -18,18 +20,19 @@ from PIL import Image
 
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
-from util import plugins
+from util import errors, plugins
 from util.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 BARE = "--load_size 36 --crop_size 32 --ngf 8 --ndf 8 --num_threads 0 --display_id -1".split()
 TINY = [*BARE, "--netG", "resnet_6blocks"]
-# what a noise-to-image model needs beside BARE, if it is more than a folder, so that a test can train it
+ONCE = "--n_epochs 1 --n_epochs_decay 0 --display console,loss_log".split()
+# the flags besides BARE with which a noise-to-image model trains on a folder of images
 LATENT = dict.fromkeys(("cgan", "biggan"), "--dataset_mode folder --n_classes 3")
 
 
 def small_nets(words: Sequence[object]) -> list[str]:
-    """The words that keep the model named among `words` small."""
+    """The flags that make the `--model` among `words` small."""
     models = [str(name) for flag, name in pairwise(words) if flag == "--model"]
     name = models[-1] if models else ""
     path = plugins.files("model").get(name)
@@ -39,13 +42,13 @@ def small_nets(words: Sequence[object]) -> list[str]:
 
 
 def names_all(text: str, words: Iterable[object]) -> bool:
-    """Whether a sentence names each of `words` (a flag, a value, a path), whatever else it says."""
+    """Whether a text contains each of `words` (a flag, a value, a path) as a whole word."""
     return all(re.search(rf"(?<![\w-]){re.escape(str(word))}(?![\w-])", text) for word in words)
 
 
 @contextmanager
 def refused(*words: object, error: type[UserError] = UserError) -> Iterator[None]:
-    """The block must raise `error`, in one sentence that names each of `words`; the wording is not compared."""
+    """The block must raise `error` with a one-line message that contains each of `words`, whatever else it says."""
     with pytest.raises(error) as caught:
         yield
     sentence = str(caught.value)
@@ -54,12 +57,12 @@ def refused(*words: object, error: type[UserError] = UserError) -> Iterator[None
 
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
-    """Bit-for-bit tests compare runs of one process; tiny nets are fastest on one thread."""
+    """Results depend on the number of threads to the last bit, and tiny nets are fastest on one."""
     torch.set_num_threads(1)
 
 
 def draw_images(folder: Path, count: int, size: tuple[int, int] = (40, 36), seed: int = 0) -> None:
-    """`count` JPEG-like PNG files of smooth random colours."""
+    """Write `count` PNG files of smooth random colours."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     for index in range(count):
@@ -69,7 +72,7 @@ def draw_images(folder: Path, count: int, size: tuple[int, int] = (40, 36), seed
 
 @pytest.fixture(scope="session")
 def unpaired(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with trainA, trainB, testA, testB."""
+    """An unaligned data set: 6 images in trainA and trainB, 3 in testA and testB."""
     root = tmp_path_factory.mktemp("unpaired")
     for seed, name in enumerate(("trainA", "trainB", "testA", "testB")):
         draw_images(root / name, 6 if name.startswith("train") else 3, seed=seed)
@@ -78,7 +81,7 @@ def unpaired(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def paired(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with train and test, files side by side."""
+    """An aligned data set: 4 pairs of images, side by side, in train and test."""
     root = tmp_path_factory.mktemp("paired")
     for seed, name in enumerate(("train", "test")):
         draw_images(root / name, 4, size=(80, 40), seed=seed)
@@ -87,7 +90,7 @@ def paired(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def train_opt(tmp_path: Path) -> Callable[..., Namespace]:
-    """Options of training from words, tiny nets, runs kept in the test's own folder."""
+    """Parse training flags for tiny nets and a run in the test's own folder."""
 
     def make(*words: object, dataroot: Path | str = ".") -> Namespace:
         argv = ["--dataroot", str(dataroot), "--checkpoints_dir", str(tmp_path / "runs")]
@@ -99,7 +102,7 @@ def train_opt(tmp_path: Path) -> Callable[..., Namespace]:
 
 @pytest.fixture
 def test_opt(tmp_path: Path) -> Callable[..., Namespace]:
-    """Options of testing from words."""
+    """Parse testing flags for runs and results in the test's own folder."""
 
     def make(*words: object, dataroot: Path | str = ".") -> Namespace:
         argv = ["--dataroot", str(dataroot), "--checkpoints_dir", str(tmp_path / "runs")]
@@ -110,7 +113,7 @@ def test_opt(tmp_path: Path) -> Callable[..., Namespace]:
 
 
 def data_options(root: Path, mode: str, **changed: object) -> Namespace:
-    """What a data set of this mode and its loader ask of the options: small images of training, read by this process."""
+    """The options that a data set of this mode and its loader read, with small images and no workers."""
     values: dict = {
         "dataroot": str(root),
         "dataset_mode": mode,
@@ -141,7 +144,7 @@ def data_options(root: Path, mode: str, **changed: object) -> Namespace:
 
 
 def load_script(name: str) -> ModuleType:
-    """train.py, test.py or a script as a module of its own (`test` is a package of Python's)."""
+    """Import train.py, test.py or a script under another name, since `test` is a package of Python."""
     path = ROOT / name
     spec = importlib.util.spec_from_file_location(f"script_{path.stem}", path)
     assert spec is not None and spec.loader is not None
@@ -150,23 +153,52 @@ def load_script(name: str) -> ModuleType:
     return module
 
 
-@pytest.fixture
-def run_script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Run a script's main() in this process with a command line; its exit code."""
-    from util import errors
-
-    def run(name: str, *words: object) -> int:
-        monkeypatch.setattr(sys, "argv", [name, *(str(word) for word in words)])
+def run_main(name: str, *words: object) -> int:
+    """Run a script's main() in this process with a command line, and return its exit code."""
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [name, *map(str, words)])
         try:
             return errors.run(load_script(name).main)
         except SystemExit as leaving:
             return int(leaving.code or 0)
 
-    return run
+
+@pytest.fixture
+def run_script() -> Callable[..., int]:
+    return run_main
+
+
+@pytest.fixture(scope="session")
+def trained(unpaired: Path, paired: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Model -> a folder with its run `r`, trained once per session for one epoch; tests that change it copy it."""
+
+    @cache
+    def train(model: str) -> Path:
+        runs = tmp_path_factory.mktemp(model)
+        words = ("--model", model)
+        flags = (
+            "--dataroot",
+            paired if model == "pix2pix" else unpaired,
+            "--checkpoints_dir",
+            runs,
+            "--name",
+            "r",
+        )
+        assert run_main("train.py", *words, *flags, *small_nets(words), *ONCE) == 0
+        return runs
+
+    return train
+
+
+@pytest.fixture
+def trained_copy(trained: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Path]:
+    """The same, as a copy in the test's own folder."""
+    return lambda model: shutil.copytree(trained(model), tmp_path / f"{model}_runs")
 
 
 def random_batch(kind: str, size: int = 4, side: int = 32, seed: int = 0) -> dict:
-    """A batch as the data sets make it, for `pairs` (A, B), `colorization`, or `latent` (image, label below 3)."""
+    """A batch of `pairs` (A, B), `colorization`, or `latent` (image, label 0 to 2), with the keys of the data sets."""
     generator = torch.Generator().manual_seed(seed)
 
     def images(channels: int) -> torch.Tensor:

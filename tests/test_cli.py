@@ -1,216 +1,156 @@
-"""train.py and test.py as a person uses them: the classic commands, names of results, directions."""
+"""train.py and test.py on the command line: upstream's commands, names of results, directions."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY, draw_images
+from conftest import ONCE, TINY, draw_images, names_all
 from PIL import Image
 
 Run = Callable[..., int]
-ONCE = ["--n_epochs", 1, "--n_epochs_decay", 0, "--display", "console,loss_log"]
+Trained = Callable[[str], Path]
 
 
-def trained(run_script: Run, model: str, data: Path, runs: Path, *words: object) -> None:
-    common = ["--model", model, "--dataroot", data, "--checkpoints_dir", runs, "--name", "r", *TINY, *ONCE]
-    assert run_script("train.py", *common, *words) == 0
+def train(model: str, data: Path, runs: Path, run_script: Run, *words: object) -> None:
+    place = ["--dataroot", data, "--checkpoints_dir", runs, "--name", "r"]
+    assert run_script("train.py", "--model", model, *place, *TINY, *ONCE, *words) == 0
 
 
-def made(folder: Path) -> list[str]:
+def png_files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
 
 
-@pytest.fixture(scope="module")
-def cycle_gan_run(unpaired: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny trained CycleGAN."""
-    runs = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch:
-        import sys
+@pytest.fixture
+def make_results(run_script: Run, tmp_path: Path) -> Callable[..., Path]:
+    """Run test.py with the run `r` of a folder; the folder of its results."""
 
-        from conftest import load_script
+    def make(runs: Path, data: Path, *words: object) -> Path:
+        results = tmp_path / "results"
+        place = ["--dataroot", data, "--checkpoints_dir", runs, "--name", "r", "--results_dir", results]
+        assert run_script("test.py", *place, *words) == 0
+        return results / "r"
 
-        words = [
-            "--model",
-            "cycle_gan",
-            "--dataroot",
-            unpaired,
-            "--checkpoints_dir",
-            runs,
-            "--name",
-            "r",
-            *TINY,
-            *ONCE,
-        ]
-        patch.setattr(sys, "argv", ["train.py", *map(str, words)])
-        assert load_script("train.py").main() == 0
-    return runs
+    return make
 
 
 def test_results_are_named_after_their_source_and_counted(
-    run_script: Run, unpaired: Path, cycle_gan_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    make_results: Run, unpaired: Path, trained: Trained, capsys: pytest.CaptureFixture
 ) -> None:
-    words = [
-        "--dataroot",
-        unpaired,
-        "--checkpoints_dir",
-        cycle_gan_run,
-        "--name",
-        "r",
-        "--results_dir",
-        tmp_path,
-    ]
-    assert run_script("test.py", *words, "--num_test", 2) == 0
-    assert "2 of 3; --num_test all makes all images" in capsys.readouterr().out
+    results = make_results(trained("cycle_gan"), unpaired, "--num_test", 2) / "test_latest"
+    assert names_all(capsys.readouterr().out, ("2 images of 3", "--num_test all", results / "index.html"))
     labels = ("fake_A", "fake_B", "real_A", "real_B", "rec_A", "rec_B")
-    images = tmp_path / "r" / "test_latest" / "images"
-    assert made(images) == sorted(f"{stem}_{label}.png" for stem in ("000", "001") for label in labels)
-    assert (tmp_path / "r" / "test_latest" / "index.html").exists()
-    assert (cycle_gan_run / "r" / "test_opt.txt").exists()
+    assert png_files(results / "images") == sorted(
+        f"{stem}_{label}.png" for stem in ("000", "001") for label in labels
+    )
+    assert (results / "index.html").exists()
+    assert (trained("cycle_gan") / "r" / "test_opt.txt").exists()
 
 
-def test_one_label_can_be_saved_alone(
-    run_script: Run, unpaired: Path, cycle_gan_run: Path, tmp_path: Path
+def test_one_label_of_one_epoch_can_be_saved(make_results: Run, unpaired: Path, trained: Trained) -> None:
+    words = ["--save_only", "fake_B", "--epoch", 1, "--num_test", "all"]
+    results = make_results(trained("cycle_gan"), unpaired, *words)
+    assert png_files(results / "test_1" / "images") == [f"00{index}_fake_B.png" for index in range(3)]
+
+
+def test_the_test_model_accepts_images_of_mixed_sizes(
+    make_results: Run, trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    words = [
-        "--dataroot",
-        unpaired,
-        "--checkpoints_dir",
-        cycle_gan_run,
-        "--name",
-        "r",
-        "--results_dir",
-        tmp_path,
-    ]
-    assert run_script("test.py", *words, "--save_only", "fake_B", "--epoch", 1, "--num_test", "all") == 0
-    assert made(tmp_path / "r" / "test_1" / "images") == [
-        "000_fake_B.png",
-        "001_fake_B.png",
-        "002_fake_B.png",
-    ]
-
-
-def test_the_test_plugin_takes_images_of_mixed_sizes(
-    run_script: Run, cycle_gan_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    """The classic command for a pretrained model; sub-folders and equal stems keep their names apart."""
+    """Upstream's command for a pretrained model; files of equal stem or in sub-folders keep distinct names."""
     photos = tmp_path / "photos"
     draw_images(photos, 1, size=(50, 30))
     draw_images(photos / "more", 1, size=(33, 61))
     Image.open(photos / "000.png").convert("L").save(photos / "000.jpg")
-    words = [
-        "--dataroot",
-        photos,
-        "--checkpoints_dir",
-        cycle_gan_run,
-        "--name",
-        "r",
-        "--results_dir",
-        tmp_path,
-    ]
-    words += ["--model", "test", "--model_suffix", "_B", "--no_dropout"]
-    assert run_script("test.py", *words) == 0
-    assert "loaded" in capsys.readouterr().out
-    images = tmp_path / "r" / "test_latest" / "images"
-    assert made(images) == [
+    words = ["--model", "test", "--model_suffix", "_B", "--no_dropout"]
+    images = make_results(trained("cycle_gan"), photos, *words) / "test_latest" / "images"
+    assert "latest_net_G_B.pth" in capsys.readouterr().out
+    assert png_files(images) == [
         *("000_2_fake.png", "000_2_real.png", "000_fake.png", "000_real.png"),
         *("more/000_fake.png", "more/000_real.png"),
     ]
     assert Image.open(images / "more" / "000_fake.png").size == (32, 32)
-    assert run_script("test.py", *words, "--preprocess", "none") == 0
+    make_results(trained("cycle_gan"), photos, *words, "--preprocess", "none")
     assert Image.open(images / "more" / "000_fake.png").size == (32, 60)
 
 
-def test_the_test_plugin_takes_a_generator_with_attention(
-    run_script: Run, unpaired: Path, tmp_path: Path
+def test_the_test_model_accepts_a_generator_with_attention(
+    run_script: Run, make_results: Run, unpaired: Path, tmp_path: Path
 ) -> None:
-    trained(run_script, "cycle_gan_attn", unpaired, tmp_path, "--attn_form", "plain", "--attn_G_pos", "mid")
-    words = ["--checkpoints_dir", tmp_path, "--name", "r", "--results_dir", tmp_path]
-    one = ["--model", "test", "--model_suffix", "_A", "--dataroot", unpaired / "testA"]
-    assert run_script("test.py", *words, *one, "--phase", "one") == 0
-    assert run_script("test.py", *words, "--dataroot", unpaired) == 0
-    alone = Image.open(tmp_path / "r" / "one_latest" / "images" / "000_fake.png")
-    assert (
-        alone.tobytes() == Image.open(tmp_path / "r" / "test_latest" / "images" / "000_fake_B.png").tobytes()
-    )
+    attention = ["--attn_form", "plain", "--attn_G_pos", "mid"]
+    train("cycle_gan_attn", unpaired, tmp_path, run_script, *attention)
+    one = ["--model", "test", "--model_suffix", "_A", "--phase", "one"]
+    alone = make_results(tmp_path, unpaired / "testA", *one) / "one_latest" / "images" / "000_fake.png"
+    whole = make_results(tmp_path, unpaired) / "test_latest" / "images" / "000_fake_B.png"
+    assert Image.open(alone).tobytes() == Image.open(whole).tobytes()
 
 
-def test_training_follows_the_direction_and_the_iterations(
-    run_script: Run, paired: Path, tmp_path: Path
+def test_training_obeys_direction_and_save_by_iter(
+    run_script: Run, make_results: Run, paired: Path, tmp_path: Path
 ) -> None:
-    words = ["--direction", "BtoA", "--netG", "resnet_6blocks", "--save_by_iter", "--save_latest_freq", 2]
-    trained(run_script, "pix2pix", paired, tmp_path, *words)
+    words = ["--direction", "BtoA", "--save_by_iter", "--save_latest_freq", 2]
+    train("pix2pix", paired, tmp_path, run_script, *words)
     names = {path.name for path in (tmp_path / "r").glob("*.pth")}
-    assert names == {
-        f"{prefix}_net_{net}.pth" for prefix in ("iter_2", "iter_4", "latest", "1") for net in ("G", "D")
-    }
-    words = ["--dataroot", paired, "--checkpoints_dir", tmp_path, "--name", "r", "--results_dir", tmp_path]
-    assert run_script("test.py", *words, "--load_iter", 2, "--num_test", 1) == 0
-    images = tmp_path / "r" / "test_latest_iter2" / "images"
+    prefixes = ("iter_2", "iter_4", "latest", "1")
+    assert names == {f"{prefix}_net_{net}.pth" for prefix in prefixes for net in ("G", "D")}
+    results = make_results(tmp_path, paired, "--load_iter", 2, "--num_test", 1)
     source = Image.open(next((paired / "test").glob("*.png")))
     right = source.crop((40, 0, 80, 40)).resize((32, 32), Image.Resampling.BICUBIC)
-    shown = Image.open(images / "000_real_A.png")
+    shown = Image.open(results / "test_latest_iter2" / "images" / "000_real_A.png")
     assert max(abs(a - b) for a, b in zip(right.tobytes(), shown.tobytes(), strict=True)) <= 1
 
 
-def test_colorization_shows_colours(run_script: Run, unpaired: Path, tmp_path: Path) -> None:
-    trained(run_script, "colorization", unpaired, tmp_path, "--phase", "trainA")
-    words = ["--dataroot", unpaired, "--phase", "testA", "--checkpoints_dir", tmp_path, "--name", "r"]
-    assert run_script("test.py", *words, "--results_dir", tmp_path, "--num_test", 1, "--eval") == 0
-    images = tmp_path / "r" / "testA_latest" / "images"
-    assert made(images) == ["000_fake_B_rgb.png", "000_real_A.png", "000_real_B_rgb.png"]
+def test_colorization_makes_colour_images(
+    run_script: Run, make_results: Run, unpaired: Path, tmp_path: Path
+) -> None:
+    train("colorization", unpaired, tmp_path, run_script, "--phase", "trainA")
+    images = make_results(tmp_path, unpaired, "--phase", "testA", "--num_test", 1, "--eval")
+    images = images / "testA_latest" / "images"
+    assert png_files(images) == ["000_fake_B_rgb.png", "000_real_A.png", "000_real_B_rgb.png"]
     assert Image.open(images / "000_real_B_rgb.png").mode == "RGB"
 
 
-def test_weights_of_the_classic_repository_are_gone_on_with(
-    run_script: Run, unpaired: Path, cycle_gan_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+def test_training_continues_from_the_weights_of_upstream(
+    run_script: Run, unpaired: Path, trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    """A folder with *_net_*.pth files alone: weights are taken, the rest starts anew, and that is said."""
+    """Without latest_state.pt, training loads the weights and says that everything else starts from the beginning."""
     (tmp_path / "r").mkdir()
-    for path in (cycle_gan_run / "r").glob("latest_net_*.pth"):
+    for path in (trained("cycle_gan") / "r").glob("latest_net_*.pth"):
         state = torch.load(path, weights_only=True)
         torch.save({f"module.{key}": value for key, value in state.items()}, tmp_path / "r" / path.name)
-    words = [
-        "--model",
-        "cycle_gan",
-        "--dataroot",
-        unpaired,
-        "--checkpoints_dir",
-        tmp_path,
-        "--name",
-        "r",
-        *TINY,
-    ]
-    words += [
-        "--continue_train",
-        "--epoch_count",
-        3,
-        "--n_epochs",
-        3,
-        "--n_epochs_decay",
-        0,
-        "--display",
-        "console",
-    ]
-    assert run_script("train.py", *words) == 0
-    told = capsys.readouterr()
-    assert "--epoch_count" in told.err and "(epoch: 3" not in told.out
-    assert "end of epoch 3 / 3" in told.out
+    epochs = ["--continue_train", "--epoch_count", 3, "--n_epochs", 3, "--lr", 1e-30, "--display", "console"]
+    train("cycle_gan", unpaired, tmp_path, run_script, *epochs)
+    printed = capsys.readouterr()
+    assert "--epoch_count" in printed.err and "(epoch: 3" not in printed.out
+    assert "end of epoch 3 / 3" in printed.out
+    kept = torch.load(trained("cycle_gan") / "r" / "latest_net_G_A.pth", weights_only=True)
+    again = torch.load(tmp_path / "r" / "latest_net_G_A.pth", weights_only=True)
+    assert all(torch.allclose(value, again[key]) for key, value in kept.items())
 
 
-def test_the_plateau_policy_hears_the_losses(run_script: Run, unpaired: Path, tmp_path: Path) -> None:
-    trained(run_script, "cycle_gan", unpaired, tmp_path, "--lr_policy", "plateau")
+def test_the_plateau_policy_observes_the_losses(run_script: Run, unpaired: Path, tmp_path: Path) -> None:
+    train("cycle_gan", unpaired, tmp_path, run_script, "--lr_policy", "plateau")
     state = torch.load(tmp_path / "r" / "latest_state.pt", weights_only=True)
     assert 0 < state["parts"]["schedule"]["best"] < 100
 
 
-def test_a_finished_run_says_so_and_trains_longer_on_request(
-    run_script: Run, unpaired: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+def test_a_finished_run_is_unchanged_and_trains_longer_on_request(
+    run_script: Run, trained_copy: Trained, capsys: pytest.CaptureFixture
 ) -> None:
-    trained(run_script, "cycle_gan", unpaired, tmp_path)
-    go_on = ["--continue_train", "--checkpoints_dir", tmp_path, "--name", "r"]
-    before = (tmp_path / "r" / "latest_net_G_A.pth").read_bytes()
-    assert run_script("train.py", *go_on) == 0
-    assert (tmp_path / "r" / "latest_net_G_A.pth").read_bytes() == before
-    assert run_script("train.py", *go_on, "--n_epochs", 2) == 0
+    runs = trained_copy("cycle_gan")
+    resume = ["--continue_train", "--checkpoints_dir", runs, "--name", "r"]
+    before = (runs / "r" / "latest_net_G_A.pth").read_bytes()
+    assert run_script("train.py", *resume) == 0
+    assert (runs / "r" / "latest_net_G_A.pth").read_bytes() == before
+    assert run_script("train.py", *resume, "--n_epochs", 2) == 0
     assert "end of epoch 2 / 2" in capsys.readouterr().out
+
+
+def test_an_earlier_run_of_the_name_is_kept(
+    run_script: Run, unpaired: Path, trained_copy: Trained, capsys: pytest.CaptureFixture
+) -> None:
+    runs = trained_copy("cycle_gan")
+    before = (runs / "r" / "latest_state.pt").read_bytes()
+    train("cycle_gan", unpaired, runs, run_script, "--seed", 5)
+    assert (runs / "r_1" / "latest_state.pt").read_bytes() == before
+    assert (runs / "r" / "latest_state.pt").read_bytes() != before
+    assert str(runs / "r_1") in capsys.readouterr().out

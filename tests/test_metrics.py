@@ -1,4 +1,4 @@
-"""The distance of feature sets and the diversity of images against closed forms."""
+"""The Frechet distance and the diversity of images, compared with closed forms."""
 
 import math
 
@@ -23,14 +23,14 @@ def test_statistics_are_the_mean_and_the_unbiased_covariance_in_float64():
     assert torch.allclose(covariance, torch.cov(features.T.double()))
 
 
-def test_the_distance_of_diagonal_gaussians_is_that_of_means_and_deviations():
+def test_the_distance_of_diagonal_gaussians_sums_squared_differences_of_means_and_deviations():
     mean_a, mean_b = torch.tensor([1.0, 2.0, 3.0]).double(), torch.tensor([1.0, 0.0, 6.0]).double()
     sigma_a, sigma_b = torch.tensor([1.0, 2.0, 0.0]).double(), torch.tensor([4.0, 2.0, 1.0]).double()
     found = frechet_distance((mean_a, sigma_a.square().diag()), (mean_b, sigma_b.square().diag()))
     assert found == pytest.approx(4 + 9 + 9 + 0 + 1, abs=1e-9)
 
 
-def test_the_distance_holds_for_covariances_that_do_not_commute():
+def test_the_distance_is_right_for_covariances_that_do_not_commute():
     a = torch.tensor([[2.0, 1.0], [1.0, 2.0]]).double()
     b = torch.tensor([[3.0, 0.0], [0.0, 1.0]]).double()
     # in two dimensions the trace of the root of M is sqrt(tr M + 2 sqrt(det M)), for M = C1 C2
@@ -41,30 +41,30 @@ def test_the_distance_holds_for_covariances_that_do_not_commute():
 
 
 @pytest.mark.parametrize(("count", "size"), [(400, 32), (20, 64)], ids=["full rank", "singular"])
-def test_equal_sets_have_no_distance_and_the_order_does_not_matter(count: int, size: int):
+def test_equal_sets_have_distance_0_and_the_order_does_not_matter(count: int, size: int):
     a, b = statistics(random_features(count, size, seed=1)), statistics(random_features(count, size, seed=2))
     assert 0 <= frechet_distance(a, a) < 1e-6
     assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a), rel=1e-9)
     assert frechet_distance(a, b) > 1
 
 
-def test_a_shift_of_all_features_adds_its_square():
+def test_shifting_all_features_adds_the_squared_shift():
     features = random_features(300, 8, seed=3)
     shifted = features + 0.5
     assert frechet_distance(statistics(features), statistics(shifted)) == pytest.approx(8 * 0.25, rel=1e-4)
 
 
-def test_the_mean_pairwise_distance_counts_each_pair_once_and_no_row_with_itself():
+def test_the_mean_pairwise_distance_counts_each_pair_of_rows_once():
     x = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 8.0]])
     assert mean_pairwise_distance(x) == pytest.approx((5 + 8 + 5) / 3)
 
 
-def test_images_are_compared_by_all_their_values():
+def test_images_are_compared_by_all_their_pixels():
     images = random_features(10, 48, seed=4)
     expected = [torch.dist(images[i], images[j]).item() for i in range(10) for j in range(i)]
     assert mean_pairwise_distance(images.view(10, 3, 4, 4)) == pytest.approx(sum(expected) / 45, rel=1e-5)
 
 
-def test_copies_of_one_image_have_no_diversity():
+def test_copies_of_one_image_have_diversity_0():
     one = random_features(1, 3072, seed=5) * 100
     assert mean_pairwise_distance(one.expand(20, -1)) == 0.0

@@ -1,10 +1,8 @@
 """Reading and writing checkpoint files, and `latest_state.pt`, from which a run resumes."""
 
 import pickle
-import struct
 import textwrap
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,12 +13,6 @@ from util import distributed, files, log
 from util.errors import UserError
 
 FORMAT = "zebrawood-state-1"
-# what unpickling raises on damaged files, and load_state_dict on the state of another net
-DAMAGE = (
-    *(RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError),
-    *(OSError, EOFError, MemoryError, struct.error, zipfile.BadZipFile, pickle.UnpicklingError),
-)
-MISFIT = (RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 
 
 class Stateful(Protocol):
@@ -63,7 +55,7 @@ def load(path: Path) -> Any:
         raise UserError(f"there is no checkpoint {path}") from error
     except (PermissionError, IsADirectoryError) as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): check it and its permissions") from error
-    except DAMAGE as error:
+    except Exception as error:  # unpickling damaged bytes can raise almost anything
         if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
             raise UserError(
                 f"{path} contains more than weights, and loading it would run its code; "
@@ -77,8 +69,8 @@ def load(path: Path) -> Any:
 class StateBag:
     """Named objects with a state_dict, saved and loaded as one."""
 
-    def __init__(self) -> None:
-        self.parts: dict[str, Stateful] = {}
+    def __init__(self, parts: dict[str, Stateful] | None = None) -> None:
+        self.parts = parts or {}
 
     def state_dict(self) -> dict:
         return {name: part.state_dict() for name, part in self.parts.items()}
@@ -99,14 +91,12 @@ class Checkpoint:
 
     def __init__(self, folder: Path, parts: dict[str, Stateful], per_rank: dict[str, Stateful]) -> None:
         self.path = folder / "latest_state.pt"
-        self.parts = parts
-        self.per_rank = per_rank
+        self.parts, self.per_rank = StateBag(parts), StateBag(per_rank)
 
     def state_dict(self) -> dict:
         """What the file contains; every rank must call it."""
-        ranks = distributed.gather({name: part.state_dict() for name, part in self.per_rank.items()})
-        parts = {name: part.state_dict() for name, part in self.parts.items()}
-        return {"format": FORMAT, "parts": parts, "ranks": ranks}
+        ranks = distributed.gather(self.per_rank.state_dict())
+        return {"format": FORMAT, "parts": self.parts.state_dict(), "ranks": ranks}
 
     def load(self) -> None:
         """Read the file and restore every part.
@@ -119,16 +109,15 @@ class Checkpoint:
             raise UserError(
                 f"{self.path} was not written by this project: move it away, or choose another --name"
             )
-        if set(state.get("parts", ())) != set(self.parts):
+        if set(state.get("parts", ())) != set(self.parts.parts):
             raise UserError(
-                f"{self.path} does not contain {', '.join(sorted(self.parts))}: another version of this "
+                f"{self.path} does not contain {', '.join(sorted(self.parts.parts))}: another version of this "
                 "project wrote it; move it away, or choose another --name"
             )
         try:
-            for name, part in self.parts.items():
-                part.load_state_dict(state["parts"][name])
+            self.parts.load_state_dict(state["parts"])
             self._load_ranks(state["ranks"])
-        except MISFIT as error:
+        except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
             raise UserError(
                 f"{self.path} does not fit the given options ({_reason(error)}): resume with the run's own "
                 "options by leaving the flags out, or choose another --name"
@@ -140,9 +129,8 @@ class Checkpoint:
                 f"the run had {len(ranks)} processes and has {distributed.world_size()} now: random "
                 "generators and image pools are not restored, so the result will not be bit-identical"
             )
-            return
-        for name, part in self.per_rank.items():
-            part.load_state_dict(ranks[distributed.rank()][name])
+        else:
+            self.per_rank.load_state_dict(ranks[distributed.rank()])
 
 
 def _reason(error: Exception) -> str:

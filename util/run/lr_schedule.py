@@ -73,14 +73,10 @@ def cosine(schedule: Schedule, epoch: int) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (epoch - 1) / total)))
 
 
-def constant(schedule: Schedule, epoch: int) -> float:
-    return 1.0
-
-
 POLICIES: dict[str, Callable[[Schedule, int], float]] = {
     "linear": linear,
     "step": step,
-    "plateau": constant,  # the reductions are in Schedule.end_epoch
+    "plateau": lambda schedule, epoch: 1.0,  # Schedule.end_epoch reduces it
     "cosine": cosine,
-    "constant": constant,
+    "constant": lambda schedule, epoch: 1.0,
 }

@@ -1,10 +1,8 @@
 """Copying a state to the CPU, so that it can be written while training changes the original."""
 
-import io
 from copy import copy, deepcopy
 from typing import Any
 
-import torch
 from torch import Tensor
 
 
@@ -31,20 +29,10 @@ class Snapshot:
         if isinstance(value, tuple):
             parts = map(self.of, value)
             return value._make(parts) if hasattr(value, "_make") else type(value)(parts)
-        return _copy_object(value)
+        return deepcopy(value)
 
     def _tensor(self, tensor: Tensor) -> Tensor:
         memory = (tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
         if memory not in self._copies:
             self._copies[memory] = tensor, tensor.to("cpu", copy=True)
         return self._copies[memory][1]
-
-
-def _copy_object(value: Any) -> Any:
-    try:
-        return deepcopy(value)
-    except RuntimeError:  # it contains a tensor with a gradient history, which cannot be deep-copied
-        file = io.BytesIO()
-        torch.save(value, file)
-        file.seek(0)
-        return torch.load(file, map_location="cpu", weights_only=False)  # safe: this process wrote it

@@ -267,9 +267,9 @@ class BaseModel(ABC):
         self.steps = state["steps"]
 
     def network_files(self, epoch: int | str) -> dict[str, dict]:
-        """File name in save_dir -> state: `<epoch>_net_<name>.pth` of each net, `..._ema.pth` of averaged weights.
+        """File name -> state: `<epoch>_net_<name>.pth` of each net, `<epoch>_net_<name>_ema.pth` of averaged weights.
 
-        A plugin that overrides it to add files returns references: the saving run copies the tensors.
+        A plugin may override it to add files. It need not copy tensors: a run that writes in the background does.
         """
         averaged = {f"{name}_ema": net for name, net in self.ema.shadows.items()}
         nets = dict(self.nets.items()) | averaged
@@ -278,11 +278,12 @@ class BaseModel(ABC):
     def save_networks(self, epoch: int | str) -> None:
         """Write network_files(epoch) now, on rank 0."""
         if log.is_main():
-            checkpoint.save_all({self.save_dir / n: state for n, state in self.network_files(epoch).items()})
+            files = self.network_files(epoch)
+            checkpoint.save_all({self.save_dir / name: state for name, state in files.items()})
 
     @property
     def overrides_save_networks(self) -> bool:
-        """Whether a plugin has its own save_networks(); a run then calls it and waits for it to write."""
+        """Whether a plugin has its own save_networks(); a run then calls it instead of network_files()."""
         return type(self).save_networks is not BaseModel.save_networks
 
     def load_networks(self, epoch: int | str) -> None:

@@ -21,6 +21,7 @@ FLAGS = """
 --print_freq 2 --display_freq 4 --update_html_freq 4 --save_latest_freq 4 --save_epoch_freq 2
 --display console,loss_log,jsonl,html --num_threads 2
 """.split()
+IN_THIS_PROCESS = ["--num_threads", "0"]  # the batches are the same for any number of workers
 
 
 def begin(data: Path, runs: Path) -> list[str]:
@@ -75,7 +76,7 @@ def assert_same_run(a: Path, b: Path) -> None:
 @pytest.fixture(scope="module")
 def uninterrupted(unpaired: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("uninterrupted")
-    assert run_main(*begin(unpaired, runs)) == 0
+    assert run_main(*begin(unpaired, runs), *IN_THIS_PROCESS) == 0
     return runs
 
 
@@ -92,7 +93,7 @@ def test_killed_at_random_moments(unpaired: Path, uninterrupted: Path, tmp_path:
         process.stdout.close()
         arguments = resume(tmp_path)
     assert kills > 0, "the run was faster than the test"
-    assert run_main(*resume(tmp_path)) == 0
+    assert run_main(*resume(tmp_path), *IN_THIS_PROCESS) == 0
     assert_same_run(uninterrupted, tmp_path)
 
 
@@ -117,5 +118,5 @@ def test_a_signal_saves_the_run_and_prints_how_to_resume(
     output = process.stdout.read()
     assert process.wait(timeout=60) == code, output
     assert names_all(output, ("python train.py --continue_train --name r",)) and "Traceback" not in output
-    assert run_main(*resume(tmp_path)) == 0
+    assert run_main(*resume(tmp_path), *IN_THIS_PROCESS) == 0
     assert_same_run(uninterrupted, tmp_path)

@@ -26,7 +26,6 @@ from util.errors import UserError
 ROOT = Path(__file__).resolve().parent.parent
 BARE = "--load_size 36 --crop_size 32 --ngf 8 --ndf 8 --num_threads 0 --display_id -1".split()
 TINY = [*BARE, "--netG", "resnet_6blocks"]
-BATCH = "--batch_size 2".split()
 ONCE = "--n_epochs 1 --n_epochs_decay 0 --display console,loss_log".split()
 # the flags besides BARE with which a noise-to-image model trains on a folder of images
 LATENT = dict.fromkeys(("cgan", "biggan"), "--dataset_mode folder --n_classes 3")
@@ -177,16 +176,9 @@ def trained(unpaired: Path, paired: Path, tmp_path_factory: pytest.TempPathFacto
     @cache
     def train(model: str) -> Path:
         runs = tmp_path_factory.mktemp(model)
-        words = ("--model", model)
-        flags = (
-            "--dataroot",
-            paired if model == "pix2pix" else unpaired,
-            "--checkpoints_dir",
-            runs,
-            "--name",
-            "r",
-        )
-        assert run_main("train.py", *words, *flags, *small_nets(words), *ONCE, *BATCH) == 0
+        data = paired if model == "pix2pix" else unpaired
+        words = ["--model", model, "--name", "r", "--checkpoints_dir", runs, "--batch_size", 2]
+        assert run_main("train.py", "--dataroot", data, *words, *small_nets(words), *ONCE) == 0
         return runs
 
     return train

@@ -52,7 +52,7 @@ def load(path: Path) -> Any:
             warnings.simplefilter("ignore")  # the error message below says more
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise UserError(f"there is no checkpoint {path}") from error
+        raise UserError(f"there is no checkpoint {path}: check the path") from error
     except (PermissionError, IsADirectoryError) as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): check it and its permissions") from error
     except Exception as error:  # unpickling damaged bytes can raise almost anything

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from display_run import fake_run, options
 from test_contract import assert_same_state
 from torch import nn
 
@@ -22,7 +23,7 @@ from util.run.lifecycle import Run
 from util.run.lr_schedule import Schedule
 from util.run.snapshot import Snapshot
 from util.run.weights import save_nets
-from util.visualizer import Settings, create_visualizer
+from util.visualizer import create_visualizer
 
 FULL = RunFault("cannot write x: the disk is full")
 
@@ -272,19 +273,11 @@ def test_the_page_is_written_off_the_thread_from_pictures_of_their_moment(
     clock, background, gate = Clock(), Background(), threading.Event()
     save = TrainPage.save_images
     monkeypatch.setattr(TrainPage, "save_images", lambda *args: (gate.wait(10), save(*args)))
-    settings = Settings(
-        folder=tmp_path,
-        name="r",
-        options={},
-        clock=clock,
-        resume=False,
-        images_per_epoch=8,
-        last_epoch=1,
-        background=background,
-    )
     index = tmp_path / "web" / "index.html"
+    run = fake_run(tmp_path, clock)
+    run.background = background
     with background:
-        show = create_visualizer(["html"], settings)
+        show = create_visualizer(options(display=["html"]), run, images_per_epoch=8)
         background.wait("page")
         pictures = {"fake": torch.ones(1, 3, 4, 4)}
         show.images(pictures, clock)

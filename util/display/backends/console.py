@@ -1,22 +1,28 @@
-"""The loss line on standard output and, on a terminal, a progress bar over the epoch's images."""
+"""The loss line on standard output and, on a terminal, a progress bar over the images of the epoch."""
+
+from __future__ import annotations
 
 import importlib
 import sys
+from argparse import Namespace
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from util.clock import Clock
 from util.display.backends.base import Backend
 from util.display.loss_line import loss_line
 
+if TYPE_CHECKING:
+    from util.run.lifecycle import Run
+
 
 class ConsoleBackend(Backend):
-    """Plain lines into files and pipes, or where tqdm is not installed; lines above a bar on a terminal."""
+    """Prints loss lines; on a terminal, if tqdm is installed, above a progress bar."""
 
-    def __init__(self, *, images_per_epoch: int, last_epoch: int) -> None:
+    def __init__(self, opt: Namespace, run: Run, images_per_epoch: int) -> None:
         self._images_per_epoch = images_per_epoch
-        self._last_epoch = last_epoch
-        self._tqdm: Any = _tqdm() if sys.stdout.isatty() else None
+        self._last_epoch = run.last_epoch
+        self._tqdm: Any = _load_tqdm() if sys.stdout.isatty() else None
         self._bar: Any = None
         self._bar_epoch = 0
 
@@ -37,7 +43,7 @@ class ConsoleBackend(Backend):
         if self._bar is not None:
             self._bar.update(clock.epoch_images - self._bar.n)
             if clock.epoch_images >= self._images_per_epoch:
-                self.close()  # so that what is said at the epoch's end has a line of its own
+                self.close()  # so that the message at the end of the epoch has a line of its own
 
     def _open_bar(self, clock: Clock) -> None:
         self.close()
@@ -59,7 +65,7 @@ class ConsoleBackend(Backend):
             self._bar = None
 
 
-def _tqdm() -> Any:
+def _load_tqdm() -> Any:
     try:
         return importlib.import_module("tqdm").tqdm
     except ImportError:

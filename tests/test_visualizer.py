@@ -1,13 +1,14 @@
 """The visualizer, and the backends that write no loss files: page, console, TensorBoard and W&B."""
 
 import io
+import re
 import sys
 import types
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import refused
+from conftest import ROOT, refused
 from display_run import fake_run, options, train, visualizer
 
 from util.clock import Clock
@@ -36,6 +37,11 @@ class Recorder(Backend):
 
     def close(self):
         self.calls.append("closed")
+
+
+def example(number: int) -> str:
+    """An example of docs/pages.md."""
+    return (ROOT / "docs" / "pages.md").read_text().split("```python\n")[1 + number].split("```")[0]
 
 
 def test_every_backend_receives_everything():
@@ -81,6 +87,15 @@ def test_an_unknown_name_is_refused_with_the_nearest_and_all_names(tmp_path):
         visualizer(tmp_path, ["htlm"])
 
 
+def test_a_new_backend_needs_one_class_and_one_line(tmp_path, monkeypatch):
+    imports = "from __future__ import annotations\nfrom util.display.backends.base import Backend\n"
+    (tmp_path / "csv_backend.py").write_text(imports + example(1))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(BACKENDS, "csv", "csv_backend:CsvBackend")
+    train(visualizer(tmp_path, ["csv"], clock := Clock()), clock, 1)
+    assert (tmp_path / "losses.csv").read_text().splitlines()[:2] == ["2,0.5,4.0", "4,0.25,6.0"]
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_folder_that_cannot_be_written(tmp_path, name):
     (tmp_path / "file").write_text("in the way")
@@ -120,14 +135,15 @@ def test_the_page_is_written_when_due_and_not_at_every_step(tmp_path, monkeypatc
     assert [int(text.split()[0]) for text in written] == [0, 9, 15, 21, 30]
 
 
-def test_a_panel_needs_one_function_and_one_line(tmp_path, monkeypatch):
-    from util.display.backends.html import PANELS
+def test_a_new_panel_needs_one_function_and_one_line(tmp_path, monkeypatch):
+    from util.display.backends import html
 
-    monkeypatch.setitem(PANELS, "Seen", lambda history, clock, opt: f"<p>{opt.name}: {clock.images}</p>")
-    monkeypatch.setitem(PANELS, "Nothing", lambda history, clock, opt: "")
+    names = {**vars(html)}
+    exec(example(0), names)
+    monkeypatch.setattr(html, "PANELS", names["PANELS"] | {"Empty": lambda history, clock, opt: ""})
     train(visualizer(tmp_path, ["html"], clock := Clock()), clock, 1)
-    assert "<h3>Seen</h3><p>run: 8</p>" in index_text(tmp_path).replace("\n", "").replace("  ", "")
-    assert "Nothing" not in index_text(tmp_path)
+    assert re.findall("<h3>(.+)</h3>", index_text(tmp_path)) == ["Epoch 1", "Losses", "Speed"]
+    assert "8.1 images per second" in index_text(tmp_path)
 
 
 def test_images_of_epochs_after_the_clock_are_deleted(tmp_path):

@@ -183,7 +183,7 @@ def test_a_bar_on_a_terminal(tmp_path, monkeypatch):
 def test_a_terminal_without_tqdm_gets_lines(tmp_path, monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
-    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setattr("util.display.backends.console.tqdm", None)
     train(console(tmp_path), Clock(), 1)
     assert terminal.getvalue().count("\n") == 4 and "\r" not in terminal.getvalue()
 

@@ -1,17 +1,14 @@
 """The losses of a run so far, in bounded memory, for drawing curves."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import Self
 
-if TYPE_CHECKING:
-    from util.run.lifecycle import Run
+from util.run.lifecycle import Run
 
 MAX_BYTES = 8_000_000  # about 25,000 records; only every k-th line of a larger losses.jsonl is read
 Point = tuple[float, float, float, float]  # x, mean, minimum, maximum
@@ -60,7 +57,7 @@ class History:
         self.series: dict[str, Series] = {}
 
     @classmethod
-    def of_run(cls, run: Run) -> History:
+    def of_run(cls, run: Run) -> Self:
         """The history of a resumed run up to its clock; empty for a new run."""
         history = cls()
         if run.resumed:

@@ -1,19 +1,20 @@
 """The loss line on standard output and, on a terminal, a progress bar over the images of the epoch."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 from argparse import Namespace
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import Any
 
 from util.clock import Clock
 from util.display.backends.base import Backend
 from util.display.loss_line import loss_line
+from util.run.lifecycle import Run
 
-if TYPE_CHECKING:
-    from util.run.lifecycle import Run
+tqdm: Any = None
+with suppress(ImportError):  # an optional package
+    tqdm = importlib.import_module("tqdm").tqdm
 
 
 class ConsoleBackend(Backend):
@@ -22,7 +23,7 @@ class ConsoleBackend(Backend):
     def __init__(self, opt: Namespace, run: Run, images_per_epoch: int) -> None:
         self._images_per_epoch = images_per_epoch
         self._last_epoch = run.last_epoch
-        self._tqdm: Any = _load_tqdm() if sys.stdout.isatty() else None
+        self._tqdm: Any = tqdm if sys.stdout.isatty() else None
         self._bar: Any = None
         self._bar_epoch = 0
 
@@ -63,10 +64,3 @@ class ConsoleBackend(Backend):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-
-
-def _load_tqdm() -> Any:
-    try:
-        return importlib.import_module("tqdm").tqdm
-    except ImportError:
-        return None

@@ -1,12 +1,9 @@
 """The training page in checkpoints/<name>/web, updated during the run."""
 
-from __future__ import annotations
-
 import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -17,9 +14,7 @@ from util.files import set_aside
 from util.imaging.images import sheet, to_uint8
 from util.pages.loss_curves import loss_curves
 from util.pages.train_page import REFRESH_S, TrainPage
-
-if TYPE_CHECKING:
-    from util.run.lifecycle import Run
+from util.run.lifecycle import Run
 
 
 def losses(history: History, clock: Clock, opt: Namespace) -> str:

@@ -1,20 +1,15 @@
 """losses.jsonl: one JSON object per line, in full precision, for programs and for the curves of the page."""
 
-from __future__ import annotations
-
 import json
 import math
 from argparse import Namespace
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from util.clock import Clock
 from util.display.append_log import AppendLog
 from util.display.backends.base import Backend
 from util.files import set_aside
-
-if TYPE_CHECKING:
-    from util.run.lifecycle import Run
+from util.run.lifecycle import Run
 
 
 class JsonlBackend(Backend):

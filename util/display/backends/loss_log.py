@@ -1,19 +1,14 @@
 """loss_log.txt, in the format of upstream (pytorch-CycleGAN-and-pix2pix)."""
 
-from __future__ import annotations
-
 import time
 from argparse import Namespace
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from util.clock import Clock
 from util.display.append_log import AppendLog
 from util.display.backends.base import Backend
 from util.display.loss_line import line_position, loss_line
-
-if TYPE_CHECKING:
-    from util.run.lifecycle import Run
+from util.run.lifecycle import Run
 
 
 class LossLogBackend(Backend):

@@ -1,19 +1,14 @@
 """TensorBoard event files in checkpoints/<name>/tensorboard."""
 
-from __future__ import annotations
-
 from argparse import Namespace
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from util.clock import Clock
 from util.display.backends.base import Backend
 from util.imaging.images import sheet, to_uint8
-
-if TYPE_CHECKING:
-    from util.run.lifecycle import Run
+from util.run.lifecycle import Run
 
 
 class TensorboardBackend(Backend):

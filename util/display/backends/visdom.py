@@ -6,8 +6,6 @@ and a server that returns receives everything. Messages are HTTP posts of JSON, 
 them; that client has no timeouts.
 """
 
-from __future__ import annotations
-
 import base64
 import html
 import io
@@ -17,7 +15,6 @@ import time
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from http.client import HTTPException
-from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
@@ -31,9 +28,7 @@ from util.display.backends.base import Backend
 from util.display.loss_history import History, Point
 from util.imaging.images import sheet, to_uint8
 from util.log import info, warn
-
-if TYPE_CHECKING:
-    from util.run.lifecycle import Run
+from util.run.lifecycle import Run
 
 TIMEOUT_S = 10.0  # for an answer of the server
 PAUSE_S, PAUSE_FACTOR = 0.5, 10  # pause after sending: at least PAUSE_S, and this many times the sending time
@@ -180,7 +175,10 @@ class VisdomBackend(Backend):
             chosen = {name: xy for name, xy in curves.items() if xy and name.startswith("gamma") == is_gamma}
             if chosen:
                 self._post("events", f"{self._name}_{plot}", plot_message(f"{self._name}: {plot}", chosen))
-        panes = {f"{self._name}_panels": images} if self._ncols > 0 else self._own_panes(images)
+        if self._ncols > 0:
+            panes = {f"{self._name}_panels": images}
+        else:
+            panes = {f"{self._name}_{label}": {label: image} for label, image in images.items()}
         # a server that restarted between two sendings has lost the images
         if images and (images is not self._sent or self._post("win_exists", next(iter(panes))) == "false"):
             for win, pictures in panes.items():
@@ -188,9 +186,6 @@ class VisdomBackend(Backend):
                 pane = {"data": [{"content": content, "type": "text"}], "opts": {"title": title, **size}}
                 self._post("events", win, pane)
         self._sent = images
-
-    def _own_panes(self, images: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
-        return {f"{self._name}_{label}": {label: image} for label, image in images.items()}
 
     def _post(self, endpoint: str, win: str, message: Mapping[str, object] | None = None) -> str:
         """Post a message about a window, and return the answer. Raises OSError or HTTPException."""

@@ -1,20 +1,15 @@
 """Weights & Biases; the package itself honours WANDB_MODE=offline and WANDB_MODE=disabled."""
 
-from __future__ import annotations
-
 import importlib
 from argparse import Namespace
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from util.clock import Clock
 from util.display.backends.base import Backend
 from util.imaging.images import sheet, to_uint8
-
-if TYPE_CHECKING:
-    from util.run.lifecycle import Run
+from util.run.lifecycle import Run
 
 
 class WandbBackend(Backend):

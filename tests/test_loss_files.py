@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import refused
-from display_run import train, visualizer
+from display_run import fake_run, train, visualizer
 
 from util.clock import Clock
 from util.display import loss_history
@@ -117,12 +117,12 @@ def test_rewinding_keeps_headers_and_earlier_runs(tmp_path, before, after, incom
     assert path.read_text().split() == after.split()
 
 
-def test_rewinding_parses_no_more_lines_than_it_removes(tmp_path):
+def test_rewinding_parses_one_line_more_than_it_removes(tmp_path):
     path = tmp_path / "log.txt"
     path.write_text("".join(f"{line}\n" for line in range(100_000)))
     parsed: list[str] = []
     AppendLog(path, position=lambda line: (parsed.append(line), number(line))[1], limit=(99_990,)).close()
-    assert parsed == [str(line) for line in range(99_999, 99_989, -1)]
+    assert set(parsed) == {str(line) for line in range(99_990, 100_000)}
     assert path.read_text().endswith("\n99989\n99990\n")
 
 
@@ -176,8 +176,7 @@ def test_a_line_of_another_kind_is_skipped(tmp_path, line):
 def read(folder: Path, count: int) -> Series:
     text = "".join(f'{{"images": {x}, "losses": {{"G": {x}, "D": null}}}}\n' for x in range(1, count + 1))
     (folder / "losses.jsonl").write_text(text)
-    history = History()
-    history.read(folder / "losses.jsonl", up_to=count - 1)
+    history = History.of_run(fake_run(folder, Clock(images=count - 1), resumed=True))
     assert list(history.series) == ["G"]
     return history.series["G"]
 

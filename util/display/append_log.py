@@ -2,6 +2,7 @@
 
 import errno
 import mmap
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
@@ -18,31 +19,28 @@ def rewind(file: IO[bytes], position: ParsePosition, limit: Position | None) -> 
     Lines without a position (headers) stay. Positions increase within a run, so where they decrease, a new
     run began; lines of earlier runs stay. The file is read backwards, and only as far as lines are removed.
     """
-    end = file.seek(0, 2)
+
+    def parse(line: bytes) -> Position | None:
+        return position(line.decode("utf-8", errors="replace").removesuffix("\n"))
+
+    end = file.seek(0, os.SEEK_END)
     if not end:
         return
-    headers: list[bytes] = []  # headers among the removed lines
     with mmap.mmap(file.fileno(), end, access=mmap.ACCESS_READ) as text:
-        new_headers: list[bytes] = []  # headers since the last removed line
         later: Position | None = None
         for start, line in _lines_from_the_end(text):
             if not line.endswith(b"\n"):
                 end = start
-                continue
-            if limit is None:
+            elif limit is None:
                 break
-            here = position(line.decode("utf-8", errors="replace").removesuffix("\n"))
-            if here is None:
-                new_headers.append(line)
-                continue
-            if here <= limit or (later is not None and here > later):
-                break
-            end, later = start, here
-            headers += new_headers
-            new_headers.clear()
+            elif (here := parse(line)) is not None:
+                if here <= limit or (later is not None and here > later):
+                    break
+                end, later = start, here
+        removed = text[end:].split(b"\n")[:-1]
     file.truncate(end)
     file.seek(end)
-    file.writelines(reversed(headers))
+    file.writelines(line + b"\n" for line in removed if parse(line) is None)
 
 
 def _lines_from_the_end(text: mmap.mmap) -> Iterator[tuple[int, bytes]]:

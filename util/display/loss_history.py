@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from statistics import fmean
 from typing import Self
 
@@ -58,20 +57,10 @@ class History:
 
     @classmethod
     def of_run(cls, run: Run) -> Self:
-        """The history of a resumed run up to its clock; empty for a new run."""
-        history = cls()
-        if run.resumed:
-            history.read(run.model.save_dir / "losses.jsonl", up_to=run.clock.images)
-        return history
-
-    def add(self, images: int, values: Mapping[str, float]) -> None:
-        for name, value in values.items():
-            self.series.setdefault(name, Series()).add(images, value)
-
-    def read(self, path: Path, *, up_to: int) -> None:
-        """Add the records of a losses.jsonl up to `up_to` images; other lines, and a missing file, are skipped."""
-        if not path.exists():
-            return
+        """Read losses.jsonl up to the clock of a resumed run; other lines are skipped. Empty for a new run."""
+        history, path = cls(), run.model.save_dir / "losses.jsonl"
+        if not run.resumed or not path.exists():
+            return history
         step = path.stat().st_size // MAX_BYTES + 1
         with path.open("rb") as file:
             for line in islice(file, 0, None, step):
@@ -81,5 +70,10 @@ class History:
                     losses = {name: float(y) for name, y in record["losses"].items() if y is not None}
                 except (ValueError, KeyError, TypeError, AttributeError):
                     continue
-                if images <= up_to:
-                    self.add(images, losses)
+                if images <= run.clock.images:
+                    history.add(images, losses)
+        return history
+
+    def add(self, images: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self.series.setdefault(name, Series()).add(images, value)

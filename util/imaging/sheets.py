@@ -101,9 +101,8 @@ def make(names: Sequence[str], plan: Plan) -> list[Sheet]:
         needed = MIN_CLASSES.get(name, 0)
         if shown < needed:
             reason = f"only {shown} is shown" if plan.n_classes else "the model knows no labels"
-            raise UserError(
-                f"--sheets {name} needs {needed} class{'es' * (needed > 1)}, but {reason}: leave it out"
-            )
+            classes = "1 class" if needed == 1 else f"{needed} classes"
+            raise UserError(f"--sheets {name} needs {classes}, but {reason}: leave it out")
     return [SHEETS[name](plan) for name in names or SHEETS if shown >= MIN_CLASSES.get(name, 0)]
 
 
@@ -133,10 +132,8 @@ def attention(plan: Plan) -> Sheet:
 
 def classes(plan: Plan) -> Sheet:
     rows, columns = len(plan.shown_classes), plan.columns
-    z, label = (
-        plan.z(columns).repeat(rows, 1),
-        plan.labels(row for row in range(rows) for _ in range(columns)),
-    )
+    z = plan.z(columns).repeat(rows, 1)
+    label = plan.labels(row for row in range(rows) for _ in range(columns))
     caption = f"Rows: classes {_listed(plan.shown_classes, 10)}. Columns: seeds {plan.seed_range(columns)}"
     return Sheet("classes", "Classes", caption, z, label, columns)
 
@@ -185,14 +182,10 @@ def loop(plan: Plan, *, frames: int, fps: int) -> Sheet:
     return Sheet("interpolation", "Animated interpolation", caption, z, label, plan.columns, fps=fps)
 
 
-SHEETS: dict[str, Callable[[Plan], Sheet]] = {  # in the order of the page
-    "grid": grid,
-    "classes": classes,
-    "interpolate_z": interpolate_z,
-    "interpolate_label": interpolate_label,
-    "interpolate_both": interpolate_both,
-    "truncation": truncation,
-    "attention": attention,
+# name -> function, in the order of the page
+SHEETS: dict[str, Callable[[Plan], Sheet]] = {
+    sheet.__name__: sheet
+    for sheet in (grid, classes, interpolate_z, interpolate_label, interpolate_both, truncation, attention)
 }
 MIN_CLASSES = {"classes": 1, "interpolate_label": 2, "interpolate_both": 2}
 

@@ -73,7 +73,7 @@ def test_links_are_quoted_and_text_is_escaped(tmp_path):
     for name in (f"{ODD}.png", f"sub/{ODD}.png"):
         save_image(DOT, tmp_path / "images" / name)
         page.add_header(ODD)
-        page.add_images([name], [ODD], [name], width=100)
+        page.add_images({ODD: name}, width=100)
     page.save()
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "<b>" not in text.replace("<b>0", "")
@@ -94,7 +94,7 @@ def test_a_page_loads_nothing_and_declares_its_encoding(tmp_path):
 def test_missing_images_are_left_out(tmp_path):
     page = HTML(tmp_path, "t")
     page.add_header("h")
-    page.add_images(["absent.png"], ["absent"], ["absent.png"])
+    page.add_images({"absent": "absent.png"})
     page.save()
     assert "img" not in Links(tmp_path / "index.html").tags
 
@@ -106,7 +106,7 @@ def test_large_and_wide_images_are_shown_at_up_to_twice_the_width(tmp_path):
     for width, height in ((10, 10), (150, 150), (900, 900), (15, 10), (90, 10), (10, 90)):
         names.append(f"{width}x{height}.png")
         save_image(np.zeros((height, width, 3), np.uint8), tmp_path / "images" / names[-1])
-    page.add_images(names, names, names, width=100)
+    page.add_images({name: name for name in names}, width=100)
     page.save()
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert re.findall(r"flex:0 1 (\d+)px\"", text) == ["100", "150", "200", "150", "200", "100"]

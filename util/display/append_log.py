@@ -5,7 +5,7 @@ import mmap
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 from util.files import cannot_write, make_folder
 
@@ -13,7 +13,7 @@ Position = tuple[float, ...]
 ParsePosition = Callable[[str], Position | None]
 
 
-def rewind(file: IO[bytes], position: ParsePosition, limit: Position | None) -> None:
+def rewind(file: BinaryIO, position: ParsePosition, limit: Position | None) -> None:
     """Remove an incomplete last line and, with a `limit`, the last run's lines after that position.
 
     Lines without a position (headers) stay. Positions increase within a run, so where they decrease, a new
@@ -39,7 +39,6 @@ def rewind(file: IO[bytes], position: ParsePosition, limit: Position | None) -> 
                 end, later = start, here
         removed = text[end:].split(b"\n")[:-1]
     file.truncate(end)
-    file.seek(end)
     file.writelines(line + b"\n" for line in removed if parse(line) is None)
 
 
@@ -59,11 +58,9 @@ class AppendLog:
         self.path = path
         make_folder(path.parent)
         try:
-            if path.exists():
-                with path.open("r+b") as file:
-                    rewind(file, position, limit)
             # unbuffered: a line reaches the operating system before add() returns, and close() cannot fail
-            self._file = path.open("ab", buffering=0)
+            self._file = path.open("a+b", buffering=0)
+            rewind(self._file, position, limit)
         except OSError as error:
             raise cannot_write(path, error) from error
 

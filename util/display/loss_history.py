@@ -43,8 +43,6 @@ class Series:
 
 
 def _merge(points: Sequence[Point]) -> Point:
-    if len(points) == 1:
-        return points[0]
     xs, means, lows, highs = zip(*points, strict=True)
     return fmean(xs), fmean(means), min(lows), max(highs)
 

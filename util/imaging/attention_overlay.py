@@ -10,6 +10,7 @@ Point = tuple[float, float]
 COLOUR_RAMP = torch.tensor(
     [[0.00, 0.00, 0.02], [0.34, 0.06, 0.43], [0.80, 0.28, 0.27], [0.98, 0.65, 0.04], [1.0, 1.0, 0.85]]
 )
+MIN_OPACITY, MAX_OPACITY = 0.4, 0.85  # of a map over its image
 BLACK, GREEN = (-1.0, -1.0, -1.0), (-0.6, 1.0, -0.4)
 
 
@@ -29,9 +30,7 @@ def heat(weights: Tensor) -> Tensor:
     return colours.permute(0, 3, 1, 2) * 2 - 1
 
 
-def overlay(
-    images: Tensor, rows: Tensor, points: list[Point], min_opacity: float = 0.4, max_opacity: float = 0.85
-) -> Tensor:
+def overlay(images: Tensor, rows: Tensor, points: list[Point]) -> Tensor:
     """Draw what each query point attends to over the image, one picture per point side by side.
 
     images (N, C, H, W) in [-1, 1], attention maps `rows` (N, P, h, w), points (y, x) in [0, 1)
@@ -45,7 +44,7 @@ def overlay(
         weights = F.interpolate(rows[:, index : index + 1].float(), size=base.shape[2:], mode="bilinear")[
             :, 0
         ]
-        opacity = min_opacity + (max_opacity - min_opacity) * stretch(weights)[:, None]
+        opacity = MIN_OPACITY + (MAX_OPACITY - MIN_OPACITY) * stretch(weights)[:, None]
         picture = (1 - opacity) * base + opacity * heat(weights)
         _mark(picture, point)
         pictures.append(picture)

@@ -123,8 +123,7 @@ def grid(plan: Plan) -> Sheet:
 def attention(plan: Plan) -> Sheet:
     count = plan.columns
     caption = (
-        f"Seeds {plan.seed_range(count)}, each once for every point marked green; "
-        "bright regions are what the generator attends to from there"
+        f"Seeds {plan.seed_range(count)}; bright regions are what the generator attends to from a green point"
     )
     label = plan.seed_labels(count)
     return Sheet("attention", "Attention", caption, plan.z(count), label, count, shows="attn_G")

@@ -99,20 +99,18 @@ class HTML:
         """Add HTML to the open section."""
         self._section.add(raw(content))
 
-    def add_images(
-        self, ims: Sequence[str], txts: Sequence[str], links: Sequence[str], width: int = 400
-    ) -> None:
-        """Add a row of images: file names in images/, captions, and the files in images/ that a click opens.
+    def add_images(self, files: Mapping[str, str], width: int = 400) -> None:
+        """Add a row of images, caption -> file name in images/; a click opens the file.
 
         Missing files are left out. Images are `width` pixels wide; large and wide ones up to twice as wide.
         """
         row = tags.div(cls="row")
-        for name, text, link in zip(ims, txts, links, strict=True):
+        for text, name in files.items():
             size = image_size(self.img_dir / name)
             if size is not None:
                 width_at_full_height = width * size[0] // size[1]
                 shown = max(width, min(max(size[0], width_at_full_height), MAX_ENLARGEMENT * width))
-                row.add(_figure(name, text, link, size, shown))
+                row.add(_figure(name, text, size, shown))
         if len(row):
             self._section.add(row)
 
@@ -120,7 +118,7 @@ class HTML:
         """Add an image of images/ in its own size, or as wide as the page; a click opens the file."""
         size = image_size(self.img_dir / name)
         assert size is not None, name
-        self._section.add(tags.div(_figure(name, text, name, size, size[0]), cls="row"))
+        self._section.add(tags.div(_figure(name, text, size, size[0]), cls="row"))
 
     def add_table(self, title: str, rows: Mapping[str, object]) -> None:
         """Add a collapsed section with a table of names and values."""
@@ -132,9 +130,8 @@ class HTML:
         write_whole(self.web_dir / name, self.doc.render().encode("utf-8", errors="replace"))
 
 
-def _figure(name: str, text: str, link: str, size: tuple[int, int], shown_width: int) -> Any:
-    picture = tags.img(
-        src=url(f"images/{name}"), width=size[0], height=size[1], loading="lazy", alt=text, title=text
-    )
-    link_tag = tags.a(picture, href=url(f"images/{link}"))
-    return tags.figure(link_tag, tags.figcaption(text), style=f"flex:0 1 {shown_width}px")
+def _figure(name: str, text: str, size: tuple[int, int], shown_width: int) -> Any:
+    source, (width, height) = url(f"images/{name}"), size
+    picture = tags.img(src=source, width=width, height=height, loading="lazy", alt=text, title=text)
+    style = f"flex:0 1 {shown_width}px"
+    return tags.figure(tags.a(picture, href=source), tags.figcaption(text), style=style)

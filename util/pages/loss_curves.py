@@ -56,7 +56,9 @@ def chart(title: str, series: Mapping[str, Series]) -> str:
     colours = {name: f"var(--c{index})" for index, name in enumerate(series)}
     data = {name: np.array(values.points) for name, values in series.items() if values.points}
     joined = np.concatenate(list(data.values()))
-    frame = Frame(*x_range(joined[:, 0]), *y_range(joined[:, 2:]))
+    x_low, x_high = float(joined[:, 0].min()), float(joined[:, 0].max())
+    padding = float(x_low == x_high)
+    frame = Frame(x_low - padding, x_high + padding, *y_range(joined[:, 2:]))
     curves = [curve(points, frame, colours[name]) for name, points in data.items()]
     legend = "".join(
         f'<span><i style="background:{colours[name]}"></i>{html.escape(name)} <b>{values.last:.3f}</b></span>'
@@ -70,11 +72,6 @@ def chart(title: str, series: Mapping[str, Series]) -> str:
         f'height="{HEIGHT - TOP - BOTTOM + 4}"/></clipPath>'
         f'{axes(frame)}<g clip-path="url(#{clip})">{"".join(curves)}</g></svg></figure>'
     )
-
-
-def x_range(xs: np.ndarray) -> tuple[float, float]:
-    low, high = float(xs.min()), float(xs.max())
-    return (low, high) if high > low else (low - 1, high + 1)
 
 
 def y_range(ys: np.ndarray) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 """The results of a test: every image under the name of its input, and pages that show them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from torch import Tensor
@@ -12,6 +13,7 @@ from util.pages.html import HTML, delete_pages, page_file, rows
 ROWS_PER_PAGE = 200
 
 
+@dataclass
 class ResultsPage:
     """Writes `folder`/images/<stem>_<label>.png and `folder`/index.html, page_002.html, ...
 
@@ -19,22 +21,13 @@ class ResultsPage:
     one is named x_2. `save_only` lists the labels to save; empty saves all.
     """
 
-    def __init__(
-        self,
-        folder: str | Path,
-        title: str,
-        image_width: int = 256,
-        *,
-        aspect_ratio: float = 1.0,
-        save_only: Sequence[str] = (),
-    ) -> None:
-        self.folder = Path(folder)
-        self.title = title
-        self.image_width = image_width
-        self.aspect_ratio = aspect_ratio
-        self.save_only = tuple(save_only)
-        self._used: set[str] = set()
-        self._results: list[tuple[str, dict[str, str]]] = []  # caption, label -> file
+    folder: Path
+    title: str
+    image_width: int = 256
+    aspect_ratio: float = 1.0
+    save_only: Sequence[str] = ()
+    _used: set[str] = field(default_factory=set)
+    _results: list[tuple[str, dict[str, str]]] = field(default_factory=list)  # caption, label -> file
 
     def add(self, path: str, root: str | None, visuals: Mapping[str, Tensor], caption: str = "") -> None:
         """Save the images of one input: label -> (1, C, H, W) or (C, H, W) in [-1, 1].
@@ -87,8 +80,7 @@ class ResultsPage:
         for caption, files in part:
             page.add_header(caption)
             for row in rows(files):
-                names = [files[label] for label in row]
-                page.add_images(names, row, names, width=self.image_width)
+                page.add_images({label: files[label] for label in row}, self.image_width)
         page.save(_page_file(number))
 
 

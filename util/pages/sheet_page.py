@@ -41,12 +41,11 @@ class SheetPage:
         """Save a sheet made of images (N, H, W, C) uint8. Raises RunFault if that fails."""
         # an attention image is several squares side by side, so fewer fit into a row
         columns = max(1, drawn.columns * images.shape[1] // images.shape[2])
+        file = f"{drawn.name}.{'gif' if drawn.fps else 'png'}"
         if drawn.fps:
-            file = f"{drawn.name}.gif"
             frames = [sheet(row, columns) for row in images.reshape(-1, columns, *images.shape[1:])]
             save_gif(frames, self.images / file, fps=drawn.fps)
         else:
-            file = f"{drawn.name}.png"
             save_image(sheet(images, columns), self.images / file)
         for name, image in zip(drawn.files, images, strict=False):
             save_image(image, self.images / name)

@@ -107,8 +107,8 @@ class TrainPage:
             if epoch not in self._sections:
                 page.add_header(f"Epoch {epoch}")
                 for labels in rows(self._epochs[epoch]):
-                    files = [_image_file(epoch, label) for label in labels]
-                    page.add_images(files, labels, files, width=self.image_width)
+                    files = {label: _image_file(epoch, label) for label in labels}
+                    page.add_images(files, self.image_width)
                 self._sections[epoch] = page.pop_section()
             page.add_section(self._sections[epoch])
 

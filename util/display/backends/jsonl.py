@@ -15,9 +15,9 @@ from util.run.lifecycle import Run
 class JsonlBackend(Backend):
     """Writes losses.jsonl in the run's folder.
 
-    Keys: epoch, iters (images of the epoch), images (of the run), time (seconds per image), data (seconds
-    waited for the batch), losses {name: value, null if it is not finite}. A resumed run first removes the
-    lines after its clock; a new run renames the file of an earlier run.
+    iters counts the images of the epoch, images those of the run; time is seconds per image, data the seconds
+    waited for the batch; a loss that is not finite is null. A resumed run first removes the lines after its
+    clock; a new run renames the file of an earlier run.
     """
 
     def __init__(self, opt: Namespace, run: Run, images_per_epoch: int) -> None:

@@ -17,8 +17,7 @@ class TensorboardBackend(Backend):
     def __init__(self, opt: Namespace, run: Run, images_per_epoch: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        folder = str(run.model.save_dir / "tensorboard")
-        self._writer = SummaryWriter(folder, purge_step=run.clock.images + 1)
+        self._writer = SummaryWriter(str(run.model.save_dir / "tensorboard"), purge_step=run.clock.images + 1)
 
     def scalars(self, values: Mapping[str, float], clock: Clock) -> None:
         for name, value in values.items():

@@ -96,8 +96,7 @@ class VisdomBackend(Backend):
     """
 
     def __init__(self, opt: Namespace, run: Run, images_per_epoch: int) -> None:
-        address = opt.display_server if "//" in opt.display_server else f"http://{opt.display_server}"
-        parts = urlsplit(address)
+        parts = urlsplit(opt.display_server if "//" in opt.display_server else f"http://{opt.display_server}")
         self._url = f"{parts.scheme}://{parts.netloc}:{opt.display_port}"
         # a proxy for the internet cannot reach servers of this machine
         self._opener = build_opener(*([ProxyHandler({})] if parts.hostname in LOOPBACK else []))
@@ -134,14 +133,8 @@ class VisdomBackend(Backend):
         self._changed.set()
         # started late, so that the workers of the data loader are forked before there is a thread
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="visdom", daemon=True)
+            self._thread = threading.Thread(target=self._send_until_closed, name="visdom", daemon=True)
             self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._send_until_closed()
-        except Exception as error:  # the last resort of a thread, which would print a traceback otherwise
-            warn(f"visdom: switched off for the rest of this run: {type(error).__name__}: {error}")
 
     def _send_until_closed(self) -> None:
         connected: bool | None = None  # None: not tried yet
@@ -163,6 +156,9 @@ class VisdomBackend(Backend):
                 connected, self._sent = False, None
                 pause_s, retry_s = retry_s, min(2 * retry_s, MAX_RETRY_S)
                 self._changed.set()
+            except Exception as error:  # a bug: the thread would end with a traceback
+                warn(f"visdom: switched off for the rest of this run: {type(error).__name__}: {error}")
+                return
             if closing or (self._closing.wait(pause_s) and not connected):
                 return
 

@@ -203,9 +203,8 @@ def test_an_absent_server_costs_one_warning_and_no_time(make: Make, capsys: pyte
     backend.close()
     assert time.perf_counter() - start < 3.0
     assert mean_s < 0.05
-    warnings = capsys.readouterr().err.splitlines()
-    assert len(warnings) == 1
-    assert names_all(warnings[0], [f"http://127.0.0.1:{port}", "scripts/visdom_server.py"])
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert names_all(warning, [f"http://127.0.0.1:{port}", "scripts/visdom_server.py"])
 
 
 def test_a_server_that_dies_and_returns_gets_everything_again(
@@ -252,6 +251,17 @@ def test_a_server_that_never_answers_blocks_nothing(
         backend.close()
         assert 0.2 < time.perf_counter() - start < 2.0
         assert capsys.readouterr().err == ""  # TIMEOUT_S has not passed
+
+
+def test_a_server_that_answers_too_late_is_lost(
+    make: Make, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend_module, "TIMEOUT_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        backend = make(silent.getsockname()[1])
+        feed(backend, Clock(), 1)
+        backend.close()
+    assert capsys.readouterr().err.count("warning") == 1
 
 
 def test_the_warning_gives_the_answer_of_a_server_that_refuses(
@@ -308,10 +318,7 @@ def test_there_is_no_thread_before_the_first_message(server: FakeServer, make: M
 
 
 def test_a_bug_in_the_thread_costs_one_warning(
-    server: FakeServer,
-    make: Make,
-    capsys: pytest.CaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    server: FakeServer, make: Make, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ValueError("no such pen")
@@ -320,9 +327,8 @@ def test_a_bug_in_the_thread_costs_one_warning(
     backend = make(server.port)
     feed(backend, Clock(), 3)
     backend.close()
-    warnings = capsys.readouterr().err.splitlines()
-    assert len(warnings) == 1
-    assert warnings[0].endswith("ValueError: no such pen")
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning.endswith("ValueError: no such pen")
 
 
 def test_the_process_ends_without_close_and_without_a_traceback(tmp_path: Path) -> None:

@@ -31,11 +31,11 @@ def rewind(file: BinaryIO, position: ParsePosition, limit: Position | None) -> N
         for start, line in _lines_from_the_end(text):
             if not line.endswith(b"\n"):
                 end = start
-            elif limit is None:
+                continue
+            here = parse(line) if limit else None
+            if limit is None or (here and (here <= limit or (later and here > later))):
                 break
-            elif (here := parse(line)) is not None:
-                if here <= limit or (later is not None and here > later):
-                    break
+            if here:
                 end, later = start, here
         removed = text[end:].split(b"\n")[:-1]
     file.truncate(end)

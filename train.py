@@ -30,6 +30,7 @@ def main() -> int:
     from util.run import lifecycle
     from util.run.interrupt import Interruption
     from util.run.random_state import seed_everything
+    from util.visualizer import create_visualizer
 
     device = distributed.pick_device(opt.device, opt.gpu_ids)
     distributed.start(device)
@@ -43,7 +44,7 @@ def main() -> int:
 
     run = lifecycle.begin(opt, model)
     options.save(opt)
-    visualizer = lifecycle.visualizer(opt, run, images_per_epoch=loader.images_per_epoch)
+    visualizer = create_visualizer(opt, run, images_per_epoch=loader.images_per_epoch)
     background = run.background if opt.fast == "auto" else nullcontext()
     with Interruption() as stop, background, closing(visualizer):
         try:

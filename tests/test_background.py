@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from display_run import fake_run, options
 
 from util.background import Background
 from util.clock import Clock
 from util.errors import RunFault
 from util.pages.train_page import TrainPage
-from util.visualizer import Settings, create_visualizer
+from util.visualizer import create_visualizer
 
 FULL = RunFault("cannot write x: the disk is full")
 
@@ -121,19 +122,11 @@ def test_the_training_page_is_written_in_the_background_from_copies_of_the_image
     clock, background, gate = Clock(), Background(), threading.Event()
     save = TrainPage.save_images
     monkeypatch.setattr(TrainPage, "save_images", lambda *args: (gate.wait(10), save(*args)))
-    settings = Settings(
-        folder=tmp_path,
-        name="r",
-        options={},
-        clock=clock,
-        resume=False,
-        images_per_epoch=8,
-        last_epoch=1,
-        background=background,
-    )
     index = tmp_path / "web" / "index.html"
+    run = fake_run(tmp_path, clock)
+    run.background = background
     with background:
-        show = create_visualizer(["html"], settings)
+        show = create_visualizer(options(display=["html"]), run, images_per_epoch=8)
         background.wait("page")
         pictures = {"fake": torch.ones(1, 3, 4, 4)}
         show.images(pictures, clock)

@@ -1,4 +1,4 @@
-"""Lab values are those of the standard, and the way back returns the colours."""
+"""Conversion to CIE L*a*b* gives the standard's values, and converting back returns the colours."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_known_colours(rgb: tuple[int, int, int], lab: tuple[float, float, float
     assert np.abs(found[0, 0] - lab).max() < 0.006
 
 
-def test_the_way_back_returns_the_colours() -> None:
+def test_converting_back_returns_the_colours() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     lab = torch.from_numpy(rgb_to_lab(rgb)).permute(2, 0, 1)[None]
     back = lab_to_rgb(lab[:, :1] / 50 - 1, lab[:, 1:] / 110)

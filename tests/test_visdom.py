@@ -1,4 +1,4 @@
-"""VisdomBackend against servers that answer, are absent, die, come back, or say nothing."""
+"""VisdomBackend with servers that answer, are absent, die, return, or stay silent."""
 
 import base64
 import io
@@ -16,21 +16,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT, names_all
+from display_run import fake_run, options
 from PIL import Image
-
-pytest.importorskip("visdom")
 
 from util.clock import Clock
 from util.display.backends import visdom as backend_module
-from util.display.backends.visdom import VisdomBackend
-from util.display.loss_history import History
+from util.display.backends.visdom import PLOT_SIZE, VisdomBackend, plot_message
 from util.imaging.images import to_uint8
 
-ROOT = Path(__file__).resolve().parents[1]
+Make = Callable[..., VisdomBackend]
+IMAGE = torch.zeros(1, 3, 8, 8)
 
 
 class FakeServer:
-    """Answers visdom's client and keeps the windows it was given."""
+    """Answers the backend and keeps the windows that it receives."""
 
     def __init__(self, port: int = 0) -> None:
         self.windows: dict[str, dict] = {}
@@ -73,8 +73,8 @@ class FakeServer:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries and rests of milliseconds."""
-    for name, seconds in {"RETRY_S": 0.05, "MAX_RETRY_S": 0.1, "PACE_S": 0.01, "FLUSH_S": 5.0}.items():
+    """Retries and pauses of milliseconds."""
+    for name, seconds in {"RETRY_S": 0.05, "MAX_RETRY_S": 0.1, "PAUSE_S": 0.01, "CLOSE_S": 5.0}.items():
         monkeypatch.setattr(backend_module, name, seconds)
 
 
@@ -86,16 +86,16 @@ def server() -> Iterator[FakeServer]:
 
 
 @pytest.fixture
-def make() -> Iterator[Callable[..., VisdomBackend]]:
-    made = []
+def make(tmp_path: Path) -> Iterator[Make]:
+    backends = []
 
-    def make_backend(port: int, **changed: object) -> VisdomBackend:
-        options: dict = {"env": "main", "ncols": 4, "winsize": 64, "name": "run", "probe_s": 2.0} | changed
-        made.append(VisdomBackend(server="http://127.0.0.1", port=port, **options))
-        return made[-1]
+    def make_backend(port: int, *, resumed: bool = False, **changed: object) -> VisdomBackend:
+        run = fake_run(tmp_path, Clock(images=100), resumed=resumed)
+        backends.append(VisdomBackend(options(display_port=port, **changed), run, images_per_epoch=8))
+        return backends[-1]
 
     yield make_backend
-    for backend in made:
+    for backend in backends:
         backend.close()
 
 
@@ -115,20 +115,19 @@ def free_port() -> int:
 
 
 def feed(backend: VisdomBackend, clock: Clock, steps: int) -> float:
-    """Show `steps` values and panels; returns the seconds of the mean call."""
-    image = torch.zeros(1, 3, 8, 8)
+    """Show losses and images `steps` times; return the mean seconds per call."""
     spent = 0.0
     for _ in range(steps):
         clock.advance(10)
         start = time.perf_counter()
         backend.scalars({"G_A": clock.images / 100, "gamma_G": 0.5}, clock)
-        backend.images({"real_A": image, "fake_B": image}, clock)
+        backend.images({"real_A": IMAGE, "fake_B": IMAGE}, clock)
         spent += time.perf_counter() - start
         time.sleep(0.005)
     return spent / (2 * steps)
 
 
-def test_curves_and_panels_arrive(server: FakeServer, make: Callable[..., VisdomBackend]) -> None:
+def test_curves_and_panels_arrive(server: FakeServer, make: Make) -> None:
     backend, clock = make(server.port), Clock()
     for value in (1.0, 0.5, 0.25):
         clock.advance(100)
@@ -154,26 +153,40 @@ def test_curves_and_panels_arrive(server: FakeServer, make: Callable[..., Visdom
     assert 2 * 64 < opts["width"] < 3 * 64
 
 
-def test_a_single_point_is_drawn_as_a_dot(server: FakeServer, make: Callable[..., VisdomBackend]) -> None:
+def test_a_plot_is_what_visdoms_own_client_sends() -> None:
+    visdom = pytest.importorskip("visdom")
+    curves = {
+        "a": [(1.0, 2.0, 2.0, 2.0), (3.0, 4.0, 4.0, 4.0)],
+        "b": [(1.0, 5.0, 5.0, 5.0), (2.0, 6.0, 6.0, 6.0)],
+    }
+    margins = {"margintop": 30, "marginbottom": 45, "marginright": 20}
+    opts = {"title": "t", "legend": list(curves), "mode": "lines", "xlabel": "images", **PLOT_SIZE, **margins}
+    opts["layoutopts"] = {"plotly": {"title": None}}
+    points = np.array([point[:2] for points in curves.values() for point in points])
+    client = visdom.Visdom(send=False, use_incoming_socket=False)
+    expected, endpoint = client.scatter(points, np.array([1, 1, 2, 2]), win="w", opts=opts)
+    message = {"win": "w", "eid": "main"} | plot_message("t", curves)
+    assert endpoint == "events" and message.keys() == expected.keys()
+    assert message.pop("opts").items() <= expected.pop("opts").items()
+    assert message == expected
+
+
+def test_a_single_point_is_drawn_as_a_dot(server: FakeServer, make: Make) -> None:
     backend = make(server.port)
     backend.scalars({"G_A": 1.0}, Clock(images=10))
     backend.close()
     assert server.windows["run_losses"]["data"][0]["mode"] == "lines+markers"
 
 
-def test_ncols_0_gives_each_label_its_own_pane(
-    server: FakeServer, make: Callable[..., VisdomBackend]
-) -> None:
-    backend = make(server.port, ncols=0)
+def test_ncols_0_gives_each_label_its_own_pane(server: FakeServer, make: Make) -> None:
+    backend = make(server.port, display_ncols=0)
     feed(backend, Clock(), 1)
     backend.close()
     assert {"run_real_A", "run_fake_B"} <= set(server.windows)
     assert list(server.pictures("run_fake_B")) == ["fake_B"]
 
 
-def test_no_images_are_no_fault(
-    server: FakeServer, make: Callable[..., VisdomBackend], capsys: pytest.CaptureFixture
-) -> None:
+def test_no_images_are_no_error(server: FakeServer, make: Make, capsys: pytest.CaptureFixture) -> None:
     backend = make(server.port)
     backend.images({}, Clock())
     backend.scalars({"G_A": 1.0}, Clock())
@@ -182,9 +195,7 @@ def test_no_images_are_no_fault(
     assert capsys.readouterr().err == ""
 
 
-def test_an_absent_server_costs_one_warning_and_no_time(
-    make: Callable[..., VisdomBackend], capsys: pytest.CaptureFixture
-) -> None:
+def test_an_absent_server_costs_one_warning_and_no_time(make: Make, capsys: pytest.CaptureFixture) -> None:
     port = free_port()
     backend = make(port)
     mean_s = feed(backend, Clock(), 60)  # 0.3 s at least: several retries
@@ -192,14 +203,12 @@ def test_an_absent_server_costs_one_warning_and_no_time(
     backend.close()
     assert time.perf_counter() - start < 3.0
     assert mean_s < 0.05
-    warnings = capsys.readouterr().err.splitlines()
-    assert len(warnings) == 1
-    assert f"http://127.0.0.1:{port}" in warnings[0]
-    assert "scripts/visdom_server.py" in warnings[0]
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert names_all(warning, [f"http://127.0.0.1:{port}", "scripts/visdom_server.py"])
 
 
 def test_a_server_that_dies_and_returns_gets_everything_again(
-    make: Callable[..., VisdomBackend], capsys: pytest.CaptureFixture
+    make: Make, capsys: pytest.CaptureFixture
 ) -> None:
     first = FakeServer()
     backend, clock = make(first.port), Clock()
@@ -207,23 +216,21 @@ def test_a_server_that_dies_and_returns_gets_everything_again(
     assert eventually(lambda: {"run_losses", "run_gammas", "run_panels"} <= set(first.windows))
     first.die()
     feed(backend, clock, 20)
-    told = capsys.readouterr()
-    assert told.out.count("panels and curves at") == 1
-    assert told.err.count("warning") == 1
+    printed = capsys.readouterr()
+    assert printed.out.count("http://127.0.0.1") == 1
+    assert printed.err.count("warning") == 1
     second = FakeServer(first.port)
     # nothing new is shown: the backend looks for the server by itself
     assert eventually(lambda: {"run_losses", "run_gammas", "run_panels"} <= set(second.windows))
     backend.close()
     second.die()
     assert second.curve("run_losses", "G_A")[0] == [10.0 * step for step in range(1, 24)]
-    told = capsys.readouterr()
-    assert told.out.count("panels and curves at") == 1
-    assert told.err == ""
+    printed = capsys.readouterr()
+    assert printed.out.count("http://127.0.0.1") == 1
+    assert printed.err == ""
 
 
-def test_a_restart_that_no_sending_noticed_is_mended(
-    server: FakeServer, make: Callable[..., VisdomBackend]
-) -> None:
+def test_images_are_sent_again_after_an_unnoticed_restart(server: FakeServer, make: Make) -> None:
     backend, clock = make(server.port), Clock()
     feed(backend, clock, 2)
     assert eventually(lambda: "run_panels" in server.windows)
@@ -234,41 +241,59 @@ def test_a_restart_that_no_sending_noticed_is_mended(
 
 
 def test_a_server_that_never_answers_blocks_nothing(
-    make: Callable[..., VisdomBackend], capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    make: Make, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backend_module, "FLUSH_S", 0.3)
+    monkeypatch.setattr(backend_module, "CLOSE_S", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        backend = make(silent.getsockname()[1], probe_s=30.0)
+        backend = make(silent.getsockname()[1])
         assert feed(backend, Clock(), 20) < 0.05
         start = time.perf_counter()
         backend.close()
         assert 0.2 < time.perf_counter() - start < 2.0
-        assert capsys.readouterr().err == ""  # 30 s are not over
+        assert capsys.readouterr().err == ""  # TIMEOUT_S has not passed
 
 
-def test_a_server_that_refuses_is_told_with_its_answer(
-    make: Callable[..., VisdomBackend], capsys: pytest.CaptureFixture, server: FakeServer
+def test_a_server_that_answers_too_late_is_lost(
+    make: Make, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend_module, "TIMEOUT_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        backend = make(silent.getsockname()[1])
+        feed(backend, Clock(), 1)
+        backend.close()
+    assert capsys.readouterr().err.count("warning") == 1
+
+
+def test_the_warning_gives_the_answer_of_a_server_that_refuses(
+    make: Make, capsys: pytest.CaptureFixture, server: FakeServer
 ) -> None:
     backend = make(server.port)
     server._server.RequestHandlerClass.do_POST = lambda handler: handler.send_error(403)  # type: ignore[attr-defined]
     backend.scalars({"G_A": 1.0}, Clock())
     backend.close()
-    assert "it answers 403" in capsys.readouterr().err
+    assert "403" in capsys.readouterr().err
 
 
 def test_curves_of_a_resumed_run_are_shown_from_the_start(
-    server: FakeServer, make: Callable[..., VisdomBackend]
+    server: FakeServer, make: Make, tmp_path: Path
 ) -> None:
-    history = History()
-    history.add(10, {"G_A": 3.0})
-    backend = make(server.port, history=history)
+    (tmp_path / "losses.jsonl").write_text('{"images": 10, "losses": {"G_A": 3.0}}\n')
+    backend = make(server.port, resumed=True)
     backend.scalars({"G_A": 2.0}, Clock(images=20))
     backend.close()
     assert server.curve("run_losses", "G_A") == ([10.0, 20.0], [3.0, 2.0])
 
 
-def test_a_proxy_for_the_internet_is_not_asked_for_this_machine(
-    server: FakeServer, make: Callable[..., VisdomBackend], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("address", ["127.0.0.1", "http://127.0.0.1/"])
+def test_an_address_may_lack_the_scheme(server: FakeServer, make: Make, address: str) -> None:
+    backend = make(server.port, display_server=address)
+    feed(backend, Clock(), 1)
+    backend.close()
+    assert "run_losses" in server.windows
+
+
+def test_a_proxy_is_not_used_for_this_machine(
+    server: FakeServer, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
     monkeypatch.delenv("no_proxy", raising=False)
@@ -279,7 +304,7 @@ def test_a_proxy_for_the_internet_is_not_asked_for_this_machine(
     assert "run_losses" in server.windows
 
 
-def test_no_thread_before_the_first_message(server: FakeServer, make: Callable[..., VisdomBackend]) -> None:
+def test_there_is_no_thread_before_the_first_message(server: FakeServer, make: Make) -> None:
     def senders() -> int:
         return sum(thread.name == "visdom" for thread in threading.enumerate())
 
@@ -292,46 +317,32 @@ def test_no_thread_before_the_first_message(server: FakeServer, make: Callable[.
     assert senders() == before
 
 
-def test_without_the_package_one_warning(
-    make: Callable[..., VisdomBackend], capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "visdom", None)
-    backend = make(free_port())
-    feed(backend, Clock(), 3)
-    backend.close()
-    warnings = capsys.readouterr().err.splitlines()
-    assert len(warnings) == 1
-    assert "make setup" in warnings[0]
-
-
-def test_a_fault_in_the_thread_is_one_warning(
-    server: FakeServer,
-    make: Callable[..., VisdomBackend],
-    capsys: pytest.CaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_bug_in_the_thread_costs_one_warning(
+    server: FakeServer, make: Make, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ValueError("no such pen")
 
-    monkeypatch.setattr(VisdomBackend, "_send_plot", broken)
+    monkeypatch.setattr(backend_module, "plot_message", broken)
     backend = make(server.port)
     feed(backend, Clock(), 3)
     backend.close()
-    warnings = capsys.readouterr().err.splitlines()
-    assert len(warnings) == 1
-    assert warnings[0].endswith("ValueError: no such pen")
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning.endswith("ValueError: no such pen")
 
 
-def test_the_process_ends_without_close_and_without_a_traceback() -> None:
+def test_the_process_ends_without_close_and_without_a_traceback(tmp_path: Path) -> None:
     code = """
 import sys
-from util.display.backends.visdom import VisdomBackend
+from pathlib import Path
+from tests.display_run import fake_run, options
 from util.clock import Clock
-backend = VisdomBackend(server="http://127.0.0.1", port=int(sys.argv[1]), env="main", ncols=4, winsize=64, name="run")
+from util.display.backends.visdom import VisdomBackend
+backend = VisdomBackend(options(display_port=int(sys.argv[1])), fake_run(Path(sys.argv[2])), images_per_epoch=8)
 backend.scalars({"G_A": 1.0}, Clock(images=1))
 """
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        command = [sys.executable, "-c", code, str(silent.getsockname()[1])]
+        command = [sys.executable, "-c", code, str(silent.getsockname()[1]), str(tmp_path)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0
+    assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr

@@ -19,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from display_run import fake_run, options
 
 from scripts import visdom_assets
 from util.clock import Clock
@@ -334,9 +335,8 @@ class TestCommand:
             try:
                 assert server.stdout is not None
                 assert f"open http://127.0.0.1:{port}" in server.stdout.readline()
-                backend = VisdomBackend(
-                    server="http://127.0.0.1", port=port, env="main", ncols=4, winsize=64, name="run"
-                )
+                run = fake_run(tmp_path)
+                backend = VisdomBackend(options(display_port=port), run, images_per_epoch=8)
                 backend.scalars({"G_A": 0.5}, Clock(images=10))
                 backend.close()
                 client = visdom.Visdom(port=port, use_incoming_socket=False, raise_exceptions=True)

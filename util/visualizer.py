@@ -1,207 +1,116 @@
-"""Shows a run in every chosen place: a rank-0 guard and a for-loop over backends."""
+"""Shows the progress of a run in several places: it passes losses and images on to the display backends."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+import importlib
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from util import log
-from util.background import Background
 from util.cli.packages import require
 from util.clock import Clock
 from util.display.backends.base import Backend
-from util.display.loss_history import History
 from util.errors import UserError
+from util.plugins import unknown
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-MOST_IMAGES = 64  # of a batch, so that a large one makes no picture nobody can read
+    from util.run.lifecycle import Run
 
+MAX_IMAGES = 64  # of a batch; more would make the pictures unreadable
 
-@dataclass(frozen=True)
-class Settings:
-    """What the backends need to know of the run; `folder` is checkpoints/<name>, `clock` the restored one."""
-
-    folder: Path
-    name: str
-    options: Mapping[str, object]
-    clock: Clock
-    resume: bool
-    images_per_epoch: int
-    last_epoch: int
-    background: Background = field(default_factory=Background)
-    image_width: int = 256  # --display_winsize, in pixels
-    update_html_freq: int = 1000  # in images
-    visdom_server: str = "http://localhost"
-    visdom_port: int = 8097
-    visdom_env: str = "main"
-    visdom_ncols: int = 4
-    wandb_project: str = "CycleGAN-and-pix2pix"
-
-
-def _past(s: Settings) -> History:
-    """The values of a resumed run as far as its clock has come."""
-    history = History()
-    if s.resume:
-        history.read(s.folder / "losses.jsonl", up_to=s.clock.images)
-    return history
-
-
-def _console(s: Settings) -> Backend:
-    from util.display.backends.console import ConsoleBackend
-
-    return ConsoleBackend(images_per_epoch=s.images_per_epoch, last_epoch=s.last_epoch)
-
-
-def _loss_log(s: Settings) -> Backend:
-    from util.display.backends.loss_log import LossLogBackend
-
-    return LossLogBackend(s.folder, clock=s.clock, resume=s.resume)
-
-
-def _jsonl(s: Settings) -> Backend:
-    from util.display.backends.jsonl import JsonlBackend
-
-    return JsonlBackend(s.folder, clock=s.clock, resume=s.resume)
-
-
-def _html(s: Settings) -> Backend:
-    from util.display.backends.html import HtmlBackend
-
-    return HtmlBackend(
-        s.folder,
-        title=s.name,
-        options=s.options,
-        image_width=s.image_width,
-        update_freq=s.update_html_freq,
-        clock=s.clock,
-        resume=s.resume,
-        history=_past(s),
-        background=s.background,
-    )
-
-
-def _visdom(s: Settings) -> Backend:
-    from util.display.backends.visdom import VisdomBackend
-
-    return VisdomBackend(
-        server=s.visdom_server,
-        port=s.visdom_port,
-        env=s.visdom_env,
-        ncols=s.visdom_ncols,
-        winsize=s.image_width,
-        name=s.name,
-        history=_past(s),
-    )
-
-
-def _tensorboard(s: Settings) -> Backend:
-    from util.display.backends.tensorboard import TensorboardBackend
-
-    return TensorboardBackend(s.folder, clock=s.clock)
-
-
-def _wandb(s: Settings) -> Backend:
-    from util.display.backends.wandb import WandbBackend
-
-    return WandbBackend(s.folder, project=s.wandb_project, name=s.name, options=s.options)
-
-
-BACKENDS: dict[str, Callable[[Settings], Backend]] = {
-    "console": _console,
-    "loss_log": _loss_log,
-    "jsonl": _jsonl,
-    "html": _html,
-    "visdom": _visdom,
-    "tensorboard": _tensorboard,
-    "wandb": _wandb,
+# name in --display -> module:class, imported only when the backend is chosen
+BACKENDS = {
+    "console": "util.display.backends.console:ConsoleBackend",
+    "loss_log": "util.display.backends.loss_log:LossLogBackend",
+    "jsonl": "util.display.backends.jsonl:JsonlBackend",
+    "html": "util.display.backends.html:HtmlBackend",
+    "visdom": "util.display.backends.visdom:VisdomBackend",
+    "tensorboard": "util.display.backends.tensorboard:TensorboardBackend",
+    "wandb": "util.display.backends.wandb:WandbBackend",
 }
-
-
-# visdom is not among them: without it training goes on with a warning
-PACKAGES = {"html": "dominate", "tensorboard": "tensorboard", "wandb": "wandb"}
+PACKAGES = {"html": "dominate", "tensorboard": "tensorboard", "wandb": "wandb"}  # what a backend imports
 
 
 class Visualizer:
-    """Hands values and images to all backends in rank 0, and does nothing in the others.
+    """Passes values and images to all backends in rank 0, and does nothing in the other ranks.
 
-    Showing never stops training: a backend that fails (a network gone, a package's bug) costs one warning
-    and is dropped. What a person can mend (UserError; RunFault: a full disk) is raised.
+    A display error does not stop training: a backend that raises (a lost connection, a bug in a package) is
+    removed with a warning. UserError and RunFault (a full disk) are raised, because the user can correct them.
     """
 
     def __init__(self, backends: Sequence[Backend]) -> None:
         self._backends = list(backends) if log.is_main() else []
 
     def scalars(self, values: Mapping[str, float], clock: Clock) -> None:
-        """Losses and other numbers by name."""
-        self._tell(lambda backend: backend.scalars(values, clock))
+        """Show losses and other numbers by name."""
+        self._call(lambda backend: backend.scalars(values, clock))
 
     def images(self, images: Mapping[str, Tensor], clock: Clock) -> None:
-        """label -> (N, C, H, W) in [-1, 1], on any device: brought to the CPU once for all backends."""
+        """Show label -> (N, C, H, W) in [-1, 1], on any device; copied to the CPU once for all backends."""
         if self._backends:
-            shown = {label: image.detach()[:MOST_IMAGES].cpu() for label, image in images.items()}
-            self._tell(lambda backend: backend.images(shown, clock))
+            on_cpu = {label: image.detach()[:MAX_IMAGES].cpu() for label, image in images.items()}
+            self._call(lambda backend: backend.images(on_cpu, clock))
 
     def step(self, clock: Clock) -> None:
-        """A training step is done: moves the progress bar and looks whether the page is due."""
-        self._tell(lambda backend: backend.step(clock))
+        """Report that a training step is done, for the progress bar and for pages that are due."""
+        self._call(lambda backend: backend.step(clock))
 
     def close(self) -> None:
-        self._tell(lambda backend: backend.close())
+        """Finish all displays at the end of the run."""
+        self._call(lambda backend: backend.close())
 
-    def _tell(self, what: Callable[[Backend], None]) -> None:
+    def _call(self, method: Callable[[Backend], None]) -> None:
         for backend in tuple(self._backends):
             try:
-                what(backend)
+                method(backend)
             except UserError:
                 raise
             except Exception as error:
                 self._backends.remove(backend)
-                log.warn(f"{type(backend).__name__} failed and is left out from here on: {_told(error)}")
+                log.warn(f"{type(backend).__name__} failed and is switched off: {_first_line(error)}")
 
 
-def _told(error: Exception) -> str:
-    """The error's type and the first line of its message."""
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+def create_visualizer(opt: Namespace, run: Run, *, images_per_epoch: int) -> Visualizer:
+    """Create the backends named in `opt.display`; only rank 0 creates any.
 
+    A backend that cannot start is left out with a warning.
 
-def check_names(names: Sequence[str]) -> None:
-    """UserError for a name that is not in BACKENDS."""
-    for name in names:
-        if name not in BACKENDS:
-            near = difflib.get_close_matches(name, BACKENDS, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise UserError(f"--display {name}: {hint}known are {', '.join(BACKENDS)}")
-
-
-def check_packages(names: Sequence[str]) -> None:
-    """UserError where a backend's package is not installed."""
-    for name in names:
-        if name in PACKAGES:
-            require(
-                PACKAGES[name],
-                f"--display {name}",
-                other="--no_html" if name == "html" else "another --display",
-            )
-
-
-def create_visualizer(names: Sequence[str], settings: Settings) -> Visualizer:
-    """Make the named backends; rank 0 alone makes any.
-
-    Raises UserError for an unknown name or a missing package, RunFault where the run's folder cannot be
-    written. A backend that cannot start for another reason is left out with a warning.
+    Raises:
+        UserError: a name is unknown or a package is missing.
+        RunFault: the run's folder cannot be written.
     """
-    check_names(names)
-    backends = []
-    for name in dict.fromkeys(names if log.is_main() else ()):
+    check_names(opt.display)
+    check_packages(opt.display)
+    backends: list[Backend] = []
+    for name in dict.fromkeys(opt.display if log.is_main() else ()):
+        module, class_name = BACKENDS[name].split(":")
         try:
-            backends.append(BACKENDS[name](settings))
+            backend = getattr(importlib.import_module(module), class_name)
+            backends.append(backend(opt, run, images_per_epoch))
         except UserError:
             raise
         except Exception as error:
-            log.warn(f"--display {name} cannot start and is left out: {_told(error)}")
+            log.warn(f"--display {name} cannot start and is left out: {_first_line(error)}")
     return Visualizer(backends)
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise UserError for a name that is not in BACKENDS."""
+    for name in names:
+        if name not in BACKENDS:
+            raise UserError(unknown("--display", name, BACKENDS))
+
+
+def check_packages(names: Iterable[str]) -> None:
+    """Raise UserError if the package of a backend is not installed."""
+    for name in names:
+        if name in PACKAGES:
+            other = "--no_html" if name == "html" else "another --display"
+            require(PACKAGES[name], f"--display {name}", other=other)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

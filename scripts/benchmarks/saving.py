@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tempfile
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from scripts.benchmarks.gauge import Reading
 from scripts.benchmarks.measure import Case, timed
@@ -61,17 +63,12 @@ def train_page_case(setting: Setting) -> Iterator[Case]:
         history, clock = History(), Clock(epoch=1, epoch_images=1, images=1)
         for point in range(POINTS):
             history.add(point, dict.fromkeys(PANELS, 1 / (point + 1)))
-        page = HtmlBackend(
-            Path(folder),
-            title="benchmark",
-            options={"model": "cycle_gan"},
-            image_width=256,
-            update_freq=1,
-            clock=clock,
-            resume=False,
-            history=history,
-            background=Background(),  # not entered: its jobs are done at once
-        )
+        model = SimpleNamespace(save_dir=Path(folder))
+        # the background is not entered, so that its jobs are done at once
+        run: Any = SimpleNamespace(model=model, clock=clock, resumed=False, background=Background())
+        opt = Namespace(name="benchmark", display_winsize=256, update_html_freq=1)
+        page = HtmlBackend(opt, run, images_per_epoch=1)
+        page.history = history
         picture = _picture()
         shown = dict.fromkeys(PANELS, picture)
 

@@ -1,99 +1,77 @@
-"""The values a run has shown so far, in bounded memory, for drawing curves."""
+"""The losses of a run so far, in bounded memory, for drawing curves."""
 
 import json
 import math
-from array import array
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from statistics import fmean
+from typing import Self
 
-MOST_BYTES = 8_000_000  # of a losses.jsonl that are read: some 25,000 records
-STRETCHES = 1000
+from util.run.lifecycle import Run
+
+MAX_BYTES = 8_000_000  # about 25,000 records; only every k-th line of a larger losses.jsonl is read
+Point = tuple[float, float, float, float]  # x, mean, minimum, maximum
 
 
 class Series:
-    """Points (x, y) of one value that are finite; beyond `most` points, neighbours are merged.
+    """The finite values of one loss as at most `max_points` points.
 
-    A kept point is the mean of those it stands for, with the least and the most of them, so that a spike
-    outlives all merging.
+    When the limit is reached, neighbouring points are merged in pairs. Each point keeps the minimum and the
+    maximum of the values that it stands for, so a spike stays visible.
     """
 
-    def __init__(self, most: int = 2000) -> None:
-        self.xs, self.ys, self.lows, self.highs = (array("d") for _ in range(4))
-        self.last = float("nan")
-        self._most = most
-        self._stride = 1  # how many added points make one kept point
-        self._open_next()
-
-    def _open_next(self) -> None:
-        self._count, self._sum_x, self._sum_y = 0, 0.0, 0.0
-        self._low, self._high = math.inf, -math.inf
+    def __init__(self, max_points: int = 2000) -> None:
+        self.points: list[Point] = []
+        self.last = math.nan
+        self._max_points = max_points
+        self._stride = 1  # the number of values in a point
+        self._pending: list[Point] = []  # values of the next point
 
     def add(self, x: float, y: float) -> None:
         self.last = y
         if not math.isfinite(y):
             return
-        self._count, self._sum_x, self._sum_y = self._count + 1, self._sum_x + x, self._sum_y + y
-        self._low, self._high = min(self._low, y), max(self._high, y)
-        if self._count == self._stride:
-            self._keep()
-
-    def _keep(self) -> None:
-        self.xs.append(self._sum_x / self._stride)
-        self.ys.append(self._sum_y / self._stride)
-        self.lows.append(self._low)
-        self.highs.append(self._high)
-        self._open_next()
-        if len(self.xs) >= self._most:
-            self.xs, self.ys = _merged(self.xs, _mean), _merged(self.ys, _mean)
-            self.lows, self.highs = _merged(self.lows, min), _merged(self.highs, max)
-            self._stride *= 2
+        self._pending.append((x, y, y, y))
+        if len(self._pending) == self._stride:
+            self.points.append(_merge(self._pending))
+            self._pending = []
+            if len(self.points) >= self._max_points:
+                self.points = [
+                    _merge(pair) for pair in zip(self.points[::2], self.points[1::2], strict=False)
+                ]
+                self._stride *= 2
 
 
-def _merged(values: array, merge: Callable[[float, float], float]) -> array:
-    return array("d", map(merge, values[::2], values[1::2]))
-
-
-def _mean(a: float, b: float) -> float:
-    return (a + b) / 2
+def _merge(points: Sequence[Point]) -> Point:
+    xs, means, lows, highs = zip(*points, strict=True)
+    return fmean(xs), fmean(means), min(lows), max(highs)
 
 
 class History:
-    """name -> Series over the images seen."""
+    """Loss name -> Series over the number of images seen."""
 
     def __init__(self) -> None:
         self.series: dict[str, Series] = {}
 
+    @classmethod
+    def of_run(cls, run: Run) -> Self:
+        """Read losses.jsonl up to the clock of a resumed run; other lines are skipped. Empty for a new run."""
+        history, path = cls(), run.model.save_dir / "losses.jsonl"
+        if not run.resumed or not path.exists():
+            return history
+        step = path.stat().st_size // MAX_BYTES + 1
+        with path.open("rb") as file:
+            for line in islice(file, 0, None, step):
+                try:
+                    record = json.loads(line)
+                    images = int(record["images"])
+                    losses = {name: float(y) for name, y in record["losses"].items() if y is not None}
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    continue
+                if images <= run.clock.images:
+                    history.add(images, losses)
+        return history
+
     def add(self, images: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
             self.series.setdefault(name, Series()).add(images, value)
-
-    def read(self, path: Path, *, up_to: int) -> None:
-        """Add the records of a losses.jsonl up to `up_to` images; no file or a half line is no matter."""
-        if not path.exists():
-            return
-        for line in _lines(path):
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue
-            if record["images"] <= up_to:
-                known = {name: value for name, value in record["losses"].items() if value is not None}
-                self.add(record["images"], known)
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    """The lines of a file, of a large one those of stretches spread evenly over it, the end among them.
-
-    So a run of many weeks is gone on with as soon as one of a day, and its curves look the same.
-    """
-    size, stretch = path.stat().st_size, MOST_BYTES // STRETCHES
-    with path.open("rb") as file:
-        if size <= MOST_BYTES:
-            yield from file
-            return
-        for number in range(STRETCHES):
-            start = number * (size - stretch) // (STRETCHES - 1)
-            if start > file.tell():  # else the stretch before has reached into this one
-                file.seek(start)
-                file.readline()  # it began before
-            yield from file.readlines(stretch)

@@ -1,5 +1,4 @@
 """Images as arrays and tensors: conversion, grids, colour spaces, overlays, animations and sample sheets.
 
-Here belong functions from pixels to pixels. Reading training data belongs to `data`; markup belongs to
-`util/pages`.
+Functions from pixels to pixels belong here. Reading training data belongs to `data`, markup to `util/pages`.
 """

@@ -1,4 +1,4 @@
-"""Animated pictures that any browser plays, by Pillow."""
+"""Animated GIFs, written with Pillow."""
 
 import io
 from collections.abc import Sequence
@@ -9,24 +9,23 @@ from PIL import Image
 
 from util.files import write_whole
 
-PALETTE_FRAMES = 16  # that the colours are chosen from; more take long and change little
+PALETTE_FRAMES = 16  # frames that the palette is computed from; more take long and change little
 
 
 def save_gif(frames: Sequence[np.ndarray], path: str | Path, *, fps: int) -> None:
-    """Write frames (H, W, 1 | 3 | 4) uint8 as a GIF that plays for ever.
+    """Write frames (H, W, C) uint8, C = 1, 3 or 4, as a GIF that repeats endlessly.
 
-    All frames share 256 colours, so that what does not move does not flicker. GIFs count time in
-    hundredths of a second: 30 frames a second become 33. RunFault names the path that cannot be written.
+    All frames share 256 colours, so that unchanged regions do not flicker. GIFs measure time in hundredths
+    of a second: 30 frames per second become 33. Raises RunFault if the file cannot be written.
     """
     if frames[0].shape[2] == 1:
         pictures = [Image.fromarray(frame[..., 0]) for frame in frames]
     else:
         step = -(-len(frames) // PALETTE_FRAMES)
         palette = Image.fromarray(np.concatenate(frames[::step])[..., :3]).quantize()
-        in_colour = [Image.fromarray(frame[..., :3]) for frame in frames]
-        pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in in_colour]
-    first, *others = pictures
+        rgb = [Image.fromarray(frame[..., :3]) for frame in frames]
+        pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in rgb]
     buffer = io.BytesIO()
-    duration_ms = 10 * round(100 / fps)
-    first.save(buffer, format="GIF", save_all=True, append_images=others, duration=duration_ms, loop=0)
+    timing = {"duration": 10 * round(100 / fps), "loop": 0}  # ms per frame; 0 repeats endlessly
+    pictures[0].save(buffer, format="GIF", save_all=True, append_images=pictures[1:], **timing)
     write_whole(Path(path), buffer.getvalue())

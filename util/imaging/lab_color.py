@@ -1,4 +1,4 @@
-"""Between sRGB and CIE L*a*b* (white point D65, 2 degree observer)."""
+"""Conversion between sRGB and CIE L*a*b* (white point D65, 2 degree observer)."""
 
 import numpy as np
 import torch
@@ -8,12 +8,12 @@ from torch import Tensor
 RGB_TO_XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
 )
-WHITE = RGB_TO_XYZ.sum(axis=1)  # the XYZ of RGB (1, 1, 1), so that grey has a = b = 0 exactly
+WHITE = RGB_TO_XYZ.sum(axis=1)  # XYZ of RGB (1, 1, 1), so that a = b = 0 exactly for grey
 DELTA = 6 / 29
 
 
 def rgb_to_lab(rgb: np.ndarray) -> np.ndarray:
-    """rgb (H, W, 3) uint8 -> float32 (H, W, 3): L in [0, 100], a and b within about [-108, 99]."""
+    """Convert rgb (H, W, 3) uint8 to float32 (H, W, 3): L in [0, 100], a and b within about [-108, 99]."""
     assert rgb.dtype == np.uint8 and rgb.shape[-1] == 3, (rgb.dtype, rgb.shape)
     value = rgb / 255
     linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
@@ -24,9 +24,9 @@ def rgb_to_lab(rgb: np.ndarray) -> np.ndarray:
 
 
 def lab_to_rgb(L: Tensor, ab: Tensor) -> Tensor:
-    """L (N, 1, H, W) = L* / 50 - 1 and ab (N, 2, H, W) = (a*, b*) / 110 -> rgb (N, 3, H, W) in [-1, 1].
+    """Convert L (N, 1, H, W) = L* / 50 - 1 and ab (N, 2, H, W) = (a*, b*) / 110 to rgb (N, 3, H, W) in [-1, 1].
 
-    Colours that sRGB does not have are clipped to its range.
+    Colours outside sRGB are clipped.
     """
     y = ((L.float() + 1) * 50 + 16) / 116
     x = y + ab[:, :1].float() * 110 / 500

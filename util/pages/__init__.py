@@ -1,4 +1,4 @@
 """HTML pages that open from a file without a server: the training page, test results and sample sheets.
 
-Here belong markup, styles and curves drawn as SVG. Which values and images appear is decided by the callers.
+Markup, styles and curves drawn as SVG belong here. The callers decide which values and images a page shows.
 """

@@ -1,4 +1,4 @@
-"""The look of our pages: plain, light or dark as the reader's system is, without anything to fetch."""
+"""The style of all pages: light or dark as the reader's system is, with nothing to download."""
 
 STYLE = """
 :root{color-scheme:light dark;--page:#f5f6f8;--card:#fff;--ink:#1b2330;--soft:#5d6878;--line:#e1e5eb;

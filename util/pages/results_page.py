@@ -1,108 +1,95 @@
-"""The results of a test: every picture under its input's name, and pages that show them."""
+"""The results of a test: every image under the name of its input, and pages that show them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from torch import Tensor
 
 from util.errors import UserError
 from util.imaging.images import save_image, sheet, to_uint8
-from util.pages.html import HTML, rows
+from util.pages.html import HTML, delete_pages, page_file, rows
 
 ROWS_PER_PAGE = 200
 
 
+@dataclass
 class ResultsPage:
-    """`folder`/images/<stem>_<label>.png and `folder`/index.html, page_002.html, ...
+    """Writes `folder`/images/<stem>_<label>.png and `folder`/index.html, page_002.html, ...
 
-    Inputs in sub-folders of their root keep them. Where two inputs would write the same file (x.png and
-    x.jpg), the later one is named x_2. `save_only` names the labels to keep; empty keeps all.
+    Sub-folders of the inputs are kept. If two inputs would write the same file (x.png and x.jpg), the later
+    one is named x_2. `save_only` lists the labels to save; empty saves all.
     """
 
-    def __init__(
-        self,
-        folder: str | Path,
-        title: str,
-        image_width: int = 256,
-        *,
-        aspect_ratio: float = 1.0,
-        save_only: Sequence[str] = (),
-    ) -> None:
-        self.folder = Path(folder)
-        self.title = title
-        self.image_width = image_width
-        self.aspect_ratio = aspect_ratio
-        self.save_only = tuple(save_only)
-        self._used: set[str] = set()
-        self._rows: list[tuple[str, list[str], list[str]]] = []  # caption, labels, files
+    folder: Path
+    title: str
+    image_width: int = 256
+    aspect_ratio: float = 1.0
+    save_only: Sequence[str] = ()
+    _used: set[str] = field(default_factory=set)
+    _results: list[tuple[str, dict[str, str]]] = field(default_factory=list)  # caption, label -> file
 
     def add(self, path: str, root: str | None, visuals: Mapping[str, Tensor], caption: str = "") -> None:
-        """Save the visuals of one input: label -> (1, C, H, W) or (C, H, W) in [-1, 1].
+        """Save the images of one input: label -> (1, C, H, W) or (C, H, W) in [-1, 1].
 
-        Raises UserError where `save_only` names an unknown label, RunFault where a file cannot be written.
+        Raises UserError if `save_only` names an unknown label, RunFault if a file cannot be written.
         """
         labels = self._labels(visuals)
-        stem = self._free_stem(_stem_below(path, root), labels)
-        files = [f"{stem}_{label}.png" for label in labels]
-        for label, file in zip(labels, files, strict=True):
+        stem = self._unused_stem(_relative_stem(path, root), labels)
+        files = {label: f"{stem}_{label}.png" for label in labels}
+        for label, file in files.items():
             image = visuals[label]
             picture = sheet(to_uint8(image if image.ndim == 4 else image[None]))
             save_image(picture, self.folder / "images" / file, self.aspect_ratio)
-        self._rows.append((caption or str(stem), labels, files))
+        self._results.append((caption or str(stem), files))
 
     def _labels(self, visuals: Mapping[str, Tensor]) -> list[str]:
-        unknown = [label for label in self.save_only if label not in visuals]
-        if unknown:
-            known = ", ".join(visuals)
-            raise UserError(f"--save_only {unknown[0]}: the model shows no such image; it shows {known}")
+        for label in self.save_only:
+            if label not in visuals:
+                known = ", ".join(visuals)
+                raise UserError(f"--save_only {label}: the model has no such image; choose from {known}")
         return [label for label in visuals if not self.save_only or label in self.save_only]
 
-    def _free_stem(self, stem: PurePosixPath, labels: Sequence[str]) -> PurePosixPath:
-        number, free = 1, stem
-        # folded, because some file systems hold X.png and x.png to be one
-        while self._used & {f"{free}_{label}".casefold() for label in labels}:
+    def _unused_stem(self, stem: PurePosixPath, labels: Sequence[str]) -> PurePosixPath:
+        number, unused = 1, stem
+        # lower case, because X.png and x.png are the same file on some file systems
+        while self._used & {f"{unused}_{label}".casefold() for label in labels}:
             number += 1
-            free = stem.with_name(f"{stem.name}_{number}")
-        self._used |= {f"{free}_{label}".casefold() for label in labels}
-        return free
+            unused = stem.with_name(f"{stem.name}_{number}")
+        self._used |= {f"{unused}_{label}".casefold() for label in labels}
+        return unused
 
     def save(self) -> None:
-        """Write the pages. UserError where dominate is missing, RunFault where a file cannot be written."""
-        count = max(1, -(-len(self._rows) // ROWS_PER_PAGE))
+        """Write the pages. Raises RunFault if a file cannot be written."""
+        count = max(1, -(-len(self._results) // ROWS_PER_PAGE))
         for number in range(1, count + 1):
             self._write_page(number, count)
-        number = count + 1
-        while (stale := self.folder / _page(number)).exists():
-            stale.unlink()
-            number += 1
+        delete_pages(self.folder, count + 1)
 
     def _write_page(self, number: int, count: int) -> None:
         page = HTML(self.folder, self.title)
-        start = (number - 1) * ROWS_PER_PAGE
-        part = self._rows[start : start + ROWS_PER_PAGE]
-        total = len(self._rows)
+        start, total = (number - 1) * ROWS_PER_PAGE, len(self._results)
+        part = self._results[start : start + ROWS_PER_PAGE]
         shown = f"{start + 1} to {start + len(part)} of {total} images" if count > 1 else f"{total} images"
         page.add_subtitle("1 image" if total == 1 else shown)
-        links = [("previous", _page(number - 1))] if number > 1 else []
-        links += [("next", _page(number + 1))] if number < count else []
+        links = [("previous", _page_file(number - 1))] if number > 1 else []
+        links += [("next", _page_file(number + 1))] if number < count else []
         if links:
             page.add_links(links)
         page.lay_side_by_side()
-        for caption, labels, files in part:
+        for caption, files in part:
             page.add_header(caption)
-            file_of = dict(zip(labels, files, strict=True))
-            for row in rows(labels):
-                names = [file_of[label] for label in row]
-                page.add_images(names, row, names, width=self.image_width)
-        page.save(_page(number))
+            for row in rows(files):
+                page.add_images({label: files[label] for label in row}, self.image_width)
+        page.save(_page_file(number))
 
 
-def _stem_below(path: str, root: str | None) -> PurePosixPath:
-    """`root`/a/b.png -> a/b; a path outside its root gives its bare stem."""
+def _relative_stem(path: str, root: str | None) -> PurePosixPath:
+    """`root`/a/b.png -> a/b; a path outside `root` gives its stem."""
     file = Path(path)
-    below = file.relative_to(root) if root is not None and file.is_relative_to(root) else Path(file.name)
-    return PurePosixPath(*below.parts[:-1], below.stem)
+    relative = file.relative_to(root) if root is not None and file.is_relative_to(root) else Path(file.name)
+    return PurePosixPath(*relative.parts[:-1], relative.stem)
 
 
-def _page(number: int) -> str:
-    return "index.html" if number == 1 else f"page_{number:03d}.html"
+def _page_file(number: int) -> str:
+    return "index.html" if number == 1 else page_file(number)

@@ -1,4 +1,4 @@
-"""Sheets drawn with a model, and written down as pictures and one page."""
+"""Draws sample sheets with a model, and saves them as images and one page."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,21 +16,21 @@ Test = Callable[[Batch], dict[str, Tensor]]  # a model's test()
 
 
 def draw(test: Test, wanted: Sheet, batch_size: int) -> np.ndarray | None:
-    """The images of a sheet, (N, H, W, C) uint8; None where the model shows none of that kind."""
+    """Return the images of a sheet, (N, H, W, C) uint8; None if the model has no images of this kind."""
     parts = []
     for start in range(0, len(wanted.z), batch_size):
         batch: Batch = {"z": wanted.z[start : start + batch_size]}
         if wanted.label is not None:
             batch["label"] = wanted.label[start : start + batch_size]
-        shown = test(batch)
-        if wanted.shows not in shown:
+        visuals = test(batch)
+        if wanted.shows not in visuals:
             return None
-        parts.append(to_uint8(shown[wanted.shows]))
+        parts.append(to_uint8(visuals[wanted.shows]))
     return np.concatenate(parts)
 
 
 class SheetPage:
-    """`folder`/images/<sheet>.png or .gif, and `folder`/index.html with a section for each."""
+    """Writes `folder`/images/<sheet>.png or .gif, and `folder`/index.html with a section for each sheet."""
 
     def __init__(self, folder: Path, title: str) -> None:
         self._page = HTML(folder, title)
@@ -38,10 +38,10 @@ class SheetPage:
         self.images = self._page.img_dir
 
     def add(self, drawn: Sheet, images: np.ndarray) -> None:
-        """Save a sheet made of images (N, H, W, C) uint8; RunFault where that fails."""
-        # attention shows each image several times, side by side
+        """Save a sheet made of images (N, H, W, C) uint8. Raises RunFault if that fails."""
+        # an attention image is several squares side by side, so fewer fit into a row
         columns = max(1, drawn.columns * images.shape[1] // images.shape[2])
-        file = f"{drawn.name}.gif" if drawn.fps else f"{drawn.name}.png"
+        file = f"{drawn.name}.{'gif' if drawn.fps else 'png'}"
         if drawn.fps:
             frames = [sheet(row, columns) for row in images.reshape(-1, columns, *images.shape[1:])]
             save_gif(frames, self.images / file, fps=drawn.fps)
@@ -53,5 +53,5 @@ class SheetPage:
         self._page.add_picture(file, drawn.caption)
 
     def save(self) -> None:
-        """Write the page; RunFault where that fails."""
+        """Write the page. Raises RunFault if that fails."""
         self._page.save()

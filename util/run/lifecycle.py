@@ -17,7 +17,6 @@ from util.run.checkpoint import Checkpoint
 from util.run.lr_schedule import Schedule
 from util.run.random_state import RandomState, seed_everything
 from util.run.snapshot import Snapshot
-from util.visualizer import Settings, Visualizer, create_visualizer
 
 
 class Model(checkpoint.Stateful, Protocol):
@@ -103,28 +102,6 @@ def begin(opt: Namespace, model: Model) -> Run:
     else:
         _start(opt, run)
     return run
-
-
-def visualizer(opt: Namespace, run: Run, *, images_per_epoch: int) -> Visualizer:
-    """The backends of --display, starting at the run's clock."""
-    settings = Settings(
-        folder=run.model.save_dir,
-        name=opt.name,
-        options=vars(opt),
-        clock=run.clock,
-        background=run.background,
-        resume=run.resumed,
-        images_per_epoch=images_per_epoch,
-        last_epoch=run.last_epoch,
-        image_width=opt.display_winsize,
-        update_html_freq=opt.update_html_freq,
-        visdom_server=opt.display_server,
-        visdom_port=opt.display_port,
-        visdom_env=opt.display_env,
-        visdom_ncols=opt.display_ncols,
-        wandb_project=opt.wandb_project_name,
-    )
-    return create_visualizer(opt.display, settings)
 
 
 def final_message(opt: Namespace, run: Run, *, finished: bool) -> str:

@@ -1,1 +1,1 @@
-"""Display backends, one small file each; `base.py` is the interface they share."""
+"""Display backends, one file each. `base.py` is their interface; `util/visualizer.py` lists them by name."""

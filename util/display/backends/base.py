@@ -1,7 +1,8 @@
-"""What every way of showing a run has in common."""
+"""The interface of a display backend."""
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -10,18 +11,23 @@ from util.clock import Clock
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from util.run.lifecycle import Run
+
 
 class Backend:
-    """Shows values and images; each backend overrides what it has a place for."""
+    """Shows values and images in one place. A backend overrides the methods that it needs."""
+
+    def __init__(self, opt: Namespace, run: Run, images_per_epoch: int) -> None:
+        """Read the options that the backend needs; `run` gives the folder, the clock and `resumed`."""
 
     def scalars(self, values: Mapping[str, float], clock: Clock) -> None:
-        """Losses and other numbers by name."""
+        """Show losses and other numbers by name."""
 
     def images(self, images: Mapping[str, Tensor], clock: Clock) -> None:
-        """label -> (N, C, H, W) in [-1, 1] on the CPU."""
+        """Show label -> (N, C, H, W) in [-1, 1] on the CPU."""
 
     def step(self, clock: Clock) -> None:
-        """Called after every training step; must cost next to nothing."""
+        """Called after every training step, so it must be cheap."""
 
     def close(self) -> None:
-        """The run is over."""
+        """Called once at the end of the run."""

@@ -1,22 +1,29 @@
-"""The loss line on standard output and, on a terminal, a progress bar over the epoch's images."""
+"""The loss line on standard output and, on a terminal, a progress bar over the images of the epoch."""
 
 import importlib
 import sys
+from argparse import Namespace
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from util.clock import Clock
 from util.display.backends.base import Backend
 from util.display.loss_line import loss_line
+from util.run.lifecycle import Run
+
+tqdm: Any = None
+with suppress(ImportError):  # an optional package
+    tqdm = importlib.import_module("tqdm").tqdm
 
 
 class ConsoleBackend(Backend):
-    """Plain lines into files and pipes, or where tqdm is not installed; lines above a bar on a terminal."""
+    """Prints loss lines; on a terminal, if tqdm is installed, above a progress bar."""
 
-    def __init__(self, *, images_per_epoch: int, last_epoch: int) -> None:
+    def __init__(self, opt: Namespace, run: Run, images_per_epoch: int) -> None:
         self._images_per_epoch = images_per_epoch
-        self._last_epoch = last_epoch
-        self._tqdm: Any = _tqdm() if sys.stdout.isatty() else None
+        self._last_epoch = run.last_epoch
+        self._tqdm: Any = tqdm if sys.stdout.isatty() else None
         self._bar: Any = None
         self._bar_epoch = 0
 
@@ -37,7 +44,7 @@ class ConsoleBackend(Backend):
         if self._bar is not None:
             self._bar.update(clock.epoch_images - self._bar.n)
             if clock.epoch_images >= self._images_per_epoch:
-                self.close()  # so that what is said at the epoch's end has a line of its own
+                self.close()  # so that the message at the end of the epoch has a line of its own
 
     def _open_bar(self, clock: Clock) -> None:
         self.close()
@@ -57,10 +64,3 @@ class ConsoleBackend(Backend):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-
-
-def _tqdm() -> Any:
-    try:
-        return importlib.import_module("tqdm").tqdm
-    except ImportError:
-        return None

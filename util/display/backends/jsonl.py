@@ -1,39 +1,40 @@
-"""losses.jsonl: one JSON object a line, in full precision, for programs and for the curves of the page."""
+"""losses.jsonl: one JSON object per line, in full precision, for programs and for the curves of the page."""
 
 import json
 import math
+from argparse import Namespace
 from collections.abc import Mapping
-from pathlib import Path
 
 from util.clock import Clock
 from util.display.append_log import AppendLog
 from util.display.backends.base import Backend
 from util.files import set_aside
+from util.run.lifecycle import Run
 
 
 class JsonlBackend(Backend):
-    """Writes `folder`/losses.jsonl: epoch, iters (images of the epoch), images (of the run), time (seconds
-    per image), data (seconds waited for the batch), losses {name: value, null where it is not finite}.
+    """Writes losses.jsonl in the run's folder.
 
-    With `resume`, lines beyond the clock go first; otherwise the file of an earlier run is set aside.
+    iters counts the images of the epoch, images those of the run; time is seconds per image, data the seconds
+    waited for the batch; a loss that is not finite is null. A resumed run first removes the lines after its
+    clock; a new run renames the file of an earlier run.
     """
 
-    def __init__(self, folder: Path, *, clock: Clock, resume: bool) -> None:
-        path = folder / "losses.jsonl"
-        if not resume:
+    def __init__(self, opt: Namespace, run: Run, images_per_epoch: int) -> None:
+        path = run.model.save_dir / "losses.jsonl"
+        if not run.resumed:
             set_aside(path)
-        self._log = AppendLog(path, position=_images, limit=(clock.images,))
+        self._log = AppendLog(path, position=_images, limit=(run.clock.images,))
 
     def scalars(self, values: Mapping[str, float], clock: Clock) -> None:
+        losses = {name: float(value) if math.isfinite(value) else None for name, value in values.items()}
         record = {
             "epoch": clock.epoch,
             "iters": clock.epoch_images,
             "images": clock.images,
             "time": clock.step_s,
             "data": clock.data_s,
-            "losses": {
-                name: float(value) if math.isfinite(value) else None for name, value in values.items()
-            },
+            "losses": losses,
         }
         self._log.add(json.dumps(record, ensure_ascii=False, allow_nan=False))
 
@@ -43,6 +44,6 @@ class JsonlBackend(Backend):
 
 def _images(line: str) -> tuple[float]:
     try:
-        return (json.loads(line)["images"],)
+        return (float(json.loads(line)["images"]),)
     except (ValueError, KeyError, TypeError):
-        return (math.inf,)  # damaged by a power cut: lies beyond every clock, so it goes
+        return (math.inf,)  # a damaged line counts as later than every clock, so it is removed

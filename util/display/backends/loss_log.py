@@ -1,24 +1,22 @@
-"""loss_log.txt, line by line as the classic repository writes it."""
+"""loss_log.txt, in the format of upstream (pytorch-CycleGAN-and-pix2pix)."""
 
 import time
+from argparse import Namespace
 from collections.abc import Mapping
-from pathlib import Path
 
 from util.clock import Clock
 from util.display.append_log import AppendLog
 from util.display.backends.base import Backend
 from util.display.loss_line import line_position, loss_line
+from util.run.lifecycle import Run
 
 
 class LossLogBackend(Backend):
-    """Appends to `folder`/loss_log.txt, with a header at each start.
+    """Appends to loss_log.txt, with a header at each start; a resumed run removes the lines after its clock."""
 
-    With `resume`, the last run's lines beyond the clock go first.
-    """
-
-    def __init__(self, folder: Path, *, clock: Clock, resume: bool) -> None:
-        limit = (clock.epoch, clock.epoch_images) if resume else None
-        self._log = AppendLog(folder / "loss_log.txt", position=line_position, limit=limit)
+    def __init__(self, opt: Namespace, run: Run, images_per_epoch: int) -> None:
+        limit = (run.clock.epoch, run.clock.epoch_images) if run.resumed else None
+        self._log = AppendLog(run.model.save_dir / "loss_log.txt", position=line_position, limit=limit)
         self._log.add(f"================ Training Loss ({time.strftime('%c')}) ================")
 
     def scalars(self, values: Mapping[str, float], clock: Clock) -> None:

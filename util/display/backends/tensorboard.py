@@ -1,29 +1,23 @@
-"""TensorBoard event files under checkpoints/<name>/tensorboard."""
+"""TensorBoard event files in checkpoints/<name>/tensorboard."""
 
+from argparse import Namespace
 from collections.abc import Mapping
-from pathlib import Path
 
 from torch import Tensor
 
 from util.clock import Clock
 from util.display.backends.base import Backend
-from util.errors import UserError
 from util.imaging.images import sheet, to_uint8
+from util.run.lifecycle import Run
 
 
 class TensorboardBackend(Backend):
-    """Values and images over the images seen; a resumed run hides the events beyond its clock.
+    """Plots against the number of images seen; a resumed run hides the events after its clock."""
 
-    Raises UserError where tensorboard is missing.
-    """
+    def __init__(self, opt: Namespace, run: Run, images_per_epoch: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
 
-    def __init__(self, folder: Path, *, clock: Clock) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            message = "--display tensorboard needs the package tensorboard: pip install tensorboard"
-            raise UserError(message) from error
-        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=clock.images + 1)
+        self._writer = SummaryWriter(str(run.model.save_dir / "tensorboard"), purge_step=run.clock.images + 1)
 
     def scalars(self, values: Mapping[str, float], clock: Clock) -> None:
         for name, value in values.items():

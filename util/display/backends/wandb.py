@@ -1,30 +1,28 @@
-"""Weights & Biases; WANDB_MODE=offline or disabled in the environment is respected by the package itself."""
+"""Weights & Biases; the package itself honours WANDB_MODE=offline and WANDB_MODE=disabled."""
 
 import importlib
+from argparse import Namespace
 from collections.abc import Mapping
-from pathlib import Path
 
 from torch import Tensor
 
 from util.clock import Clock
 from util.display.backends.base import Backend
-from util.errors import UserError
 from util.imaging.images import sheet, to_uint8
+from util.run.lifecycle import Run
 
 
 class WandbBackend(Backend):
-    """Values and images over the images seen; a resumed run is a further run of the same group.
+    """Plots against the number of images seen; a resumed run is another W&B run of the same group."""
 
-    Raises UserError where wandb is missing.
-    """
-
-    def __init__(self, folder: Path, *, project: str, name: str, options: Mapping[str, object]) -> None:
-        try:
-            self._wandb = importlib.import_module("wandb")
-        except ImportError as error:
-            raise UserError("--use_wandb needs the package wandb: pip install wandb") from error
+    def __init__(self, opt: Namespace, run: Run, images_per_epoch: int) -> None:
+        self._wandb = importlib.import_module("wandb")  # this module has the same name
         self._run = self._wandb.init(
-            project=project, name=name, group=name, dir=str(folder), config=dict(options)
+            project=opt.wandb_project_name,
+            name=opt.name,
+            group=opt.name,
+            dir=str(run.model.save_dir),
+            config=dict(vars(opt)),
         )
 
     def scalars(self, values: Mapping[str, float], clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""One HDF5 file of images that scripts/make_hdf5.py has made: quick to read where opening files is slow."""
+"""The images of one HDF5 file from scripts/make_hdf5.py, which loads fast where opening many files is slow."""
 
 import argparse
 
@@ -7,9 +7,9 @@ from data.sources import hdf5_file
 
 
 class Hdf5Dataset(RealImages):
-    """--dataroot is the file; its images must have --crop_size pixels and --output_nc channels."""
+    """--dataroot is the file. Its images must have --crop_size pixels per side and --output_nc channels."""
 
-    repeats = True
+    cacheable = True
 
     @staticmethod
     def count_classes(opt: argparse.Namespace) -> int:

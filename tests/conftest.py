@@ -123,7 +123,6 @@ def data_options(root: Path, mode: str, **changed: object) -> Namespace:
         "load_size": 10,
         "crop_size": 8,
         "center_size": 0,
-        "load_in_mem": False,
         "max_dataset_size": math.inf,
         "preprocess": "center",
         "no_flip": True,

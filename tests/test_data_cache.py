@@ -18,8 +18,8 @@ from PIL import Image
 
 from data import create_dataset, find_dataset_using_name
 from data.cache import choose_store, disk_file, free_memory, prepared_images, shared_memory
-from data.cache.disk_file import PixelFile, fingerprint_of, kept_file, pixels_folder
-from data.cache.prepared_images import prepared_from
+from data.cache.disk_file import PixelFile, cached_file, fingerprint_of, pixels_folder
+from data.cache.prepared_images import PreparedImages
 from data.cache.shared_memory import SharedPixels
 from data.folder_dataset import FolderDataset
 from data.transforms import MODES
@@ -165,11 +165,9 @@ def test_it_is_off_where_it_is_not_wanted_or_memory_is_refused(
         {"fast": "off", "cache": "disk"},
     ]
     assert all(dataset(options(root, **changed)).images.store is None for changed in changes)
-    assert isinstance(
-        dataset(options(root, "folder", load_in_mem=True, fast="off")).images.store, SharedPixels
-    )
+    assert isinstance(dataset(options(root, "folder", cache="memory", fast="off")).images.store, SharedPixels)
 
-    def refused(count: int, room: int) -> SharedPixels:
+    def refused(count: int, capacity: int) -> SharedPixels:
         raise OSError(12, "Cannot allocate memory")
 
     monkeypatch.setattr(choose_store, "SharedPixels", refused)
@@ -239,7 +237,7 @@ def test_the_file_is_made_once_and_then_read_alone(root: Path, said: list[str]) 
     first = read_all(dataset(opt))
     assert built(said) == 1 and len(list(pixels_folder().iterdir())) == 2
     items = dataset(opt)
-    items.images.make = None
+    items.images.load_entry = None
     assert equal(read_all(items), first) and built(said) == 1
     copy = pickle.loads(pickle.dumps(items))
     assert equal(read_all(copy), first)
@@ -283,7 +281,7 @@ def test_every_flag_that_shapes_images_has_its_own_file(
     )
     for changed in ({}, {}, {flag: "other"}):
         items.opt = options(root, **changed)
-        prepared_from(items, items.preprocess, items._make, 1)
+        PreparedImages(items, items.images.preprocess, items._load, str, 1)
     assert identities[0] == identities[1] != identities[2]
 
 
@@ -316,10 +314,10 @@ def flip_byte(path: Path, place: int) -> None:
 DAMAGE: dict[str, tuple[Callable[[Path], object], int]] = {
     "empty": (lambda path: path.write_bytes(b""), 2),
     "cut": (lambda path: os.truncate(path, path.stat().st_size - 100), 2),
-    "the fingerprint": (lambda path: flip_byte(path, 3), 2),
-    "the table": (lambda path: flip_byte(path, -20), 2),
+    "the first pixel": (lambda path: flip_byte(path, 0), 1),
+    "the table": (lambda path: flip_byte(path, -40), 2),
     "the checksum": (lambda path: flip_byte(path, -8), 2),
-    "pixels": (lambda path: [flip_byte(path, place) for place in range(40, 1200, 7)], 1),
+    "pixels": (lambda path: [flip_byte(path, place) for place in range(0, 1200, 7)], 1),
 }
 
 
@@ -333,16 +331,16 @@ def test_a_damaged_file_is_not_believed(root: Path, damage: str, said: list[str]
 
 
 def test_half_a_file_is_never_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opt, make = options(root, cache="disk"), disk_file._checksum
+    opt, make = options(root, cache="disk"), disk_file._digest
 
-    def killed(table: bytes) -> bytes:
+    def killed(*_: bytes) -> bytes:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(disk_file, "_checksum", killed)
+    monkeypatch.setattr(disk_file, "_digest", killed)
     with pytest.raises(KeyboardInterrupt):
         dataset(opt)
     assert [path.suffix for path in pixels_folder().iterdir()] == [".lock"]
-    monkeypatch.setattr(disk_file, "_checksum", make)
+    monkeypatch.setattr(disk_file, "_digest", make)
     assert isinstance(dataset(opt).images.store, PixelFile)
     assert len(list(pixels_folder().iterdir())) == 2
 
@@ -371,7 +369,8 @@ def test_images_that_are_no_files_are_kept_in_memory_with_a_warning(
     items = dataset(options(root, "folder", cache="disk"))
     assert isinstance(items.images.store, SharedPixels)
     assert said == [
-        "--cache disk: this data set is not made of image files; the images are kept in memory as far as they fit"
+        "--cache disk is not possible: this data set does not consist of image files; "
+        "the memory is used as with --cache auto"
     ]
 
 
@@ -386,7 +385,7 @@ def test_several_processes_make_one_file(root: Path, tmp_path: Path) -> None:
         return [np.full((1, 2, 2), number, np.uint8) for number in range(3)]
 
     def child() -> bool:
-        file = kept_file(images, 3, name="set", fingerprint=b"f" * 32)
+        file = cached_file(images, 3, name="set", fingerprint=b"f" * 32)
         return [int(file.get(number)[0, 0, 0]) for number in range(3)] == [0, 1, 2]
 
     children = []
@@ -414,8 +413,8 @@ def test_a_full_disk_costs_a_warning(
         (root.parent / "cache").touch()
     plain = batches(options(root, fast="off"))
     assert equal(batches(options(root, cache="disk")), plain)
-    warnings = [line for line in said if line.startswith("--cache disk: ")]
-    assert len(warnings) == 1 and "kept in memory" in warnings[0]
+    warnings = [line for line in said if line.startswith("--cache disk ")]
+    assert len(warnings) == 1 and "memory" in warnings[0]
     assert not pixels_folder().is_dir() or not [path for path in pixels_folder().iterdir() if not path.suffix]
 
 

@@ -19,8 +19,8 @@ from data import create_dataset, find_dataset_using_name, get_option_setter
 from data.cache import choose_store
 from data.cache.free_memory import available_bytes
 from data.loader import Loader
-from data.sources.per_process import PerProcess
-from data.sources.source import choose
+from data.sources.per_process import OpenPerProcess
+from data.sources.source import select_indices
 from data.transforms import to_tensor
 from options.parser import Parser
 from util import log
@@ -92,7 +92,7 @@ def test_folder_takes_every_image_at_any_depth(tmp_path: Path) -> None:
 def test_the_folder_of_the_phase_comes_first(tmp_path: Path, mode: str) -> None:
     draw(tmp_path / "train" / "x" / "1.png")
     assert len(dataset(options(tmp_path, mode))) == 1
-    with pytest.raises(UserError, match=r"no folder .*test, though there is .*train: .* --phase train"):
+    with pytest.raises(UserError, match=r"no folder .*test, but there is .*train: .* --phase train"):
         dataset(options(tmp_path, mode, phase="test"))
     draw(tmp_path / "test" / "x" / "2.png")
     assert names(dataset(options(tmp_path, mode, phase="test")), tmp_path) == ["test/x/2.png"]
@@ -149,15 +149,15 @@ def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
 def test_labeled_refuses_what_is_no_folder_a_class(classes: Path) -> None:
     (classes / "b").mkdir()
     (classes / "b" / "notes.txt").touch()
-    with pytest.raises(UserError, match=r"the class folder .*set/b holds no image: fill it or remove it"):
+    with pytest.raises(UserError, match=r"the class folder .*set/b holds no images: add some or remove it"):
         dataset(options(classes, "labeled"))
     draw(classes / "beside.png")
     for look in (count, dataset):
         with pytest.raises(
-            UserError, match=r"holds images, such as beside\.png, beside the class folders a, a-b"
+            UserError, match=r"holds images, such as beside\.png, next to the class folders a, a-b"
         ):
             look(options(classes, "labeled"))
-        with pytest.raises(UserError, match=r"there is no folder .*nowhere; found in .* instead: set"):
+        with pytest.raises(UserError, match=r"there is no folder .*nowhere; .* contains set"):
             look(options(classes.parent / "nowhere", "labeled"))
 
 
@@ -169,12 +169,14 @@ def test_max_dataset_size_takes_from_every_class(classes: Path) -> None:
 
 def test_choose_goes_round_the_classes() -> None:
     labels = np.array([2, 2, 2, 2, 0, 0, 1])
-    assert choose(7, labels, 5).tolist() == [0, 1, 4, 5, 6]
-    assert choose(7, labels, 3).tolist() == [0, 4, 6]
-    assert choose(7, labels, 7).tolist() == choose(7, None, math.inf).tolist() == list(range(7))
-    assert choose(7, None, 2).tolist() == [0, 1]
+    assert select_indices(7, labels, 5).tolist() == [0, 1, 4, 5, 6]
+    assert select_indices(7, labels, 3).tolist() == [0, 4, 6]
+    assert (
+        select_indices(7, labels, 7).tolist() == select_indices(7, None, math.inf).tolist() == list(range(7))
+    )
+    assert select_indices(7, None, 2).tolist() == [0, 1]
     with pytest.raises(UserError, match="--max_dataset_size 0"):
-        choose(7, labels, 0)
+        select_indices(7, labels, 0)
 
 
 # ---------------------------------------------------------------------- noise
@@ -221,15 +223,15 @@ def test_noise_asks_for_as_many_classes_as_the_model_has() -> None:
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"n_classes": 3, "labels": [1, 3]}, r"--labels 1,3: 3 is no class; the model's are 0 to 2"),
-        ({"n_classes": 3, "labels": [-1]}, r"--labels -1: -1 is no class"),
-        ({"labels": [1]}, r"--labels 1: this model knows no classes"),
-        ({"num_test": math.inf}, r"--num_test all: noise has no end"),
+        ({"n_classes": 3, "labels": [1, 3]}, r"--labels 1,3: class 3 is out of range.* 0 to 2"),
+        ({"n_classes": 3, "labels": [-1]}, r"--labels -1: class -1 is out of range"),
+        ({"labels": [1]}, r"--labels 1: this model has no classes"),
+        ({"num_test": math.inf}, r"--num_test all: noise is unlimited"),
         (
             {"seed": 2**32 - 4},
-            r"--seed 4294967292 and --num_test 5 lead beyond the last seed of noise, 4294967295",
+            r"--seed 4294967292 with --num_test 5 exceeds .* 4294967295",
         ),
-        ({"isTrain": True}, r"--dataset_mode noise has no images to learn from"),
+        ({"isTrain": True}, r"--dataset_mode noise has no images to train on"),
     ],
 )
 def test_noise_refuses_what_it_cannot_draw(changed: dict, sentence: str) -> None:
@@ -245,7 +247,7 @@ def test_noise_is_for_models_that_start_from_it() -> None:
     opt = noise(model="pix2pix")
     del opt.z_dim
     with pytest.raises(
-        UserError, match=r"feeds models that start from noise, and --model pix2pix starts from images"
+        UserError, match=r"is for models that generate images from noise, but --model pix2pix"
     ):
         dataset(opt)
 
@@ -303,7 +305,7 @@ def test_mnist_gives_both_parts_and_their_labels(mnist: Path) -> None:
     tested = dataset(tv(mnist, "MNIST", phase="test", crop_size=32))
     assert len(tested) == 4 and tested[0]["image"].shape == (3, 32, 32)
     assert "label" not in dataset(tv(mnist, "MNIST", n_classes=0))[0]
-    with pytest.raises(UserError, match=r"--phase val: the parts of .* are train and test"):
+    with pytest.raises(UserError, match=r"--phase val: .* has the phases train and test"):
         dataset(tv(mnist, "MNIST", phase="val"))
 
 
@@ -393,7 +395,7 @@ def test_lsun_is_read_from_its_database(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(UserError, match=r"tower_val_0000004\.png cannot be read as an image"):
         dataset(tv(tmp_path, "LSUN", phase="test"))[4]
     assert not list(tmp_path.glob("_cache*"))
-    with pytest.raises(UserError, match=r"there is no LSUN in .*tower_train_lmdb: .* --download cannot"):
+    with pytest.raises(UserError, match=r"there is no LSUN in .*tower_train_lmdb: .*--download cannot"):
         dataset(tv(tmp_path, "LSUN"))
 
 
@@ -424,7 +426,7 @@ def test_download_is_left_to_torchvision(mnist: Path, monkeypatch: pytest.Monkey
         raise RuntimeError("no network")
 
     monkeypatch.setattr(datasets.MNIST, "download", fails)
-    with pytest.raises(UserError, match=r"MNIST could not be fetched into .*: no network"):
+    with pytest.raises(UserError, match=r"MNIST could not be downloaded into .*: no network"):
         dataset(tv(mnist, "MNIST", download=True))
 
 
@@ -491,7 +493,7 @@ def test_hdf5_is_opened_anew_in_every_worker(h5: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_what_is_open_is_not_shared_over_a_fork(tmp_path: Path) -> None:
-    shared = PerProcess(partial(open, draw(tmp_path / "1.png"), "rb"))
+    shared = OpenPerProcess(partial(open, draw(tmp_path / "1.png"), "rb"))
     ours = shared()
     assert shared() is ours
     child = os.fork()
@@ -507,7 +509,7 @@ def test_what_is_open_is_not_shared_over_a_fork(tmp_path: Path) -> None:
 def test_hdf5_of_another_kind_is_refused(h5: Path, tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py")
     with pytest.raises(
-        UserError, match=r"8x8 pixels and 3 channels, not of 16x16 \(--crop_size\) and 1 \(--output"
+        UserError, match=r"8x8 pixels and 3 channels, not of 16x16 \(--crop_size 16\) and 1 \(--output_nc 1"
     ):
         dataset(options(h5, "hdf5", crop_size=16, output_nc=1))
     for path in (tmp_path / "nowhere.h5", tmp_path, draw(tmp_path / "1.png")):
@@ -516,7 +518,7 @@ def test_hdf5_of_another_kind_is_refused(h5: Path, tmp_path: Path) -> None:
                 look(options(path, "hdf5"))
     with h5py.File(h5, "a") as file:
         file["labels"][0] = 3
-    with pytest.raises(UserError, match=r'"labels" in .* must be 6 numbers from 0 to 2'):
+    with pytest.raises(UserError, match=r'"labels" in .* must be 6 whole numbers from 0 to 2'):
         dataset(options(h5, "hdf5"))
     with h5py.File(h5, "a") as file:
         del file.attrs["n_classes"]
@@ -586,7 +588,11 @@ def test_held_images_give_the_same_pixels(tmp_path: Path, mode: str, threads: in
         draw(tmp_path / f"{number}.png", size)
     changed = {"preprocess": mode, "no_flip": False, "output_nc": 1 if mode == "center" else 3}
     plain, held = (
-        create_dataset(options(tmp_path, "folder", load_in_mem=held, num_threads=threads * held, **changed))
+        create_dataset(
+            options(
+                tmp_path, "folder", cache="memory" if held else "off", num_threads=threads * held, **changed
+            )
+        )
         for held in (False, True)
     )
     for epoch in (1, 2):
@@ -595,7 +601,7 @@ def test_held_images_give_the_same_pixels(tmp_path: Path, mode: str, threads: in
 
 
 def test_held_images_are_read_once(classes: Path) -> None:
-    opt = options(classes, "labeled", load_in_mem=True, n_classes=3, max_dataset_size=4)
+    opt = options(classes, "labeled", cache="memory", n_classes=3, max_dataset_size=4)
     items = dataset(opt)
     expected = [items[index] for index in range(4)]
     shutil.rmtree(classes)
@@ -608,21 +614,20 @@ def test_held_images_are_read_once(classes: Path) -> None:
 def test_other_sets_are_held_too(h5: Path, mnist: Path, mode: str) -> None:
     opt = options(h5, "hdf5") if mode == "hdf5" else tv(mnist, "MNIST", output_nc=1)
     expected = [dataset(opt)[index]["image"] for index in range(6)]
-    opt.load_in_mem = True
+    opt.cache = "memory"
     items = dataset(opt)
     for index in range(6):
         items[index]
-    items.source = None
-    items.name = str
+    items.images.load_entry = None
     assert all(torch.equal(items[index]["image"], expected[index]) for index in range(6))
 
 
 def test_more_than_the_free_memory_is_refused(classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opt = options(classes, "folder", load_in_mem=True)
+    opt = options(classes, "folder", cache="memory")
     needed = 6 * 8 * 8 * 3
     monkeypatch.setattr(choose_store, "available_bytes", lambda: needed - 1)
     with pytest.raises(
-        UserError, match=r"--load_in_mem needs about 0\.0 MB for 6 images, and 0\.0 MB of memory are free"
+        UserError, match=r"--cache memory needs about 0\.0 MB for 6 images, but each process has 0\.0 MB"
     ):
         dataset(opt)
     for enough in (needed, None):
@@ -630,29 +635,29 @@ def test_more_than_the_free_memory_is_refused(classes: Path, monkeypatch: pytest
         assert len(dataset(opt).images.store) == 6
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     monkeypatch.setattr(choose_store, "available_bytes", lambda: 2 * needed - 1)
-    with pytest.raises(UserError, match=r"0\.0 MB of memory are free for each process"):
+    with pytest.raises(UserError, match=r"each process has 0\.0 MB of free memory"):
         dataset(opt)
 
 
 def test_no_more_is_taken_than_may_be_needed(classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opt, rooms = options(classes, "folder", load_in_mem=True), []
-    monkeypatch.setattr(choose_store, "SharedPixels", lambda count, room: rooms.append(room))
+    opt, rooms = options(classes, "folder", cache="memory"), []
+    monkeypatch.setattr(choose_store, "SharedPixels", lambda count, capacity: rooms.append(capacity))
     for available in (10**15, 5000, None):
         monkeypatch.setattr(choose_store, "available_bytes", lambda available=available: available)
         dataset(opt)
     needed = 6 * 8 * 8 * 3
-    assert rooms == [2 * needed + choose_store.SPARE, 5000, 2 * needed + choose_store.SPARE]
+    assert rooms == [2 * needed + choose_store.MARGIN, 5000, 2 * needed + choose_store.MARGIN]
 
 
 def test_memory_that_the_system_refuses_is_told(classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(count: int, room: int) -> None:
+    def refused(count: int, capacity: int) -> None:
         raise OSError(12, "Cannot allocate memory")
 
     monkeypatch.setattr(choose_store, "SharedPixels", refused)
     with pytest.raises(
-        UserError, match=r"--load_in_mem needs .* the system refuses it \(Cannot allocate memory\): leave"
+        UserError, match=r"--cache memory needs .* the system refuses it \(Cannot allocate memory\): use"
     ):
-        dataset(options(classes, "folder", load_in_mem=True))
+        dataset(options(classes, "folder", cache="memory"))
 
 
 def test_available_memory_knows_the_limit_of_a_container(
@@ -662,7 +667,7 @@ def test_available_memory_knows_the_limit_of_a_container(
 
     monkeypatch.setattr(free_memory, "CGROUPS", tmp_path)
     (tmp_path / "own").write_text("12:cpu,cpuacct:/else\n0::/job/step\n")
-    monkeypatch.setattr(free_memory, "OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(free_memory, "OWN_CGROUP", tmp_path / "own")
     free = available_bytes()
     assert free is None or free > 10**6
     group = tmp_path / "job"
@@ -675,19 +680,3 @@ def test_available_memory_knows_the_limit_of_a_container(
         (group / f"memory.{name}").write_text(text)
     (group / "step" / "memory.max").write_text("max")
     assert available_bytes() == 300_120
-
-
-def test_available_memory_knows_the_limit_of_an_older_container(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from data.cache import free_memory
-
-    (tmp_path / "own").write_text("12:memory:/docker/abc\n1:name=systemd:/docker/abc\n")
-    monkeypatch.setattr(free_memory, "OWN_GROUPS", tmp_path / "own")
-    monkeypatch.setattr(free_memory, "CGROUPS", tmp_path)
-    group = tmp_path / "memory"  # within a container its own group is the uppermost that is seen
-    group.mkdir()
-    (group / "memory.limit_in_bytes").write_text("1000000")
-    (group / "memory.usage_in_bytes").write_text("800000")
-    (group / "memory.stat").write_text("active_file 7\ntotal_active_file 100\ntotal_inactive_file 30")
-    assert available_bytes() == 200_130

@@ -69,7 +69,7 @@ def test_workers_and_a_resume_in_mid_epoch_change_nothing() -> None:
 
 
 def test_a_skip_within_a_step_is_refused() -> None:
-    with pytest.raises(UserError, match="after 3 images of epoch 2, which is no multiple of the 2 images"):
+    with pytest.raises(UserError, match="after 3 images of epoch 2, which is not a multiple of the 2 images"):
         next(Loader(Drawing(12), batch_size=2).epoch(2, skip=3))
 
 

@@ -12,18 +12,18 @@ from PIL import Image
 from test_data_cache import options
 
 from data import find_dataset_using_name
-from data.base_dataset import BaseDataset, PixelDataset, repeats
+from data.base_dataset import BaseDataset, PixelDataset
 from data.cache.disk_file import PixelFile
 from data.folder_dataset import FolderDataset
 from data.image_folder import image_paths, make_dataset
-from data.listing.compact_paths import Paths
+from data.listing.compact_paths import CompactPaths
 from data.loader import Loader
 from data.real_images import RealImages
 from data.sources.source import ImageFiles
 from data.unaligned_dataset import UnalignedDataset
 from util import log
 
-KEPT: list[dict] = [{}, {"cache": "disk"}, {"load_in_mem": True}]
+KEPT: list[dict] = [{}, {"cache": "disk"}, {"cache": "memory"}]
 OURS = ["aligned", "colorization", "folder", "hdf5", "labeled", "single", "torchvision", "unaligned"]
 
 
@@ -81,7 +81,7 @@ class LateDataset(RealImages):
 
 
 class RepeatingDataset(FolderDataset):
-    repeats = True
+    cacheable = True
 
 
 @pytest.fixture
@@ -121,16 +121,14 @@ def test_what_is_drawn_at_random_is_drawn_anew_and_again_in_a_second_run(root: P
     assert len({batch["image"].mean().item() for batch in found[0]}) == 6
 
 
-@pytest.mark.parametrize(("kept", "flag"), [(KEPT[1], "--cache disk"), (KEPT[2], "--load_in_mem")])
+@pytest.mark.parametrize(("kept", "flag"), [(KEPT[1], "--cache disk"), (KEPT[2], "--cache memory")])
 def test_a_flag_without_effect_is_told(
     root: Path, kept: dict, flag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
     monkeypatch.setattr(log, "warn", said.append)
     JitterDataset(options(root, **kept))
-    assert said == [
-        f"JitterDataset does not say `repeats = True`, so its images are not kept, in spite of {flag}"
-    ]
+    assert said == [f"{flag} has no effect: JitterDataset does not set `cacheable = True`"]
     JitterDataset(options(root))
     assert len(said) == 1
 
@@ -145,8 +143,8 @@ def test_a_class_that_says_it_repeats_is_kept(root: Path) -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_all_of_ours_say_it(name: str) -> None:
     cls = find_dataset_using_name(name)
-    assert issubclass(cls, PixelDataset) and repeats(cls.__new__(cls))
-    assert not repeats(type("Own", (cls,), {}).__new__(type("Own", (cls,), {})))
+    assert issubclass(cls, PixelDataset) and cls.cacheable
+    assert not type("Own", (cls,), {}).cacheable
 
 
 def test_the_files_are_asked_for_where_they_are_wanted_alone(
@@ -154,7 +152,7 @@ def test_the_files_are_asked_for_where_they_are_wanted_alone(
 ) -> None:
     asked: list[str] = []
     monkeypatch.setattr(FolderDataset, "files_to_check", lambda self: asked.append("files") or [])
-    for changed in ({}, {"cache": "off"}, {"load_in_mem": True}):
+    for changed in ({}, {"cache": "off"}, {"cache": "memory"}):
         FolderDataset(options(root, "folder", **changed))
     assert not asked
     FolderDataset(options(root, "folder", cache="disk"))
@@ -164,7 +162,7 @@ def test_the_files_are_asked_for_where_they_are_wanted_alone(
 def test_paths_are_added_and_compared_like_lists(root: Path) -> None:
     A, B = (image_paths(root / name) for name in ("trainA", "trainB"))
     a, b = list(A), list(B)
-    assert isinstance(A, Paths) and A + B == A + b == a + B == a + b
+    assert isinstance(A, CompactPaths) and A + B == A + b == a + B == a + b
     assert type(A + B) is type(a + B) is list
     assert a == A == image_paths(root / "trainA") and a != B and A != B and A != "x"
     with pytest.raises(TypeError):

@@ -13,7 +13,8 @@ import torch
 from conftest import data_options
 from PIL import Image
 
-from data import create_dataset, find_dataset_using_name, get_option_setter, loader
+from data import create_dataset, find_dataset_using_name, get_option_setter
+from data.loading import workers
 from data.transforms import to_tensor
 from util.errors import UserError
 
@@ -140,11 +141,11 @@ def test_aligned_pairs_two_folders_by_name(tmp_path: Path) -> None:
 
 def test_aligned_folders_that_do_not_match_are_refused(tmp_path: Path) -> None:
     opt = options(tmp_path, dataset_mode="aligned")
-    with pytest.raises(UserError, match=r"there is no folder .*train; found in .* instead: nothing"):
+    with pytest.raises(UserError, match=r"there is no folder .*train; .* contains nothing"):
         create_dataset(opt)
     colour(tmp_path / "trainA" / "1.png", 1)
     colour(tmp_path / "trainB" / "1.png", 1, size=(8, 12))
-    with pytest.raises(UserError, match=r"trainA/1\.png has 8x8 pixels and .*trainB/1\.png 8x12"):
+    with pytest.raises(UserError, match=r"trainA/1\.png has 8x8 pixels, but .*trainB/1\.png has 8x12"):
         next(iter(create_dataset(opt)))
     colour(tmp_path / "trainB" / "2.png", 2)
     with pytest.raises(
@@ -152,7 +153,7 @@ def test_aligned_folders_that_do_not_match_are_refused(tmp_path: Path) -> None:
     ):
         create_dataset(opt)
     colour(tmp_path / "trainA" / "1.bmp", 1)
-    with pytest.raises(UserError, match=r"1\.bmp and .*1\.png have the same name"):
+    with pytest.raises(UserError, match=r"1\.bmp and .*1\.png differ only in their extensions"):
         create_dataset(opt)
 
 
@@ -217,7 +218,7 @@ def test_spawned_workers_read_what_the_main_process_reads(
 ) -> None:
     changed = {"preprocess": "resize_and_crop", "no_flip": False, "batch_size": 2}
     expected = list(create_dataset(options(unpaired, **changed)))
-    monkeypatch.setattr(loader, "START", "spawn")
+    monkeypatch.setattr(workers, "WORKER_START_METHOD", "spawn")
     found = list(create_dataset(options(unpaired, num_threads=1, **changed)))
     assert all(torch.equal(a[key], b[key]) for a, b in zip(expected, found, strict=True) for key in "AB")
     assert names(found, "B_paths") == names(expected, "B_paths")

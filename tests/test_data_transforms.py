@@ -101,9 +101,9 @@ def test_center_is_centercrop_and_resize(size: tuple[int, int], side: int, flip:
 
 def test_center_refuses_an_image_that_is_too_small_and_a_size_below_zero() -> None:
     preprocess = Preprocess("center", crop_size=8, center_size=41)
-    with pytest.raises(UserError, match=r"x/cat\.png has 50x40 pixels, less than --center_size 41; lower"):
+    with pytest.raises(UserError, match=r"x/cat\.png has 50x40 pixels, less than --center_size 41; use"):
         preprocess.apply(photo(50, 40), Draw((0, 0), False), name="x/cat.png")
-    with pytest.raises(UserError, match="--center_size -1 is below 0"):
+    with pytest.raises(UserError, match="--center_size -1 is negative"):
         Preprocess("center", center_size=-1)
 
 
@@ -137,14 +137,16 @@ def test_no_flip_ignores_the_drawn_flip() -> None:
 
 
 def test_an_image_smaller_than_the_crop_is_named() -> None:
-    with pytest.raises(UserError, match=r"x/cat\.png has 40x20 pixels .*--crop_size 32; lower"):
+    with pytest.raises(UserError, match=r"x/cat\.png has 40x20 pixels .*--crop_size 32; use"):
         Preprocess("crop", crop_size=32).apply(photo(40, 20), Draw((0, 0), False), name="x/cat.png")
 
 
 def test_impossible_settings_are_refused() -> None:
-    with pytest.raises(UserError, match=r"--preprocess resize_then_crop is unknown; known: .*scale_width"):
+    with pytest.raises(
+        UserError, match=r"--preprocess resize_then_crop is unknown; use one of .*scale_width"
+    ):
         Preprocess("resize_then_crop")
-    with pytest.raises(UserError, match="--load_size 30 is smaller than --crop_size 32"):
+    with pytest.raises(UserError, match="--load_size 30 must not be smaller than --crop_size 32"):
         Preprocess("resize_and_crop", load_size=30, crop_size=32)
     assert Preprocess("scale_width", load_size=30, crop_size=32).scaled((60, 60)) == (30, 32)
 

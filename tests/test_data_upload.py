@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from data.base_dataset import BaseDataset, PixelDataset
-from data.loader import Loader, seeded
+from data.loader import Loader
 from data.loading import gpu_prefetch
-from data.loading.gpu_prefetch import Upload, Uploader, ahead
+from data.loading.gpu_prefetch import one_ahead, prefetch
+from data.loading.items import seeded
 from data.loading.sampler import mix
 from data.transforms import to_float
 
@@ -38,11 +39,11 @@ class Drawing(Pixels):
 
 
 class Unseeded(Drawing):
-    repeats = True  # which is not so
+    cacheable = True  # which is not so
 
 
 class Repeating(Pixels):
-    repeats = True
+    cacheable = True
 
 
 class Doubled(Pixels):
@@ -110,10 +111,10 @@ def test_the_next_element_is_begun_before_one_is_given_out() -> None:
         log.append(f"begin {number}")
         return number * 10
 
-    for number in ahead(range(3), begin):
+    for number in one_ahead(map(begin, range(3))):
         log.append(f"use {number}")
     assert log == ["begin 0", "begin 1", "use 0", "begin 2", "use 10", "use 20"]
-    assert list(ahead([], begin)) == []
+    assert list(one_ahead([])) == []
 
 
 def test_what_goes_wrong_is_raised_in_its_turn() -> None:
@@ -122,7 +123,7 @@ def test_what_goes_wrong_is_raised_in_its_turn() -> None:
         yield 2
         raise OSError("a worker died")
 
-    found = ahead(broken(), float)
+    found = one_ahead(map(float, broken()))
     assert (next(found), next(found)) == (1.0, 2.0)
     with pytest.raises(OSError, match="a worker died"):
         next(found)
@@ -158,7 +159,7 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: FakeStream("main", log))
     monkeypatch.setattr(Tensor, "is_cuda", property(lambda self: self.dtype == torch.float32), raising=False)
     monkeypatch.setattr(Tensor, "record_stream", lambda self, stream: log.append(f"{stream.name} reads"))
-    monkeypatch.setattr(gpu_prefetch, "floats", lambda batch: (log.append("floats"), to_floats(batch))[1])
+    monkeypatch.setattr(gpu_prefetch, "to_floats", lambda batch: (log.append("floats"), to_floats(batch))[1])
     return log
 
 
@@ -166,18 +167,13 @@ def to_floats(batch: dict) -> dict:
     return {key: to_float(value) if value.dtype == torch.uint8 else value for key, value in batch.items()}
 
 
-def test_an_upload_is_made_in_its_own_stream_and_waited_for_by_the_other(streams: list[str]) -> None:
-    batch = {"A": torch.tensor([[0, 255]], dtype=torch.uint8), "label": torch.tensor([4])}
-    begun = Uploader(torch.device("cpu")).begin(batch)
-    assert isinstance(begun, Upload)
-    assert streams == ["enter side", "floats", "mark in side", "leave"]
-    found = begun.finish()
-    assert streams[4:] == ["main waits for mark of side", "main reads"]
-    assert found["A"].tolist() == [[-1.0, 1.0]] and found["label"].tolist() == [4]
-
-
-def test_a_failure_passes_an_upload_as_it_is(streams: list[str]) -> None:
-    assert Uploader(torch.device("cpu")).begin("failure") == "failure" and streams == []
+def test_a_copy_runs_in_its_own_stream_and_the_computing_stream_waits_for_it(streams: list[str]) -> None:
+    batches = [{"A": torch.tensor([[0, 255]], dtype=torch.uint8), "label": torch.tensor([n])} for n in (4, 5)]
+    found = prefetch(batches, torch.device("cpu"))
+    first, copy = next(found), ["enter side", "floats", "mark in side", "leave"]
+    assert streams == [*copy, *copy, "main waits for mark of side", "main reads"]  # the next copy has begun
+    assert first["A"].tolist() == [[-1.0, 1.0]] and first["label"].tolist() == [4]
+    assert next(found)["label"].tolist() == [5] and not list(found)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

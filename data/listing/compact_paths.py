@@ -1,60 +1,52 @@
-"""Many file paths in little memory, which forked data workers share."""
+"""Many file paths in little memory, for folders of 1,000,000 images.
+
+So many strings in a list take 110 MB, and every forked worker copies them in time, because reading a string
+changes its reference count. One block of bytes takes 34 MB, which all workers share.
+"""
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import overload
+from typing import Any
 
 import numpy as np
 
-PART = 4096  # names that are decoded at once
 
+class CompactPaths(Sequence[str]):
+    """The sorted paths of the files `names`, separated by zero bytes, in `folder`.
 
-class Paths(Sequence[str]):
-    """Paths below one folder: what stands before all of them, and one block of names.
-
-    A million strings in a list take 110 MB, and every worker that reads them copies their pages, because
-    reading a string counts references in it. The block takes 20 MB once and for all.
-    With lists and with each other they are added, to a list, and compared as lists are.
+    Adds to and compares with lists and other CompactPaths as a list does; a sum or a slice is a list.
     """
 
-    def __init__(self, start: str, names: bytes) -> None:
-        """`names` between zero bytes, none where it is empty; `start` is put before each."""
-        self._start, self._names = start, names
-        behind = np.flatnonzero(np.frombuffer(names, np.uint8) == 0) + 1
-        # where each name begins, and where one behind the last would
-        self._bounds = np.concatenate([[0], behind, [len(names) + 1] if names else []]).astype(np.int64)
+    def __init__(self, folder: str, names: bytes) -> None:
+        self._prefix, self._names = os.path.join(folder, ""), names
+        ends = np.flatnonzero(np.frombuffer(names, np.uint8) == 0)
+        # the position of each name, and that of the name that would follow the last one
+        self._starts = np.concatenate([[0], ends + 1, [len(names) + 1] if names else []]).astype(np.int64)
 
     def __len__(self) -> int:
-        return len(self._bounds) - 1
+        return len(self._starts) - 1
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[str]: ...
-
-    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
-        if isinstance(index, slice):
-            return [self[place] for place in range(len(self))[index]]
-        place = range(len(self))[index]
-        begin, end = self._bounds[place : place + 2]
-        return self._start + os.fsdecode(self._names[begin : end - 1])
+    def __getitem__(self, index: Any) -> Any:
+        positions = range(len(self))[index]
+        if isinstance(positions, range):
+            return [self[position] for position in positions]
+        start, following = self._starts[positions : positions + 2]
+        return self._prefix + os.fsdecode(self._names[start : following - 1])
 
     def __iter__(self) -> Iterator[str]:
-        for first in range(0, len(self), PART):
-            bounds = self._bounds[first : first + PART + 1]
-            names = os.fsdecode(self._names[bounds[0] : bounds[-1] - 1])
-            yield from [self._start + name for name in names.split("\0")]
+        names = os.fsdecode(self._names).split("\0") if self._names else []
+        return (self._prefix + name for name in names)
 
     def __add__(self, other: Sequence[str]) -> list[str]:
-        return [*self, *other] if isinstance(other, list | Paths) else NotImplemented
+        return [*self, *other] if isinstance(other, list | CompactPaths) else NotImplemented
 
     def __radd__(self, other: list[str]) -> list[str]:
         return [*other, *self] if isinstance(other, list) else NotImplemented
 
     def __eq__(self, other: object) -> bool:
-        return list(self) == list(other) if isinstance(other, list | Paths) else NotImplemented
+        return list(self) == list(other) if isinstance(other, list | CompactPaths) else NotImplemented
 
-    def first(self, count: int) -> "Paths":
-        """The first `count` of them, at least one."""
-        return self if count >= len(self) else Paths(self._start, self._names[: self._bounds[count] - 1])
+    def first(self, count: int) -> "CompactPaths":
+        """The first `count` paths, at least 1."""
+        names = self._names if count >= len(self) else self._names[: self._starts[count] - 1]
+        return CompactPaths(self._prefix, names)

@@ -1,18 +1,18 @@
-"""--check_data: open every image before training starts, so that a broken one cannot end it at night."""
+"""--check_data: decode every image before training starts, so that a broken file cannot stop a run later."""
 
 from collections.abc import Sequence
 
 from data.images import read_image
 from util.errors import UserError
 
-SHOWN = 5  # broken files told one by one
+MAX_LISTED = 5  # broken files
 
 
 def check_images(paths: Sequence[str]) -> None:
-    """Decode each file fully.
+    """Decode all files.
 
     Raises:
-        UserError: some cannot be read; it names how many, and the first ones with their position.
+        UserError: some files cannot be read; it states how many and lists the first ones.
     """
     broken = []
     for position, path in enumerate(paths, start=1):
@@ -21,5 +21,5 @@ def check_images(paths: Sequence[str]) -> None:
         except UserError as error:
             broken.append(f"file {position} of {len(paths)}: {error}")
     if broken:
-        more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
-        raise UserError(f"--check_data found {len(broken)} broken: {'; '.join(broken[:SHOWN])}{more}")
+        more = f"; and {len(broken) - MAX_LISTED} more" if len(broken) > MAX_LISTED else ""
+        raise UserError(f"--check_data found {len(broken)} broken: {'; '.join(broken[:MAX_LISTED])}{more}")

@@ -1,4 +1,4 @@
-"""The data sets that torchvision knows: a table of what each one is and how it is opened."""
+"""The data sets of torchvision: a table of their properties and how they are opened."""
 
 import os
 from collections.abc import Callable
@@ -17,8 +17,8 @@ from util.errors import UserError
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What the person asked for."""
+class Request:
+    """What to open."""
 
     set_name: str
     root: str
@@ -30,49 +30,49 @@ class Wanted:
 
 @dataclass(frozen=True)
 class TvSet:
-    """What a set is, and how to open it."""
+    """How to open a data set, and its properties."""
 
-    open: Callable[[Wanted], Source]
+    open: Callable[[Request], Source]
     n_classes: int = 0
     grey: bool = False
-    flips: bool = True  # False: mirrored, an image shows another thing
-    center_size: int = 0  # pixels around the middle that show the thing
+    flips: bool = True  # False: a mirrored image shows something else
+    center_size: int = 0  # side in pixels of the central square that shows the object
 
 
 class TvImages:
-    """A Source of torchvision's; `labels` is the attribute that holds the classes, empty for a set without."""
+    """A Source; `labels` is the attribute of the torchvision class that holds the labels, "" without labels."""
 
-    def __init__(self, wanted: Wanted, *, part: dict[str, Any], labels: str) -> None:
-        self.title, self.channels = f"{wanted.set_name}_{wanted.phase}", wanted.channels
-        self.stored = open_set(wanted, part)
-        self.labels = np.asarray(getattr(self.stored, labels), np.int64) if labels else None
+    def __init__(self, request: Request, *, arguments: dict[str, Any], labels: str) -> None:
+        self.title, self.channels = f"{request.set_name}_{request.phase}", request.channels
+        self.tv_dataset = open_set(request, arguments)
+        self.labels = np.asarray(getattr(self.tv_dataset, labels), np.int64) if labels else None
 
     def __len__(self) -> int:
-        return len(self.stored)
+        return len(self.tv_dataset)
 
     def read(self, index: int) -> Image.Image:
-        return convert(self.stored[index][0], self.channels)
+        return convert(self.tv_dataset[index][0], self.channels)
 
     def name(self, index: int) -> str:
         return f"{self.title}_{index:06d}.png"
 
 
-def by_train(wanted: Wanted) -> Source:
-    return TvImages(wanted, part={"train": wanted.phase == "train"}, labels="targets")
+def by_train(request: Request) -> Source:
+    return TvImages(request, arguments={"train": request.phase == "train"}, labels="targets")
 
 
-def by_split(wanted: Wanted) -> Source:
-    return TvImages(wanted, part={"split": wanted.phase}, labels="labels")
+def by_split(request: Request) -> Source:
+    return TvImages(request, arguments={"split": request.phase}, labels="labels")
 
 
-def faces(wanted: Wanted) -> Source:
-    return TvImages(wanted, part={"split": wanted.phase}, labels="")
+def celeba(request: Request) -> Source:
+    return TvImages(request, arguments={"split": request.phase}, labels="")
 
 
-def scenes(wanted: Wanted) -> Source:
-    # the test part of LSUN is one for all categories, so the validation part stands for it
-    part = {"train": "train", "test": "val"}[wanted.phase]
-    return LsunImages(wanted.root, f"{wanted.category}_{part}", channels=wanted.channels)
+def lsun(request: Request) -> Source:
+    # LSUN has no test images by category, so the validation images are used
+    part = {"train": "train", "test": "val"}[request.phase]
+    return LsunImages(request.root, f"{request.category}_{part}", channels=request.channels)
 
 
 SETS = {
@@ -81,35 +81,32 @@ SETS = {
     "CIFAR10": TvSet(by_train, n_classes=10),
     "CIFAR100": TvSet(by_train, n_classes=100),
     "STL10": TvSet(by_split, n_classes=10),
-    "CelebA": TvSet(faces, center_size=160),
-    "LSUN": TvSet(scenes),
+    "CelebA": TvSet(celeba, center_size=160),
+    "LSUN": TvSet(lsun),
 }
 
 
-def open_set(wanted: Wanted, part: dict[str, Any]) -> Any:
-    """The data set as torchvision opens it, fetched before if that was asked for.
+def open_set(request: Request, arguments: dict[str, Any]) -> Any:
+    """The torchvision data set, downloaded before if requested.
 
     Raises:
-        UserError: it is not below the root, or cannot be fetched.
+        UserError: it is not below the root, or cannot be downloaded.
     """
     from torchvision import datasets
 
-    build = getattr(datasets, wanted.set_name)
+    tv_class = getattr(datasets, request.set_name)
     try:
-        if wanted.download and distributed.rank() == 0:
-            build(wanted.root, **part, download=True)
+        if request.download and distributed.rank() == 0:
+            tv_class(request.root, **arguments, download=True)
         distributed.barrier()
-        with unpacked(wanted.root, wanted.set_name) as root:
-            return build(root, **part)
+        with unpacked(request.root, request.set_name) as root:
+            return tv_class(root, **arguments)
     except (RuntimeError, OSError, ValueError, EOFError) as error:
-        raise UserError(_not_there(wanted, error)) from error
-
-
-def _not_there(wanted: Wanted, error: Exception) -> str:
-    place, reason = os.path.abspath(wanted.root), " ".join(str(error).split())
-    if wanted.download:
-        return f"{wanted.set_name} could not be fetched into {place}: {reason}"
-    return (
-        f"torchvision finds no {wanted.set_name} in {place} ({reason}): name the folder that holds it "
-        "with --dataroot, or add --download"
-    )
+        place, reason = os.path.abspath(request.root), " ".join(str(error).split())
+        problem = (
+            f"{request.set_name} could not be downloaded into {place}: {reason}"
+            if request.download
+            else f"torchvision finds no {request.set_name} in {place} ({reason}): use --dataroot for the folder "
+            "that holds it, or add --download"
+        )
+        raise UserError(problem) from error

@@ -1,7 +1,7 @@
 """Pairs of images: files [A|B] side by side in <phase>, or two folders <phase>A and <phase>B matched by name."""
 
-import argparse
 import random
+from argparse import Namespace
 from pathlib import Path
 
 from PIL import Image
@@ -22,7 +22,7 @@ class AlignedDataset(PixelDataset):
 
     cacheable = True
 
-    def __init__(self, opt: argparse.Namespace) -> None:
+    def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
         joint, folder_A, folder_B = (Path(opt.dataroot, opt.phase + suffix) for suffix in ("", "A", "B"))
         if not joint.is_dir() and folder_A.is_dir() and folder_B.is_dir():

@@ -8,9 +8,9 @@ The keys of items and batches, shared by all data sets and models:
     A_paths, B_paths, paths     strings
 """
 
-import argparse
 import random
 from abc import ABC, abstractmethod
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -35,19 +35,17 @@ class BaseDataset(torch.utils.data.Dataset, ABC):
 
     needs_dataroot = True  # False: --dataroot may be omitted
 
-    def __init__(self, opt: argparse.Namespace) -> None:
+    def __init__(self, opt: Namespace) -> None:
         self.opt = opt
         self.root = opt.dataroot
 
     @staticmethod
-    def modify_commandline_options(
-        parser: argparse.ArgumentParser, is_train: bool
-    ) -> argparse.ArgumentParser:
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
         """Add the flags of this data set to the parser, or change defaults."""
         return parser
 
     @staticmethod
-    def count_classes(opt: argparse.Namespace) -> int:
+    def count_classes(opt: Namespace) -> int:
         """The number of classes, 0 without labels; called before the data set and the model are built.
 
         Raises:
@@ -110,7 +108,7 @@ def item_rng(source: Any = random) -> random.Random:
     return random.Random(source.getrandbits(64))
 
 
-def preprocess_from(opt: argparse.Namespace, *, center_size: int = 0) -> Preprocess:
+def preprocess_from(opt: Namespace, *, center_size: int = 0) -> Preprocess:
     """The preprocessing of the shared flags; only some data sets have a flag for `center_size`."""
     return Preprocess(
         mode=opt.preprocess,
@@ -121,7 +119,7 @@ def preprocess_from(opt: argparse.Namespace, *, center_size: int = 0) -> Preproc
     )
 
 
-def channels_from(opt: argparse.Namespace) -> tuple[int, int]:
+def channels_from(opt: Namespace) -> tuple[int, int]:
     """The channels of A and of B; A is the input of the model unless --direction is BtoA.
 
     Raises:
@@ -135,14 +133,14 @@ def channels_from(opt: argparse.Namespace) -> tuple[int, int]:
 # ---------------------------------------------------------------------- functions of upstream
 
 
-def get_params(opt: argparse.Namespace, size: Size) -> dict[str, Any]:
+def get_params(opt: Namespace, size: Size) -> dict[str, Any]:
     """Draw `crop_pos` and `flip` for an image of `size`; both are arguments of get_transform."""
     draw = preprocess_from(opt).draw(size, item_rng())
     return {"crop_pos": draw.crop_pos, "flip": draw.flip}
 
 
 def get_transform(
-    opt: argparse.Namespace,
+    opt: Namespace,
     params: Mapping[str, Any] | None = None,
     grayscale: bool = False,
     method: Image.Resampling = Image.Resampling.BICUBIC,

@@ -1,7 +1,7 @@
 """Colour images of <phase> in the Lab colour space: A is the lightness, B the two colour channels."""
 
-import argparse
 import random
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import torch
@@ -23,13 +23,11 @@ class ColorizationDataset(PixelDataset):
     cacheable = True
 
     @staticmethod
-    def modify_commandline_options(
-        parser: argparse.ArgumentParser, is_train: bool
-    ) -> argparse.ArgumentParser:
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
         parser.set_defaults(**REQUIRED)
         return parser
 
-    def __init__(self, opt: argparse.Namespace) -> None:
+    def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
         for flag, value in REQUIRED.items():
             if getattr(opt, flag) != value:

@@ -1,6 +1,6 @@
 """The images of one HDF5 file from scripts/make_hdf5.py, which loads fast where opening many files is slow."""
 
-import argparse
+from argparse import Namespace
 
 from data.real_images import RealImages, image_channels
 from data.sources import hdf5_file
@@ -12,9 +12,9 @@ class Hdf5Dataset(RealImages):
     cacheable = True
 
     @staticmethod
-    def count_classes(opt: argparse.Namespace) -> int:
+    def count_classes(opt: Namespace) -> int:
         return hdf5_file.count_classes(opt.dataroot)
 
-    def __init__(self, opt: argparse.Namespace) -> None:
+    def __init__(self, opt: Namespace) -> None:
         source = hdf5_file.Hdf5Images(opt.dataroot, side=opt.crop_size, channels=image_channels(opt))
         super().__init__(opt, source)

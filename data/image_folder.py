@@ -40,8 +40,8 @@ def image_paths(folder: str | Path, max_dataset_size: float = math.inf) -> Compa
     paths = CompactPaths(str(folder), _names(str(folder)))
     if not paths:
         raise UserError(
-            f"no images in {folder}, which contains {_contents(folder)} ({folder.parent} contains "
-            f"{_contents(folder.parent)}); images end in {' '.join(IMG_EXTENSIONS)}"
+            f"no images in {folder}, which contains {_contents(folder)}; {folder.parent} contains "
+            f"{_contents(folder.parent)}; images end in {' '.join(IMG_EXTENSIONS)}"
         )
     return paths.first(int(min(max_dataset_size, len(paths))))
 
@@ -68,18 +68,17 @@ def visible(folder: str | Path) -> Iterator[os.DirEntry]:
 
 def missing_folder(folder: Path) -> UserError:
     """The error for a folder that does not exist, with what its parent contains instead."""
-    parent = folder.parent
-    for path in (folder, parent):
-        if path.exists() and not path.is_dir():
-            return UserError(f"{path} is a file; --dataroot must be a folder")
+    parent, problem = folder.parent, f"there is no folder {folder}"
+    files = [path for path in (folder, parent) if path.exists() and not path.is_dir()]
+    if files:
+        return UserError(f"{files[0]} is a file; --dataroot must be a folder")
     if not parent.is_dir():
-        return UserError(f"neither the folder {folder} nor {parent} exists; check --dataroot")
+        return UserError(f"{problem}, and no folder {parent}; check --dataroot")
     if any(is_image_file(name) for name in os.listdir(parent)):
         return UserError(
-            f"there is no folder {folder}, and {parent} itself holds images; --dataroot should probably be "
-            f"its parent {parent.resolve().parent}"
+            f"{problem}, but {parent} holds images; --dataroot should probably be {parent.resolve().parent}"
         )
-    return UserError(f"there is no folder {folder}; {parent} contains {_contents(parent)}")
+    return UserError(f"{problem}; {parent} contains {_contents(parent)}")
 
 
 def _names(folder: str) -> bytes:

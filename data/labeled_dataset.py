@@ -1,6 +1,6 @@
 """Images with labels: each folder is a class, numbered in the order of the folder names."""
 
-import argparse
+from argparse import Namespace
 from collections.abc import Sequence
 
 from data.image_folder import image_paths
@@ -21,10 +21,10 @@ class LabeledDataset(RealImages):
     cacheable = True
 
     @staticmethod
-    def count_classes(opt: argparse.Namespace) -> int:
+    def count_classes(opt: Namespace) -> int:
         return len(class_names(phase_folder(opt.dataroot, opt.phase)))
 
-    def __init__(self, opt: argparse.Namespace) -> None:
+    def __init__(self, opt: Namespace) -> None:
         root = phase_folder(opt.dataroot, opt.phase)
         self.classes = class_names(root)
         paths = image_paths(root)

@@ -1,7 +1,7 @@
 """Noise for test.py: item i is the latent vector of seed --seed + i, with a class for conditional models."""
 
-import argparse
 import math
+from argparse import ArgumentParser, Namespace
 
 import torch
 
@@ -22,9 +22,7 @@ class NoiseDataset(BaseDataset):
     needs_dataroot = False
 
     @staticmethod
-    def modify_commandline_options(
-        parser: argparse.ArgumentParser, is_train: bool
-    ) -> argparse.ArgumentParser:
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
         parser.add_argument(
             "--truncation",
             type=positive_or_inf,
@@ -41,10 +39,10 @@ class NoiseDataset(BaseDataset):
         return parser
 
     @staticmethod
-    def count_classes(opt: argparse.Namespace) -> int:
+    def count_classes(opt: Namespace) -> int:
         return vars(opt).get("n_classes") or 0
 
-    def __init__(self, opt: argparse.Namespace) -> None:
+    def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
         check(opt)
         self.first_seed, self.count = opt.seed, int(opt.num_test)
@@ -63,7 +61,7 @@ class NoiseDataset(BaseDataset):
         return {"z": z, "label": torch.tensor(label), "paths": image_name(seed, label)}
 
 
-def check(opt: argparse.Namespace) -> None:
+def check(opt: Namespace) -> None:
     """Reject options that noise cannot be drawn for.
 
     Raises:

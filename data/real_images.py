@@ -1,7 +1,7 @@
 """The base class of data sets for noise-to-image models: items are one image, with its label if there is one."""
 
-import argparse
 import random
+from argparse import ArgumentParser, Namespace
 
 import torch
 from PIL import Image
@@ -21,9 +21,7 @@ class RealImages(PixelDataset):
     """
 
     @staticmethod
-    def modify_commandline_options(
-        parser: argparse.ArgumentParser, is_train: bool
-    ) -> argparse.ArgumentParser:
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
         parser.add_argument(
             "--center_size",
             type=int,
@@ -33,7 +31,7 @@ class RealImages(PixelDataset):
         parser.flag("--load_in_mem", "the former name of --cache memory")  # type: ignore[attr-defined]
         return parser
 
-    def __init__(self, opt: argparse.Namespace, source: Source) -> None:
+    def __init__(self, opt: Namespace, source: Source) -> None:
         super().__init__(opt)
         if opt.center_size and opt.preprocess != "center":
             raise UserError(
@@ -64,7 +62,7 @@ class RealImages(PixelDataset):
         return [self.source.read(int(self.indices[index]))]
 
 
-def image_channels(opt: argparse.Namespace) -> int:
+def image_channels(opt: Namespace) -> int:
     """The channels that images are read with: as many as the generator produces.
 
     Raises:

@@ -1,7 +1,7 @@
 """The images of one folder and its sub-folders: the input of a trained generator."""
 
-import argparse
 import random
+from argparse import Namespace
 
 from PIL import Image
 
@@ -16,7 +16,7 @@ class SingleDataset(PixelDataset):
 
     cacheable = True
 
-    def __init__(self, opt: argparse.Namespace) -> None:
+    def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
         self.A_paths = image_paths(opt.dataroot, opt.max_dataset_size)
         self.channels = check_channels(opt.input_nc, flag="--input_nc")

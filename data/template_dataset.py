@@ -13,7 +13,7 @@ Random numbers may come from `random`, `numpy.random` and torch: the loader seed
 Report mistakes of the user with a UserError: what is wrong, where, and what to do, in one sentence.
 """
 
-import argparse
+from argparse import ArgumentParser, Namespace
 
 from data.base_dataset import BaseDataset, Item, item_rng, preprocess_from
 from data.image_folder import make_dataset
@@ -25,16 +25,14 @@ class TemplateDataset(BaseDataset):
     """A: the images of --dataroot. B: the same images with --new_dataset_option times their contrast."""
 
     @staticmethod
-    def modify_commandline_options(
-        parser: argparse.ArgumentParser, is_train: bool
-    ) -> argparse.ArgumentParser:
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
         parser.add_argument(
             "--new_dataset_option", type=float, default=1.0, help="the contrast of B divided by that of A"
         )
         parser.set_defaults(max_dataset_size=10, new_dataset_option=2.0)
         return parser
 
-    def __init__(self, opt: argparse.Namespace) -> None:
+    def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
         self.paths = make_dataset(opt.dataroot, opt.max_dataset_size)
         self.channels = check_channels(opt.input_nc, flag="--input_nc")

@@ -1,10 +1,10 @@
 """The data sets of torchvision: --tv_dataset MNIST, FashionMNIST, CIFAR10, CIFAR100, STL10, CelebA or LSUN."""
 
-import argparse
+from argparse import ArgumentParser, Namespace
 
 from data.real_images import RealImages, image_channels
 from data.sources.lsun import CATEGORIES
-from data.sources.torchvision_sets import SETS, Request
+from data.sources.torchvision_sets import SETS, open_set
 from util.errors import UserError
 
 
@@ -14,9 +14,7 @@ class TorchvisionDataset(RealImages):
     cacheable = True
 
     @staticmethod
-    def modify_commandline_options(
-        parser: argparse.ArgumentParser, is_train: bool
-    ) -> argparse.ArgumentParser:
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
         RealImages.modify_commandline_options(parser, is_train)
         parser.add_argument(
             "--tv_dataset", choices=tuple(SETS), default="CIFAR10", help="name of the data set"
@@ -35,18 +33,18 @@ class TorchvisionDataset(RealImages):
         return parser
 
     @staticmethod
-    def count_classes(opt: argparse.Namespace) -> int:
+    def count_classes(opt: Namespace) -> int:
         return SETS[opt.tv_dataset].n_classes
 
-    def __init__(self, opt: argparse.Namespace) -> None:
+    def __init__(self, opt: Namespace) -> None:
         if opt.phase not in ("train", "test"):
             raise UserError(f"--phase {opt.phase}: --dataset_mode torchvision has the phases train and test")
-        request = Request(
-            set_name=opt.tv_dataset,
-            root=opt.dataroot,
-            phase=opt.phase,
+        source = open_set(
+            opt.tv_dataset,
+            opt.dataroot,
+            opt.phase,
             channels=image_channels(opt),
             category=opt.tv_category,
             download=opt.download,
         )
-        super().__init__(opt, SETS[opt.tv_dataset].open(request))
+        super().__init__(opt, source)

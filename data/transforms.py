@@ -43,8 +43,7 @@ class Preprocess:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise UserError(f"--preprocess {self.mode} is unknown; use one of {', '.join(MODES)}")
-        mode = MODES[self.mode]
-        if mode.window == "crop" and mode.scale is not same_size and self.load_size < self.crop_size:
+        if self.mode.endswith("_and_crop") and self.load_size < self.crop_size:
             raise UserError(
                 f"--load_size {self.load_size} must not be smaller than --crop_size {self.crop_size}"
             )
@@ -122,24 +121,8 @@ class Preprocess:
         return side
 
 
-# ---------------------------------------------------------------------- modes
-# (size, load_size, crop_size) -> the size to scale an image of `size` to
-
-
-def square_of_load_size(size: Size, load_size: int, crop_size: int) -> Size:
-    return load_size, load_size
-
-
-def square_of_crop_size(size: Size, load_size: int, crop_size: int) -> Size:
-    return crop_size, crop_size
-
-
-def same_size(size: Size, load_size: int, crop_size: int) -> Size:
-    return size
-
-
-def width_of_load_size(size: Size, load_size: int, crop_size: int) -> Size:
-    """The height is scaled in proportion, but is at least crop_size."""
+def scaled_width(size: Size, load_size: int, crop_size: int) -> Size:
+    """Width load_size; the height is scaled in proportion, but is at least crop_size."""
     width, height = size
     if width == load_size and height >= crop_size:
         return size
@@ -157,24 +140,21 @@ def multiple_of_four(size: Size, load_size: int, crop_size: int) -> Size:
 class Mode:
     """What a mode of --preprocess does before the flip."""
 
-    scale: Callable[[Size, int, int], Size]
+    scale: Callable[[Size, int, int], Size]  # (size, load_size, crop_size) -> the size to scale an image to
     window: Literal["crop", "shorter_side"] | None = None  # side of a random square, scaled to crop_size
     centred: bool = False  # whether only the central square is scaled
 
 
 MODES: dict[str, Mode] = {
-    "resize_and_crop": Mode(square_of_load_size, window="crop"),
-    "resize": Mode(square_of_load_size),
-    "crop": Mode(same_size, window="crop"),
-    "scale_width": Mode(width_of_load_size),
-    "scale_width_and_crop": Mode(width_of_load_size, window="crop"),
+    "resize_and_crop": Mode(lambda size, load_size, crop_size: (load_size, load_size), window="crop"),
+    "resize": Mode(lambda size, load_size, crop_size: (load_size, load_size)),
+    "crop": Mode(lambda size, load_size, crop_size: size, window="crop"),
+    "scale_width": Mode(scaled_width),
+    "scale_width_and_crop": Mode(scaled_width, window="crop"),
     "none": Mode(multiple_of_four),
-    "center": Mode(square_of_crop_size, centred=True),
-    "long_edge": Mode(same_size, window="shorter_side"),
+    "center": Mode(lambda size, load_size, crop_size: (crop_size, crop_size), centred=True),
+    "long_edge": Mode(lambda size, load_size, crop_size: size, window="shorter_side"),
 }
-
-
-# ---------------------------------------------------------------------- images and tensors
 
 
 def central_square(image: Image.Image, side: int, *, name: str) -> Image.Image:

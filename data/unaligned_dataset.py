@@ -1,7 +1,7 @@
 """Two folders without pairs, <phase>A and <phase>B: an image of A with a random image of B."""
 
-import argparse
 import random
+from argparse import Namespace
 from pathlib import Path
 
 from PIL import Image
@@ -21,7 +21,7 @@ class UnalignedDataset(PixelDataset):
 
     cacheable = True
 
-    def __init__(self, opt: argparse.Namespace) -> None:
+    def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
         self.A_paths = image_paths(Path(opt.dataroot, f"{opt.phase}A"), opt.max_dataset_size)
         self.B_paths = image_paths(Path(opt.dataroot, f"{opt.phase}B"), opt.max_dataset_size)

@@ -18,12 +18,13 @@ from PIL import Image
 
 from data import create_dataset, find_dataset_using_name
 from data.cache import choose_store, disk_file, free_memory, prepared_images, shared_memory
-from data.cache.disk_file import PixelFile, cached_file, fingerprint_of, pixels_folder
+from data.cache.disk_file import PixelFile, cached_file, fingerprint_of
 from data.cache.prepared_images import PreparedImages
 from data.cache.shared_memory import SharedPixels
 from data.folder_dataset import FolderDataset
 from data.transforms import MODES
 from util import cpu_count, log
+from util.cache_folder import cache_folder
 from util.errors import UserError
 
 MODE_NAMES = ["unaligned", "aligned", "single", "colorization", "folder", "labeled"]
@@ -228,14 +229,14 @@ def test_an_item_is_no_part_of_the_memory(root: Path) -> None:
 
 
 def the_file() -> Path:
-    (path,) = (path for path in pixels_folder().iterdir() if not path.suffix)
+    (path,) = (path for path in cache_folder("pixels").iterdir() if not path.suffix)
     return path
 
 
 def test_the_file_is_made_once_and_then_read_alone(root: Path, said: list[str]) -> None:
     opt = options(root, cache="disk", serial_batches=True)
     first = read_all(dataset(opt))
-    assert built(said) == 1 and len(list(pixels_folder().iterdir())) == 2
+    assert built(said) == 1 and len(list(cache_folder("pixels").iterdir())) == 2
     items = dataset(opt)
     items.images.load_entry = None
     assert equal(read_all(items), first) and built(said) == 1
@@ -265,7 +266,7 @@ def test_a_changed_folder_makes_the_file_anew_in_its_place(root: Path, change: s
     dataset(opt)
     CHANGES[change](root / "trainA" / "001.png")
     found = read_all(dataset(opt))
-    assert built(said) == 2 and len(list(pixels_folder().iterdir())) == 2
+    assert built(said) == 2 and len(list(cache_folder("pixels").iterdir())) == 2
     assert equal(found, read_all(dataset(options(root, fast="off", serial_batches=True))))
 
 
@@ -339,10 +340,10 @@ def test_half_a_file_is_never_found(root: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(disk_file, "_digest", killed)
     with pytest.raises(KeyboardInterrupt):
         dataset(opt)
-    assert [path.suffix for path in pixels_folder().iterdir()] == [".lock"]
+    assert [path.suffix for path in cache_folder("pixels").iterdir()] == [".lock"]
     monkeypatch.setattr(disk_file, "_digest", make)
     assert isinstance(dataset(opt).images.store, PixelFile)
-    assert len(list(pixels_folder().iterdir())) == 2
+    assert len(list(cache_folder("pixels").iterdir())) == 2
 
 
 def test_what_a_killed_preparation_left_makes_room_before_the_disk_is_measured(
@@ -385,14 +386,17 @@ def test_several_processes_make_one_file(root: Path, tmp_path: Path) -> None:
         return [np.full((1, 2, 2), number, np.uint8) for number in range(3)]
 
     def child() -> bool:
-        file = cached_file(images, 3, name="set", fingerprint=b"f" * 32)
+        file = cached_file(tmp_path / "made_once", images, 3, fingerprint=b"f" * 32)
         return [int(file.get(number)[0, 0, 0]) for number in range(3)] == [0, 1, 2]
 
     children = []
     for _ in range(4):
         child_id = os.fork()
         if not child_id:
-            os._exit(0 if child() else 1)
+            try:
+                os._exit(0 if child() else 1)
+            finally:  # an error must not let the child continue the test session
+                os._exit(2)
         children.append(child_id)
     assert [os.waitpid(child_id, 0)[1] for child_id in children] == [0] * 4
     assert made.read_text() == "x"
@@ -415,7 +419,7 @@ def test_a_full_disk_costs_a_warning(
     assert equal(batches(options(root, cache="disk")), plain)
     warnings = [line for line in said if line.startswith("--cache disk ")]
     assert len(warnings) == 1 and "memory" in warnings[0]
-    assert not pixels_folder().is_dir() or not [path for path in pixels_folder().iterdir() if not path.suffix]
+    assert not cache_folder("pixels").is_dir() or not [path for path in cache_folder("pixels").iterdir() if not path.suffix]
 
 
 def test_a_broken_image_is_told_in_its_turn(root: Path) -> None:

@@ -1,9 +1,8 @@
 """--cache disk: prepared images in one file that later runs use again and all processes map into memory.
 
-The file lies in `zebrawood/pixels` of the user's cache folder. It holds the pixels, then a table with the position
-and CRC of each image, then a digest over that table and a fingerprint of everything the pixels depend on. A file
-whose digest differs is outdated or damaged, and a new file replaces it. A file gets its name only when it is
-complete, so a killed process leaves no partial file.
+The file holds the pixels, a table with the position and CRC of each image, and a digest of that table and of a
+fingerprint of everything the pixels depend on. A file whose digest differs is outdated or damaged, and a new file
+replaces it. A file gets its name only when it is complete, so a killed process leaves no partial file.
 """
 
 import fcntl
@@ -11,8 +10,8 @@ import hashlib
 import mmap
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -20,7 +19,6 @@ import numpy as np
 import PIL
 
 from util import log
-from util.cache_folder import cache_folder
 from util.files import make_folder, stream_whole
 
 FORMAT = 2  # increase it when the layout of the file or the preparation of images changes
@@ -68,30 +66,26 @@ class PixelFile:
 
 
 def cached_file(
-    images: Callable[[], Iterable[np.ndarray | None]], count: int, *, name: str, fingerprint: bytes
+    path: Path, images: Callable[[], Iterable[np.ndarray | None]], count: int, *, fingerprint: bytes
 ) -> PixelFile:
-    """Open the file `name`, and first write it from `images()` unless it exists; None stands for a missing image.
+    """Open the file `path`, and first write it from `images()` unless it is valid; None is a missing image.
 
     If several processes call this at once, one of them writes and the others wait.
 
     Raises:
         OSError, UserError: the file cannot be written.
     """
-    path = pixels_folder() / name
-    file = _open_valid(path, fingerprint, count)
-    if file is None:
-        make_folder(path.parent)
-        with _locked(path):
-            file = _open_valid(path, fingerprint, count)
-            if file is None:
-                log.info(f"preparing {count:,} images into {path}")
-                stream_whole(path, lambda target: _write(target, images(), fingerprint))
-                file = PixelFile(str(path), fingerprint, count)
-    return file
-
-
-def pixels_folder() -> Path:
-    return cache_folder("pixels")
+    invalid = suppress(OSError, ValueError)
+    with invalid:
+        return PixelFile(str(path), fingerprint, count)
+    make_folder(path.parent)
+    with open(path.with_name(f"{path.name}.lock"), "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed or the process dies
+        with invalid:  # another process may have written it in the meantime
+            return PixelFile(str(path), fingerprint, count)
+        log.info(f"preparing {count:,} images into {path}")
+        stream_whole(path, lambda target: _write(target, images(), fingerprint))
+        return PixelFile(str(path), fingerprint, count)
 
 
 def fingerprint_of(identity: str, files: Sequence[str]) -> bytes:
@@ -102,13 +96,6 @@ def fingerprint_of(identity: str, files: Sequence[str]) -> bytes:
         line = f"\0{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} "
         digest.update(line.encode() + os.fsencode(path))
     return digest.digest()
-
-
-def _open_valid(path: Path, fingerprint: bytes, count: int) -> PixelFile | None:
-    try:
-        return PixelFile(str(path), fingerprint, count)
-    except (OSError, ValueError):
-        return None
 
 
 def _write(file: IO[bytes], images: Iterable[np.ndarray | None], fingerprint: bytes) -> None:
@@ -126,11 +113,3 @@ def _write(file: IO[bytes], images: Iterable[np.ndarray | None], fingerprint: by
 
 def _digest(fingerprint: bytes, table: bytes) -> bytes:
     return hashlib.blake2b(fingerprint + table, digest_size=DIGEST).digest()
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Exclude all other processes, also those of other machines that share the folder."""
-    with open(path.with_name(f"{path.name}.lock"), "wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed or the process dies
-        yield

@@ -15,9 +15,13 @@ def available_bytes() -> int | None:
 
     Only cgroup v2 is read: v1 is gone from current Linux distributions, and its limits are not seen.
     """
-    kilobytes = _numbers(Path("/proc/meminfo")).get("MemAvailable:")
-    machine = [] if kilobytes is None else [1024 * kilobytes]
-    return min(machine + _free_in_cgroups(), default=None)
+    free = [1024 * size for name, size in _numbers(Path("/proc/meminfo")).items() if name == "MemAvailable:"]
+    with suppress(OSError):
+        for line in OWN_CGROUP.read_text().splitlines():
+            if line.startswith("0::"):  # the line of version 2
+                own = CGROUPS / line[3:].lstrip("/")
+                free += [size for group in (own, *own.parents) for size in _free_in(group)]
+    return min(free, default=None)
 
 
 def share_of_memory() -> int:
@@ -25,31 +29,21 @@ def share_of_memory() -> int:
     return (available_bytes() or 0) // (SHARE * local_world_size())
 
 
-def _free_in_cgroups() -> list[int]:
-    """The bytes left under the limits of the cgroup of this process and of all cgroups around it."""
-    free = []
-    with suppress(OSError):
-        for line in OWN_CGROUP.read_text().splitlines():
-            if line.startswith("0::"):  # the line of version 2
-                own = CGROUPS / line[3:].lstrip("/")
-                free += [_free_in(group) for group in (own, *own.parents)]
-    return [left for left in free if left is not None]
-
-
-def _free_in(group: Path) -> int | None:
+def _free_in(group: Path) -> list[int]:
+    """The bytes left in a cgroup; empty without a limit."""
     try:
         limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
     except (OSError, ValueError):  # the folder is not a cgroup, or its limit is "max"
-        return None
+        return []
     pages = _numbers(group / "memory.stat")
     # cached pages of files count as used, but the kernel frees them when memory is needed
-    return limit - used + pages.get("active_file", 0) + pages.get("inactive_file", 0)
+    return [limit - used + pages.get("active_file", 0) + pages.get("inactive_file", 0)]
 
 
 def _numbers(path: Path) -> dict[str, int]:
     """A file of lines `name number ...` as a dict; empty if there is no such file."""
     try:
-        lines = [line.split() for line in path.read_text().splitlines()]
+        lines = path.read_text().splitlines()
     except OSError:
         return {}
-    return {words[0]: int(words[1]) for words in lines if len(words) > 1}
+    return {line.split()[0]: int(line.split()[1]) for line in lines}

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from data.base_dataset import PixelDataset
-from data.cache.choose_store import ImageStore, choose_store
+from data.cache.choose_store import Entries, ImageStore, choose_store
 from data.transforms import Preprocess, to_pixels
 from util import log
 
@@ -45,9 +45,7 @@ class PreparedImages:
         identity = f"{os.path.realpath(dataset.opt.dataroot)} {known} {replace(preprocess, flip=True)}"
         self.store: ImageStore | None = choose_store(
             cache_mode(dataset),
-            self.prepare_pixels,
-            count,
-            images_per_entry=images_per_entry,
+            Entries(self._prepare_pixels, count, images_per_entry),
             identity=identity,
             files=dataset.files_to_check,
         )
@@ -60,35 +58,25 @@ class PreparedImages:
         """
         name = self.name_of(number)
         if self.store is None:
-            images = self.prepare(number)
+            images = self._prepare(number)
             draw = self.preprocess.draw_prepared(images[0].size, rng)
             return [to_pixels(self.preprocess.finish(image, draw, name=name)) for image in images]
-        arrays = self._cached(self.store, number)
+        places = range(number * self.images_per_entry, (number + 1) * self.images_per_entry)
+        arrays = [pixels for place in places if (pixels := self.store.get(place)) is not None]
+        if len(arrays) < self.images_per_entry:
+            arrays = self._prepare_pixels(number)
+            for place, pixels in zip(places, arrays, strict=True):
+                self.store.put(place, pixels)
         height, width = arrays[0].shape[1:]
         draw = self.preprocess.draw_prepared((width, height), rng)
         return [self.preprocess.finish_pixels(pixels, draw, name=name) for pixels in arrays]
 
-    def prepare(self, number: int) -> list[Image.Image]:
-        """Load the images of an entry and scale them.
-
-        Raises:
-            UserError: an image cannot be read, or is smaller than --center_size.
-        """
+    def _prepare(self, number: int) -> list[Image.Image]:
         name = self.name_of(number)
         return [self.preprocess.prepare(image, name=name) for image in self.load_entry(number)]
 
-    def prepare_pixels(self, number: int) -> list[np.ndarray]:
-        """`prepare`, as arrays uint8 (C, H, W)."""
-        return [to_pixels(image).numpy() for image in self.prepare(number)]
-
-    def _cached(self, store: ImageStore, number: int) -> list[np.ndarray]:
-        places = range(number * self.images_per_entry, (number + 1) * self.images_per_entry)
-        cached = [pixels for place in places if (pixels := store.get(place)) is not None]
-        if len(cached) < self.images_per_entry:
-            cached = self.prepare_pixels(number)
-            for place, pixels in zip(places, cached, strict=True):
-                store.put(place, pixels)
-        return cached
+    def _prepare_pixels(self, number: int) -> list[np.ndarray]:
+        return [to_pixels(image).numpy() for image in self._prepare(number)]
 
 
 def cache_mode(dataset: PixelDataset) -> str:
@@ -98,10 +86,9 @@ def cache_mode(dataset: PixelDataset) -> str:
     if vars(opt).get("load_in_mem"):
         log.warn("--load_in_mem is now --cache memory")
         cache = "memory"
-    elif (opt.fast == "off" and cache != "memory") or (cache == "auto" and not opt.isTrain):
-        cache = "off"
-    if dataset.cacheable or cache == "off":
-        return cache
-    if cache != "auto":
+    unused = cache == "auto" and not opt.isTrain  # testing reads each image once
+    if unused or (opt.fast == "off" and cache != "memory"):
+        return "off"
+    if not dataset.cacheable and cache in ("memory", "disk"):
         log.warn(f"--cache {cache} has no effect: {type(dataset).__name__} does not set `cacheable = True`")
-    return "off"
+    return cache if dataset.cacheable else "off"

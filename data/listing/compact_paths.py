@@ -1,6 +1,6 @@
-"""Many file paths in little memory, for folders of 1,000,000 images.
+"""File paths in little memory, for folders of 1,000,000 images.
 
-So many strings in a list take 110 MB, and every forked worker copies them in time, because reading a string
+That many strings in a list take 110 MB, and each forked worker copies them over time, because reading a string
 changes its reference count. One block of bytes takes 34 MB, which all workers share.
 """
 

@@ -1,10 +1,8 @@
 """The image names of large folders, kept between starts for as long as no folder changes.
 
-This matters for folders of 1,000,000 images: scanning 1,000 folders of 1,000 names takes 1.9 s on a local disk, and
-loading their names from this cache 0.25 s.
-
-Adding, removing or renaming a file changes the times of its folder. A list, a file in `zebrawood/index` of the user's
-cache folder, therefore holds the times of all folders that were scanned and is ignored if one of them differs.
+This matters for 1,000,000 images: scanning 1,000 folders of 1,000 names takes 1.9 s on a local disk, and loading
+the names from this cache 0.25 s. Adding, removing or renaming a file changes the times of its folder, so a list is
+stored with the times of all folders that were scanned, and is ignored if one of them differs.
 """
 
 import hashlib
@@ -37,17 +35,16 @@ def load(folder: str, *, rule: str) -> bytes | None:
 
     `rule` identifies the criteria of the scan; lists made by other criteria are ignored.
     """
-    try:
+    with suppress(OSError, ValueError):  # no list, or not one of this format
         digest, content = _list_file(folder, rule).read_bytes().split(b"\n", 1)
-        if digest != _digest(content):
-            return None
         times, names = content.split(b"\n", 1)
-        for subfolder, before in json.loads(times).items():
-            if folder_times(os.path.join(folder, subfolder)) != tuple(before):
-                return None
-    except (OSError, ValueError):  # no list, or not one of this format
-        return None
-    return names
+        is_current = (
+            folder_times(os.path.join(folder, subfolder)) == tuple(before)
+            for subfolder, before in json.loads(times).items()
+        )
+        if digest == _digest(content) and all(is_current):
+            return names
+    return None
 
 
 def save(folder: str, names: bytes, times: Mapping[str, Times], *, scanned_ns: int, rule: str) -> None:

@@ -2,27 +2,20 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
 
-class Closable(Protocol):
-    def close(self) -> Any: ...
-
-
-T = TypeVar("T", bound=Closable)
-
-
-class OpenPerProcess(Generic[T]):
+class OpenPerProcess:
     """A call returns what `open_file` returns, opened once in each process; the first call is not thread-safe.
 
     It is pickled without the open file, so `open_file` must be picklable.
     """
 
-    def __init__(self, open_file: Callable[[], T]) -> None:
+    def __init__(self, open_file: Callable[[], Any]) -> None:
         self._open_file = open_file
-        self._process_id, self._file = 0, None  # type: int, T | None
+        self._process_id, self._file = 0, None
 
-    def __call__(self) -> T:
+    def __call__(self) -> Any:
         if self._file is None or self._process_id != os.getpid():
             self.close()
             self._process_id, self._file = os.getpid(), self._open_file()

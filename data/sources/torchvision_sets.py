@@ -1,9 +1,7 @@
 """The data sets of torchvision: a table of their properties and how they are opened."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,35 +15,67 @@ from util.errors import UserError
 
 
 @dataclass(frozen=True)
-class Request:
-    """What to open."""
-
-    set_name: str
-    root: str
-    phase: str  # train or test
-    channels: int
-    category: str
-    download: bool
-
-
-@dataclass(frozen=True)
 class TvSet:
-    """How to open a data set, and its properties."""
+    """The properties of a data set."""
 
-    open: Callable[[Request], Source]
     n_classes: int = 0
+    labels: str = ""  # attribute of the torchvision class that holds the labels
+    has_train_argument: bool = False  # its class takes `train=True` instead of `split="train"`
     grey: bool = False
     flips: bool = True  # False: a mirrored image shows something else
     center_size: int = 0  # side in pixels of the central square that shows the object
 
 
-class TvImages:
-    """A Source; `labels` is the attribute of the torchvision class that holds the labels, "" without labels."""
+SETS = {
+    "MNIST": TvSet(10, labels="targets", has_train_argument=True, grey=True, flips=False),
+    "FashionMNIST": TvSet(10, labels="targets", has_train_argument=True, grey=True),
+    "CIFAR10": TvSet(10, labels="targets", has_train_argument=True),
+    "CIFAR100": TvSet(100, labels="targets", has_train_argument=True),
+    "STL10": TvSet(10, labels="labels"),
+    "CelebA": TvSet(center_size=160),
+    "LSUN": TvSet(),
+}
 
-    def __init__(self, request: Request, *, arguments: dict[str, Any], labels: str) -> None:
-        self.title, self.channels = f"{request.set_name}_{request.phase}", request.channels
-        self.tv_dataset = open_set(request, arguments)
-        self.labels = np.asarray(getattr(self.tv_dataset, labels), np.int64) if labels else None
+
+def open_set(
+    set_name: str, root: str, phase: str, *, channels: int, category: str = "", download: bool = False
+) -> Source:
+    """The images of `phase`, train or test, downloaded before if requested; `category` is for LSUN.
+
+    Raises:
+        UserError: the data set is not below `root`, or cannot be downloaded.
+    """
+    if set_name == "LSUN":
+        # LSUN has no test images by category, so the validation images are used
+        part = {"train": "train", "test": "val"}[phase]
+        return LsunImages(root, f"{category}_{part}", channels=channels)
+    return TvImages(set_name, root, phase, channels=channels, download=download)
+
+
+class TvImages:
+    """A Source: a data set that torchvision opens."""
+
+    def __init__(self, set_name: str, root: str, phase: str, *, channels: int, download: bool) -> None:
+        from torchvision import datasets
+
+        tv_set, tv_class = SETS[set_name], getattr(datasets, set_name)
+        arguments = {"train": phase == "train"} if tv_set.has_train_argument else {"split": phase}
+        try:
+            if download and distributed.rank() == 0:
+                tv_class(root, **arguments, download=True)
+            distributed.barrier()
+            with unpacked(root, set_name) as unpacked_root:
+                self.tv_dataset = tv_class(unpacked_root, **arguments)
+        except (RuntimeError, OSError, ValueError, EOFError) as error:
+            reason = f"{os.path.abspath(root)}: {' '.join(str(error).split())}"
+            if download:
+                raise UserError(f"{set_name} could not be downloaded into {reason}") from error
+            raise UserError(
+                f"torchvision finds no {set_name} in {reason}; use --dataroot for the folder that holds it, or add "
+                "--download"
+            ) from error
+        self.title, self.channels = f"{set_name}_{phase}", channels
+        self.labels = np.asarray(getattr(self.tv_dataset, tv_set.labels), np.int64) if tv_set.labels else None
 
     def __len__(self) -> int:
         return len(self.tv_dataset)
@@ -55,58 +85,3 @@ class TvImages:
 
     def name(self, index: int) -> str:
         return f"{self.title}_{index:06d}.png"
-
-
-def by_train(request: Request) -> Source:
-    return TvImages(request, arguments={"train": request.phase == "train"}, labels="targets")
-
-
-def by_split(request: Request) -> Source:
-    return TvImages(request, arguments={"split": request.phase}, labels="labels")
-
-
-def celeba(request: Request) -> Source:
-    return TvImages(request, arguments={"split": request.phase}, labels="")
-
-
-def lsun(request: Request) -> Source:
-    # LSUN has no test images by category, so the validation images are used
-    part = {"train": "train", "test": "val"}[request.phase]
-    return LsunImages(request.root, f"{request.category}_{part}", channels=request.channels)
-
-
-SETS = {
-    "MNIST": TvSet(by_train, n_classes=10, grey=True, flips=False),
-    "FashionMNIST": TvSet(by_train, n_classes=10, grey=True),
-    "CIFAR10": TvSet(by_train, n_classes=10),
-    "CIFAR100": TvSet(by_train, n_classes=100),
-    "STL10": TvSet(by_split, n_classes=10),
-    "CelebA": TvSet(celeba, center_size=160),
-    "LSUN": TvSet(lsun),
-}
-
-
-def open_set(request: Request, arguments: dict[str, Any]) -> Any:
-    """The torchvision data set, downloaded before if requested.
-
-    Raises:
-        UserError: it is not below the root, or cannot be downloaded.
-    """
-    from torchvision import datasets
-
-    tv_class = getattr(datasets, request.set_name)
-    try:
-        if request.download and distributed.rank() == 0:
-            tv_class(request.root, **arguments, download=True)
-        distributed.barrier()
-        with unpacked(request.root, request.set_name) as root:
-            return tv_class(root, **arguments)
-    except (RuntimeError, OSError, ValueError, EOFError) as error:
-        place, reason = os.path.abspath(request.root), " ".join(str(error).split())
-        problem = (
-            f"{request.set_name} could not be downloaded into {place}: {reason}"
-            if request.download
-            else f"torchvision finds no {request.set_name} in {place} ({reason}): use --dataroot for the folder "
-            "that holds it, or add --download"
-        )
-        raise UserError(problem) from error

@@ -11,8 +11,9 @@ The keys of items and batches, shared by all data sets and models:
 import random
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -110,13 +111,8 @@ def item_rng(source: Any = random) -> random.Random:
 
 def preprocess_from(opt: Namespace, *, center_size: int = 0) -> Preprocess:
     """The preprocessing of the shared flags; only some data sets have a flag for `center_size`."""
-    return Preprocess(
-        mode=opt.preprocess,
-        load_size=opt.load_size,
-        crop_size=opt.crop_size,
-        center_size=center_size,
-        flip=not opt.no_flip,
-    )
+    sizes = {"load_size": opt.load_size, "crop_size": opt.crop_size, "center_size": center_size}
+    return Preprocess(opt.preprocess, **sizes, flip=not opt.no_flip)
 
 
 def channels_from(opt: Namespace) -> tuple[int, int]:
@@ -145,28 +141,21 @@ def get_transform(
     grayscale: bool = False,
     method: Image.Resampling = Image.Resampling.BICUBIC,
     convert: bool = True,
-) -> "UpstreamTransform":
-    """The transform of the shared flags.
+) -> Callable[[Image.Image], Tensor | Image.Image]:
+    """The transform of the shared flags: Pillow image -> float32 (C, H, W) in [-1, 1], or without `convert` an image.
 
     `params` from get_params fix the crop and the flip, so that two images of a pair get the same ones. Without
     them each call draws its own. `method` is the filter for resizing.
     """
     draw = Draw(params["crop_pos"], params["flip"]) if params else None
-    return UpstreamTransform(replace(preprocess_from(opt), resample=method), draw, grayscale, convert)
+    preprocess = replace(preprocess_from(opt), resample=method)
+    return partial(_transform, preprocess, draw, grayscale=grayscale, convert=convert)
 
 
-@dataclass(frozen=True)
-class UpstreamTransform:
-    """Pillow image -> float32 (C, H, W) in [-1, 1], or without `convert` an image."""
-
-    preprocess: Preprocess
-    draw: Draw | None  # None: draw for each image
-    grayscale: bool
-    convert: bool
-
-    def __call__(self, image: Image.Image) -> Tensor | Image.Image:
-        if self.grayscale:
-            image = image.convert("L")
-        draw = self.draw or self.preprocess.draw(image.size, item_rng())
-        image = self.preprocess.apply(image, draw)
-        return to_tensor(image) if self.convert else image
+def _transform(
+    preprocess: Preprocess, draw: Draw | None, image: Image.Image, *, grayscale: bool, convert: bool
+) -> Tensor | Image.Image:
+    if grayscale:
+        image = image.convert("L")
+    image = preprocess.apply(image, draw or preprocess.draw(image.size, item_rng()))
+    return to_tensor(image) if convert else image

@@ -37,13 +37,15 @@ def image_paths(folder: str | Path, max_dataset_size: float = math.inf) -> Compa
     check_max_size(max_dataset_size)
     if not folder.is_dir():
         raise missing_folder(folder)
-    paths = CompactPaths(str(folder), _names(str(folder)))
-    if not paths:
+    names = _names(str(folder))
+    if not names:
         raise UserError(
             f"no images in {folder}, which contains {_contents(folder)}; {folder.parent} contains "
             f"{_contents(folder.parent)}; images end in {' '.join(IMG_EXTENSIONS)}"
         )
-    return paths.first(int(min(max_dataset_size, len(paths))))
+    if max_dataset_size <= names.count("\0"):
+        names = "\0".join(names.split("\0", int(max_dataset_size))[:-1])
+    return CompactPaths(str(folder), names)
 
 
 def check_max_size(max_dataset_size: float) -> None:
@@ -81,13 +83,13 @@ def missing_folder(folder: Path) -> UserError:
     return UserError(f"{problem}; {parent} contains {_contents(parent)}")
 
 
-def _names(folder: str) -> bytes:
-    """The sorted names of all images below `folder`, separated by zero bytes."""
+def _names(folder: str) -> str:
+    """The sorted names of all images below `folder`, separated by zero characters."""
     names = index_cache.load(folder, rule=RULE)
     if names is None:
         times: dict[str, index_cache.Times] = {}
         scanned_ns = time.time_ns()
-        names = os.fsencode("\0".join(sorted(_scan(folder, "", frozenset(), times))))
+        names = "\0".join(sorted(_scan(folder, "", frozenset(), times)))
         index_cache.save(folder, names, times, scanned_ns=scanned_ns, rule=RULE)
     return names
 

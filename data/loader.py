@@ -44,13 +44,7 @@ class Loader:
         self.dataset = dataset
         self._count = int(min(len(dataset), max_images))  # type: ignore[arg-type]
         self._sampler = EpochSampler(
-            self._count,
-            batch_size,
-            seed=seed,
-            shuffle=shuffle,
-            drop_last=drop_last,
-            rank=rank,
-            world=world,
+            self._count, batch_size, seed=seed, shuffle=shuffle, drop_last=drop_last, rank=rank, world=world
         )
         self.step_images = self._sampler.step_images
         self.images_per_epoch = self._sampler.images_per_epoch

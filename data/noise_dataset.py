@@ -29,13 +29,8 @@ class NoiseDataset(BaseDataset):
             default=math.inf,
             help="draw each number of z from [-x, x]: lower values give cleaner images of less variety; inf = no limit",
         )
-        parser.add_argument(
-            "--labels",
-            type=classes,
-            default=[],
-            metavar="NUMBERS",
-            help="classes to generate, separated by commas, e.g. 3,5; default: all",
-        )
+        labels_help = "classes to generate, separated by commas, e.g. 3,5; default: all"
+        parser.add_argument("--labels", type=classes, default=[], metavar="NUMBERS", help=labels_help)
         return parser
 
     @staticmethod

@@ -39,12 +39,5 @@ class TorchvisionDataset(RealImages):
     def __init__(self, opt: Namespace) -> None:
         if opt.phase not in ("train", "test"):
             raise UserError(f"--phase {opt.phase}: --dataset_mode torchvision has the phases train and test")
-        source = open_set(
-            opt.tv_dataset,
-            opt.dataroot,
-            opt.phase,
-            channels=image_channels(opt),
-            category=opt.tv_category,
-            download=opt.download,
-        )
-        super().__init__(opt, source)
+        choice = {"channels": image_channels(opt), "category": opt.tv_category, "download": opt.download}
+        super().__init__(opt, open_set(opt.tv_dataset, opt.dataroot, opt.phase, **choice))

@@ -419,7 +419,9 @@ def test_a_full_disk_costs_a_warning(
     assert equal(batches(options(root, cache="disk")), plain)
     warnings = [line for line in said if line.startswith("--cache disk ")]
     assert len(warnings) == 1 and "memory" in warnings[0]
-    assert not cache_folder("pixels").is_dir() or not [path for path in cache_folder("pixels").iterdir() if not path.suffix]
+    assert not cache_folder("pixels").is_dir() or not [
+        path for path in cache_folder("pixels").iterdir() if not path.suffix
+    ]
 
 
 def test_a_broken_image_is_told_in_its_turn(root: Path) -> None:

@@ -174,4 +174,5 @@ def test_classic_get_transform_knows_grayscale_method_and_convert() -> None:
 
 def test_transforms_pickle() -> None:
     transform = get_transform(options(), {"crop_pos": (1, 2), "flip": True})
-    assert pickle.loads(pickle.dumps(transform)) == transform
+    image = photo(57, 43)
+    assert torch.equal(pickle.loads(pickle.dumps(transform))(image), transform(image))

@@ -103,6 +103,8 @@ def _on_disk(entries: Entries, identity: str, files: Sequence[str]) -> ImageStor
 
     path = cache_folder("pixels", hashlib.blake2b(identity.encode(), digest_size=16).hexdigest())
 
+    missing: list[np.ndarray | None] = [None] * entries.images_per_entry
+
     def images() -> Iterator[np.ndarray | None]:
         needed, free = entries.estimate(), shutil.disk_usage(path.parent).free
         if needed > free:
@@ -110,7 +112,7 @@ def _on_disk(entries: Entries, identity: str, files: Sequence[str]) -> ImageStor
                 f"{path.parent} has {in_words(free)} free, but about {in_words(needed)} are needed"
             )
         for entry in threaded_map(entries.valid, entries.count, threads=usable_cores()):
-            yield from entry or [None] * entries.images_per_entry
+            yield from entry or missing
 
     count = entries.count * entries.images_per_entry
     return cached_file(path, images, count, fingerprint=fingerprint_of(identity, files))

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from data.base_dataset import PixelDataset
-from data.cache.choose_store import Entries, ImageStore, choose_store
+from data.cache.choose_store import Entries, choose_store
 from data.transforms import Preprocess, to_pixels
 from util import log
 
@@ -43,11 +43,9 @@ class PreparedImages:
         self.images_per_entry = images_per_entry
         known = [vars(dataset.opt).get(name) for name in SHAPING]
         identity = f"{os.path.realpath(dataset.opt.dataroot)} {known} {replace(preprocess, flip=True)}"
-        self.store: ImageStore | None = choose_store(
-            cache_mode(dataset),
-            Entries(self._prepare_pixels, count, images_per_entry),
-            identity=identity,
-            files=dataset.files_to_check,
+        entries = Entries(self._prepare_pixels, count, images_per_entry)
+        self.store = choose_store(
+            cache_mode(dataset), entries, identity=identity, files=dataset.files_to_check
         )
 
     def crop(self, number: int, rng: random.Random) -> list[Tensor]:

@@ -12,41 +12,38 @@ import numpy as np
 
 
 class CompactPaths(Sequence[str]):
-    """The sorted paths of the files `names`, separated by zero bytes, in `folder`.
+    """The paths of the files `names`, which are separated by zero characters, in `folder`.
 
-    Adds to and compares with lists and other CompactPaths as a list does; a sum or a slice is a list.
+    They can be added to lists and compared with lists; a sum or a slice is a list.
     """
 
-    def __init__(self, folder: str, names: bytes) -> None:
-        self._prefix, self._names = os.path.join(folder, ""), names
-        ends = np.flatnonzero(np.frombuffer(names, np.uint8) == 0)
-        # the position of each name, and that of the name that would follow the last one
-        self._starts = np.concatenate([[0], ends + 1, [len(names) + 1] if names else []]).astype(np.int64)
+    def __init__(self, folder: str, names: str) -> None:
+        self._prefix, self._names = os.path.join(folder, ""), os.fsencode(names)
+        ends = np.flatnonzero(np.frombuffer(self._names, np.uint8) == 0)
+        # the position of each name, and that of a name after the last one
+        self._starts = np.concatenate([[0], ends + 1, [len(self._names) + 1] if names else []]).astype(
+            np.int64
+        )
 
     def __len__(self) -> int:
         return len(self._starts) - 1
 
     def __getitem__(self, index: Any) -> Any:
-        positions = range(len(self))[index]
-        if isinstance(positions, range):
-            return [self[position] for position in positions]
-        start, following = self._starts[positions : positions + 2]
+        if isinstance(index, slice):
+            return [self[position] for position in range(len(self))[index]]
+        position = range(len(self))[index]
+        start, following = self._starts[position : position + 2]
         return self._prefix + os.fsdecode(self._names[start : following - 1])
 
     def __iter__(self) -> Iterator[str]:
         names = os.fsdecode(self._names).split("\0") if self._names else []
         return (self._prefix + name for name in names)
 
-    def __add__(self, other: Sequence[str]) -> list[str]:
+    def __add__(self, other: Any) -> list[str]:
         return [*self, *other] if isinstance(other, list | CompactPaths) else NotImplemented
 
-    def __radd__(self, other: list[str]) -> list[str]:
+    def __radd__(self, other: Any) -> list[str]:
         return [*other, *self] if isinstance(other, list) else NotImplemented
 
     def __eq__(self, other: object) -> bool:
         return list(self) == list(other) if isinstance(other, list | CompactPaths) else NotImplemented
-
-    def first(self, count: int) -> "CompactPaths":
-        """The first `count` paths, at least 1."""
-        names = self._names if count >= len(self) else self._names[: self._starts[count] - 1]
-        return CompactPaths(self._prefix, names)

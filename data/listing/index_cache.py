@@ -8,7 +8,6 @@ stored with the times of all folders that were scanned, and is ignored if one of
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,40 +29,32 @@ def folder_times(folder: str) -> Times:
     return status.st_mtime_ns, status.st_ctime_ns
 
 
-def load(folder: str, *, rule: str) -> bytes | None:
-    """The names below `folder`, separated by zero bytes, or None if there is no valid list.
+def load(folder: str, *, rule: str) -> str | None:
+    """The names below `folder`, separated by zero characters, or None if there is no valid list.
 
     `rule` identifies the criteria of the scan; lists made by other criteria are ignored.
     """
-    with suppress(OSError, ValueError):  # no list, or not one of this format
-        digest, content = _list_file(folder, rule).read_bytes().split(b"\n", 1)
-        times, names = content.split(b"\n", 1)
-        is_current = (
-            folder_times(os.path.join(folder, subfolder)) == tuple(before)
-            for subfolder, before in json.loads(times).items()
-        )
-        if digest == _digest(content) and all(is_current):
-            return names
+    with suppress(OSError, ValueError):  # no list, or a damaged one
+        saved = json.loads(_list_file(folder, rule).read_bytes())
+        if all(
+            folder_times(os.path.join(folder, sub)) == tuple(times) for sub, times in saved["times"].items()
+        ):
+            return saved["names"]
     return None
 
 
-def save(folder: str, names: bytes, times: Mapping[str, Times], *, scanned_ns: int, rule: str) -> None:
+def save(folder: str, names: str, times: dict[str, Times], *, scanned_ns: int, rule: str) -> None:
     """Keep the names of a large folder that was scanned at `scanned_ns`, unless the cache cannot be written.
 
-    `names`, separated by zero bytes, and the keys of `times` are relative to `folder`.
+    `names` and the keys of `times` are relative to `folder`.
     """
     just_changed = max(map(max, times.values())) > scanned_ns - CLOCK_TICK_NS
-    if names.count(b"\0") < MIN_IMAGES or just_changed or not log.is_main():
+    if names.count("\0") < MIN_IMAGES or just_changed or not log.is_main():
         return
-    content = json.dumps(dict(times)).encode() + b"\n" + names
     with suppress(UserError, OSError):
-        write_whole(_list_file(folder, rule), _digest(content) + b"\n" + content)
+        write_whole(_list_file(folder, rule), json.dumps({"times": times, "names": names}).encode())
 
 
 def _list_file(folder: str, rule: str) -> Path:
     key = os.fsencode(f"{rule}\n{os.path.realpath(folder)}")
-    return cache_folder("index", _digest(key).decode())
-
-
-def _digest(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=16).hexdigest().encode()
+    return cache_folder("index", hashlib.blake2b(key, digest_size=16).hexdigest())

@@ -23,10 +23,10 @@ class SeededItems(Dataset):
     Items of a PixelDataset keep their 8-bit images (`has_pixels`), unless a subclass overrides `__getitem__`.
     """
 
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset: Any = dataset
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
         self.has_pixels = type(dataset).__getitem__ is PixelDataset.__getitem__
-        self.cacheable = self.has_pixels and self.dataset.cacheable
+        self.cacheable = self.has_pixels and dataset.cacheable
 
     def __getitem__(self, key: Key) -> Any:
         index, seed = key

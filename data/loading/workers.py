@@ -20,12 +20,7 @@ WORKER_HINT = (
 
 
 def data_loader(
-    items: Dataset,
-    sampler: EpochSampler,
-    num_threads: int,
-    *,
-    collate: Callable[[list[Any]], Any],
-    pin_memory: bool,
+    items: Dataset, sampler: EpochSampler, num_threads: int, *, collate: Callable, pin_memory: bool
 ) -> DataLoader:
     """A DataLoader whose workers, at most one for each batch, stay alive between epochs."""
     workers = min(num_threads, len(sampler))

@@ -62,21 +62,16 @@ def open_hdf5(path: str) -> Any:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise UserError(
-            f"{path} cannot be opened as an HDF5 file ({' '.join(str(error).split())}): --dataroot must be a file "
-            "that scripts/make_hdf5.py created"
-        ) from error
+        raise _invalid(path, f"it cannot be opened as HDF5 ({' '.join(str(error).split())})") from error
 
 
 def images_of(file: Any, path: str) -> Any:
     """The HDF5 dataset "images", uint8 (N, S, S, C)."""
     images = file.get("images")
     if getattr(images, "ndim", 0) != 4 or images.dtype != np.uint8 or images.shape[3] not in MODES:
-        raise UserError(
-            f'{path} must hold "images", uint8 (N, S, S, C) with C 1, 3 or 4: create it with scripts/make_hdf5.py'
-        )
+        raise _invalid(path, '"images" must be uint8 (N, S, S, C) with C 1, 3 or 4')
     if not len(images):
-        raise UserError(f"{path} holds no images: create it with scripts/make_hdf5.py")
+        raise _invalid(path, "it holds no images")
     return images
 
 
@@ -87,14 +82,15 @@ def labels_of(file: Any, path: str, count: int) -> np.ndarray | None:
     labels, n_classes = np.asarray(file["labels"]), _n_classes(file, path)
     is_whole = np.issubdtype(labels.dtype, np.integer)
     if labels.shape != (count,) or not is_whole or labels.min() < 0 or labels.max() >= n_classes:
-        raise UserError(
-            f'"labels" in {path} must be {count} whole numbers from 0 to {n_classes - 1}, one for each image: create '
-            "the file with scripts/make_hdf5.py"
-        )
+        raise _invalid(path, f'"labels" must be {count} whole numbers from 0 to {n_classes - 1}')
     return labels.astype(np.int64)
 
 
 def _n_classes(file: Any, path: str) -> int:
     if "n_classes" not in file.attrs:
-        raise UserError(f"{path} has labels but no attribute n_classes: create it with scripts/make_hdf5.py")
+        raise _invalid(path, "it has labels but no attribute n_classes")
     return int(file.attrs["n_classes"])
+
+
+def _invalid(path: str, problem: str) -> UserError:
+    return UserError(f"{path} is not a valid file: {problem}; create it with scripts/make_hdf5.py")

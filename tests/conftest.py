@@ -3,6 +3,7 @@
 import importlib.util
 import math
 import re
+import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -83,6 +84,22 @@ def paired(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed, name in enumerate(("train", "test")):
         draw_images(root / name, 4, size=(80, 40), seed=seed)
     return root
+
+
+@pytest.fixture(scope="session")
+def drawn_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with images for every kind of image data set; tests change copies of it (`root`)."""
+    sets = tmp_path_factory.mktemp("sets")
+    for seed, name in enumerate(("trainA", "trainB", "train/x", "train/y")):
+        draw_images(sets / name, 3, size=(48, 30), seed=seed)
+    return sets
+
+
+@pytest.fixture
+def root(drawn_sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of `drawn_sets`; what is cached stays in the folder of the test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return Path(shutil.copytree(drawn_sets, tmp_path / "set"))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The built-in datasets: which files they read, how they pair them, and what they refuse."""
+"""The image-to-image data sets: which files they read, how they pair them, and what they reject."""
 
 import argparse
 import math
@@ -52,7 +52,7 @@ def names(batches: object, key: str) -> list[str]:
     return [Path(path).name for batch in batches for path in batch[key]]
 
 
-def test_unaligned_wraps_the_smaller_folder_and_draws_b(unpaired: Path) -> None:
+def test_unaligned_repeats_the_smaller_folder_and_draws_b(unpaired: Path) -> None:
     loader = create_dataset(options(unpaired))
     assert len(loader) == 5
     batches = [batch for epoch in range(1, 9) for batch in loader.epoch(epoch)]
@@ -64,7 +64,7 @@ def test_unaligned_wraps_the_smaller_folder_and_draws_b(unpaired: Path) -> None:
 
 
 @pytest.mark.parametrize("changed", [{"serial_batches": True}, {"phase": "test", "isTrain": False}])
-def test_unaligned_reads_b_in_step_in_series_and_in_testing(unpaired: Path, changed: dict) -> None:
+def test_unaligned_does_not_draw_b_with_serial_batches_or_in_testing(unpaired: Path, changed: dict) -> None:
     loader = create_dataset(options(unpaired, **changed))
     assert names(loader, "A_paths") == ["a0.png", "a1.png", "a2.png", "a0.png", "a1.png"]
     assert names(loader, "B_paths") == [f"b{number}.png" for number in range(5)]
@@ -88,7 +88,7 @@ def test_max_dataset_size_counts_per_folder(unpaired: Path) -> None:
 
 @pytest.mark.parametrize(("direction", "channels"), [("AtoB", (1, 3)), ("BtoA", (3, 1))])
 @pytest.mark.parametrize("mode", ["unaligned", "aligned"])
-def test_direction_decides_the_channels(
+def test_direction_determines_the_channels(
     unpaired: Path, mode: str, direction: str, channels: tuple[int, int]
 ) -> None:
     noise(unpaired / "train" / "1.png")
@@ -98,13 +98,13 @@ def test_direction_decides_the_channels(
 
 
 @pytest.mark.parametrize("mode", ["unaligned", "aligned", "single"])
-def test_channel_counts_that_images_cannot_have_are_refused(unpaired: Path, mode: str) -> None:
+def test_unsupported_channel_counts_are_rejected(unpaired: Path, mode: str) -> None:
     noise(unpaired / "train" / "1.png")
     with pytest.raises(UserError, match="--input_nc 5: image files are read with"):
         create_dataset(options(unpaired, dataset_mode=mode, input_nc=5))
 
 
-def test_aligned_cuts_in_the_middle_and_crops_both_alike(tmp_path: Path) -> None:
+def test_aligned_splits_in_the_middle_and_crops_both_alike(tmp_path: Path) -> None:
     pixels = noise(tmp_path / "train" / "1.png", (24, 12))
     whole = create_dataset(options(tmp_path, dataset_mode="aligned"))
     batch = next(iter(whole))
@@ -119,7 +119,7 @@ def test_aligned_cuts_in_the_middle_and_crops_both_alike(tmp_path: Path) -> None
     assert len({batch["A"].sum().item() for batch in drawn}) > 2
 
 
-def test_aligned_refuses_an_odd_width(tmp_path: Path) -> None:
+def test_aligned_rejects_an_odd_width(tmp_path: Path) -> None:
     noise(tmp_path / "train" / "1.png", (23, 12))
     with pytest.raises(UserError, match=r"1\.png is 23 pixels wide"):
         next(iter(create_dataset(options(tmp_path, dataset_mode="aligned"))))
@@ -139,7 +139,7 @@ def test_aligned_pairs_two_folders_by_name(tmp_path: Path) -> None:
     assert len(loader.dataset.files_to_check()) == 4
 
 
-def test_aligned_folders_that_do_not_match_are_refused(tmp_path: Path) -> None:
+def test_aligned_rejects_folders_that_do_not_match(tmp_path: Path) -> None:
     opt = options(tmp_path, dataset_mode="aligned")
     with pytest.raises(UserError, match=r"there is no folder .*train; .* contains nothing"):
         create_dataset(opt)
@@ -157,7 +157,7 @@ def test_aligned_folders_that_do_not_match_are_refused(tmp_path: Path) -> None:
         create_dataset(opt)
 
 
-def test_single_reads_the_folder_itself_with_its_sub_folders(unpaired: Path) -> None:
+def test_single_reads_the_folder_and_its_sub_folders(unpaired: Path) -> None:
     opt = options(unpaired / "testA", dataset_mode="single", isTrain=False, phase="test", direction="BtoA")
     colour(unpaired / "testA" / "deep" / "a9.png", 9)
     opt.input_nc, opt.output_nc = 1, 3
@@ -166,7 +166,7 @@ def test_single_reads_the_folder_itself_with_its_sub_folders(unpaired: Path) -> 
     assert set(batches[0]) == {"A", "A_paths"} and batches[0]["A"].shape == (1, 1, 8, 8)
 
 
-def test_colorization_gives_lightness_and_colour(tmp_path: Path) -> None:
+def test_colorization_returns_lightness_and_colour(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     Image.new("RGB", (8, 8), (255, 0, 0)).save(tmp_path / "train" / "1.png")
     parser = get_option_setter("colorization")(argparse.ArgumentParser(), True)
@@ -202,7 +202,7 @@ def test_check_data_opens_every_file_before_training(unpaired: Path, mode: str) 
         create_dataset(opt)
 
 
-def test_a_broken_file_stops_with_one_sentence_from_a_worker(unpaired: Path) -> None:
+def test_a_broken_file_in_a_worker_is_reported(unpaired: Path) -> None:
     (unpaired / "trainA" / "a1.png").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"a1\.png cannot be read as an image"):
         list(create_dataset(options(unpaired, num_threads=2)))
@@ -213,9 +213,7 @@ def test_an_image_smaller_than_the_crop_is_named(unpaired: Path) -> None:
         next(iter(create_dataset(options(unpaired, preprocess="crop", crop_size=9))))
 
 
-def test_spawned_workers_read_what_the_main_process_reads(
-    unpaired: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_spawned_workers_equal_the_main_process(unpaired: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     changed = {"preprocess": "resize_and_crop", "no_flip": False, "batch_size": 2}
     expected = list(create_dataset(options(unpaired, **changed)))
     monkeypatch.setattr(workers, "WORKER_START_METHOD", "spawn")
@@ -256,7 +254,7 @@ class OldDataset(BaseDataset):
 '''
 
 
-def test_a_classic_plugin_file_runs_unchanged_and_repeats(unpaired: Path, tmp_path_factory: object) -> None:
+def test_an_upstream_plugin_file_runs_unchanged(unpaired: Path, tmp_path_factory: object) -> None:
     folder = tmp_path_factory.mktemp("plugins")
     (folder / "old_dataset.py").write_text(CLASSIC_PLUGIN)
     noise(unpaired / "trainA" / "a0.png", (12, 12))
@@ -267,12 +265,12 @@ def test_a_classic_plugin_file_runs_unchanged_and_repeats(unpaired: Path, tmp_pa
     assert all(torch.equal(a[key], b[key]) for a, b in zip(plain, workers, strict=True) for key in "AB")
 
 
-def test_an_unknown_dataset_is_refused() -> None:
+def test_an_unknown_dataset_is_rejected() -> None:
     with pytest.raises(UserError, match="did you mean unaligned"):
         find_dataset_using_name("unalined")
 
 
-def test_the_package_is_quick_to_import() -> None:
+def test_importing_the_package_loads_neither_torch_nor_torchvision() -> None:
     code = "import sys, data; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1]).returncode == 0
     code = "import sys, data.loader, data.unaligned_dataset; sys.exit('torchvision' in sys.modules)"

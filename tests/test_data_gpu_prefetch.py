@@ -1,4 +1,4 @@
-"""Pixels become floats in the loader, bit by bit as ever, and on a GPU ahead of the step."""
+"""The loader converts 8-bit images to the floats of upstream, and copies them to a GPU one step ahead."""
 
 import random
 from collections.abc import Iterator
@@ -63,7 +63,7 @@ class Masks(BaseDataset):
         return {"A": torch.zeros(3, 2, 2), "mask": torch.full((1, 2, 2), 7, dtype=torch.uint8)}
 
 
-def test_all_256_values_become_the_classic_floats() -> None:
+def test_all_256_values_equal_upstream() -> None:
     values = torch.arange(256, dtype=torch.uint8)
     classic = values.to(torch.float32).div_(255).sub_(0.5).div_(0.5)
     assert torch.equal(to_float(values), classic) and to_float(values).dtype == torch.float32
@@ -71,7 +71,7 @@ def test_all_256_values_become_the_classic_floats() -> None:
 
 
 @pytest.mark.parametrize("num_threads", [0, 2])
-def test_the_loader_gives_the_floats_that_the_items_are(num_threads: int) -> None:
+def test_batches_equal_items_with_the_same_seed(num_threads: int) -> None:
     for items in (Pixels(), Repeating()):
         batches = list(Loader(items, batch_size=1, seed=3, num_threads=num_threads).epoch(2))
         for position, batch in enumerate(batches):
@@ -83,7 +83,7 @@ def test_the_loader_gives_the_floats_that_the_items_are(num_threads: int) -> Non
         assert len({batch["A"].sum().item() for batch in batches}) == 6
 
 
-def test_a_data_set_that_repeats_is_not_seeded() -> None:
+def test_global_generators_are_not_seeded_for_a_cacheable_data_set() -> None:
     def drawn(items: Pixels, start: int) -> list[float]:
         random.seed(start)
         return [batch["B"].item() for batch in Loader(items, batch_size=1)]
@@ -92,19 +92,19 @@ def test_a_data_set_that_repeats_is_not_seeded() -> None:
     assert drawn(Unseeded(), 1) != drawn(Unseeded(), 2)
 
 
-def test_an_own_getitem_is_called() -> None:
+def test_an_overridden_getitem_is_called() -> None:
     items = Doubled()
     (batch,) = Loader(items, batch_size=6, shuffle=False).epoch(1)
     (plain,) = Loader(Pixels(), batch_size=6, shuffle=False).epoch(1)
     assert torch.equal(batch["A"], plain["A"] * 2)
 
 
-def test_bytes_of_other_data_sets_stay_bytes() -> None:
+def test_uint8_tensors_of_other_data_sets_are_not_converted() -> None:
     (batch,) = Loader(Masks(), batch_size=2)
     assert batch["mask"].dtype == torch.uint8 and batch["mask"].unique().tolist() == [7]
 
 
-def test_the_next_element_is_begun_before_one_is_given_out() -> None:
+def test_one_ahead_computes_the_next_element_first() -> None:
     log: list[str] = []
 
     def begin(number: int) -> int:
@@ -117,7 +117,7 @@ def test_the_next_element_is_begun_before_one_is_given_out() -> None:
     assert list(one_ahead([])) == []
 
 
-def test_what_goes_wrong_is_raised_in_its_turn() -> None:
+def test_one_ahead_raises_after_the_elements_before() -> None:
     def broken() -> Iterator[int]:
         yield 1
         yield 2
@@ -167,7 +167,7 @@ def to_floats(batch: dict) -> dict:
     return {key: to_float(value) if value.dtype == torch.uint8 else value for key, value in batch.items()}
 
 
-def test_a_copy_runs_in_its_own_stream_and_the_computing_stream_waits_for_it(streams: list[str]) -> None:
+def test_copies_have_a_stream_of_their_own_and_the_computing_stream_waits(streams: list[str]) -> None:
     batches = [{"A": torch.tensor([[0, 255]], dtype=torch.uint8), "label": torch.tensor([n])} for n in (4, 5)]
     found = prefetch(batches, torch.device("cpu"))
     first, copy = next(found), ["enter side", "floats", "mark in side", "leave"]
@@ -177,7 +177,7 @@ def test_a_copy_runs_in_its_own_stream_and_the_computing_stream_waits_for_it(str
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_on_a_gpu_the_batches_are_those_of_the_cpu() -> None:
+def test_batches_on_a_gpu_equal_those_on_the_cpu() -> None:
     device = torch.device("cuda", torch.cuda.current_device())
     values = torch.arange(256, dtype=torch.uint8)
     assert torch.equal(to_float(values.to(device)).cpu(), to_float(values))

@@ -1,0 +1,113 @@
+"""The data set `noise`."""
+
+import argparse
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import data_options
+from data_helpers import count_classes, dataset
+
+from data import create_dataset, find_dataset_using_name, get_option_setter
+from data.loader import Loader
+from options.parser import Parser
+from util.errors import UserError
+from util.noise import seeded_z
+
+
+def parsed(mode: str, *words: str) -> argparse.Namespace:
+    """What a data set makes of its own flags and of the defaults of shared ones."""
+    parser = Parser("train.py", list(words))
+    for name, kind, default in (("input_nc", int, 3), ("output_nc", int, 3), ("preprocess", str, "resize")):
+        parser.add_argument(f"--{name}", type=kind, default=default)
+    parser.flag("--no_flip", "")
+    get_option_setter(mode)(parser, True)
+    return parser.parse_strictly()
+
+
+def noise(**changed: object) -> argparse.Namespace:
+    values = {
+        "isTrain": False,
+        "model": "dcgan",
+        "num_test": 5,
+        "z_dim": 4,
+        "n_classes": 0,
+        "truncation": math.inf,
+        "labels": [],
+        "seed": 6,
+    }
+    return data_options(Path("."), "noise", **{**values, "dataroot": None, **changed})
+
+
+def test_noise_depends_only_on_the_seed() -> None:
+    loader = create_dataset(noise(batch_size=2, num_test=3))
+    assert isinstance(loader, Loader) and len(loader) == 3
+    batches = list(loader)
+    assert batches[0]["paths"] == ["seed000006.png", "seed000007.png"] and "label" not in batches[0]
+    assert torch.equal(batches[0]["z"][1], seeded_z(7, 4))
+    assert not find_dataset_using_name("noise").needs_dataroot
+    cut = dataset(noise(truncation=0.5, num_test=50))
+    assert max(cut[index]["z"].abs().max() for index in range(50)) <= 0.5
+    assert torch.equal(cut[1]["z"], seeded_z(7, 4, 0.5))
+
+
+def test_consecutive_seeds_get_consecutive_classes() -> None:
+    items = dataset(noise(n_classes=4))
+    assert [int(items[index]["label"]) for index in range(5)] == [2, 3, 0, 1, 2]
+    assert items[1]["paths"] == "seed000007_class03.png" and items[1]["label"].dtype == torch.int64
+    items = dataset(noise(n_classes=4, labels=[3, 1]))
+    assert [int(items[index]["label"]) for index in range(4)] == [3, 1, 3, 1]
+
+
+def test_noise_has_the_classes_of_the_model() -> None:
+    assert [count_classes(noise(n_classes=number)) for number in (None, 0, 7)] == [0, 0, 7]
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"n_classes": 3, "labels": [1, 3]}, r"--labels 1,3: class 3 is out of range.* 0 to 2"),
+        ({"n_classes": 3, "labels": [-1]}, r"--labels -1: class -1 is out of range"),
+        ({"labels": [1]}, r"--labels 1: this model has no classes"),
+        ({"num_test": math.inf}, r"--num_test all: noise is unlimited"),
+        (
+            {"seed": 2**32 - 4},
+            r"--seed 4294967292 with --num_test 5 exceeds .* 4294967295",
+        ),
+        ({"isTrain": True}, r"--dataset_mode noise has no images to train on"),
+    ],
+)
+def test_noise_rejects_impossible_options(changed: dict, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        dataset(noise(**changed))
+
+
+def test_the_largest_seed_works() -> None:
+    assert dataset(noise(seed=2**32 - 5))[4]["paths"] == "seed4294967295.png"
+
+
+def test_noise_requires_a_noise_to_image_model() -> None:
+    opt = noise(model="pix2pix")
+    del opt.z_dim
+    with pytest.raises(
+        UserError, match=r"is for models that generate images from noise, but --model pix2pix"
+    ):
+        dataset(opt)
+
+
+def test_flags_of_noise() -> None:
+    opt = parsed("noise")
+    assert (opt.truncation, opt.labels) == (math.inf, [])
+    opt = parsed("noise", "--truncation", "0.7", "--labels", "3,5")
+    assert (opt.truncation, opt.labels) == (0.7, [3, 5])
+    for words in (
+        ["--truncation", "0"],
+        ["--truncation", "-1"],
+        ["--truncation", "nan"],
+        ["--truncation", "x"],
+    ):
+        with pytest.raises(UserError, match=f"--truncation: {words[1]}"):
+            parsed("noise", *words)
+    with pytest.raises(UserError, match="--labels: 3,x is not a list of class numbers"):
+        parsed("noise", "--labels", "3,x")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import refused
 from data_helpers import batches, cached_options, dataset, equal, read_all
 from PIL import Image
 
@@ -20,7 +21,6 @@ from data.cache.shared_memory import SharedPixels
 from data.folder_dataset import FolderDataset
 from util import log
 from util.cache_folder import cache_folder
-from util.errors import UserError
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ def test_a_broken_image_is_reported_when_it_is_read(root: Path) -> None:
     items = dataset(cached_options(root, cache="disk", serial_batches=True))
     assert isinstance(items.images.store, PixelFile)
     assert items[0]["A"].shape == items[2]["A"].shape == (3, 12, 12)
-    with pytest.raises(UserError, match=r"trainA/001\.png cannot be read as an image"):
+    with refused("trainA/001.png"):
         items[1]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import data_options
+from conftest import data_options, refused
 from data_helpers import count_classes, dataset, draw, names
 from PIL import Image
 
@@ -17,7 +17,6 @@ from data.listing.class_folders import labels_of
 from data.sources.source import select_indices
 from data.transforms import to_tensor
 from util import log
-from util.errors import UserError
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def test_folder_includes_sub_folders(tmp_path: Path) -> None:
 def test_the_folder_of_the_phase_is_preferred(tmp_path: Path, mode: str) -> None:
     draw(tmp_path / "train" / "x" / "1.png")
     assert len(dataset(data_options(tmp_path, mode))) == 1
-    with pytest.raises(UserError, match=r"no folder .*test, but there is .*train: .* --phase train"):
+    with refused(tmp_path / "test", tmp_path / "train", "--phase train"):
         dataset(data_options(tmp_path, mode, phase="test"))
     draw(tmp_path / "test" / "x" / "2.png")
     assert names(dataset(data_options(tmp_path, mode, phase="test")), tmp_path) == ["test/x/2.png"]
@@ -58,9 +57,9 @@ def test_grey_broken_and_unsupported_images(classes: Path, mode: str) -> None:
     assert items[0]["image"].shape == (1, 8, 8)
     assert items.files_to_check() == [str(classes / name) for name in names(items, classes)]
     (classes / "c" / "5.png").write_bytes(b"no image")
-    with pytest.raises(UserError, match=r"--check_data found 1 broken: file 4 of 6: .*5\.png"):
+    with refused("--check_data", classes / "c" / "5.png", "file 4 of 6"):
         create_dataset(data_options(classes, mode, check_data=True))
-    with pytest.raises(UserError, match="--output_nc 2: image files are read with"):
+    with refused("--output_nc 2"):
         dataset(data_options(classes, mode, output_nc=2))
 
 
@@ -98,15 +97,13 @@ def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
 def test_labeled_rejects_empty_classes_mixed_folders_and_missing_folders(classes: Path) -> None:
     (classes / "b").mkdir()
     (classes / "b" / "notes.txt").touch()
-    with pytest.raises(UserError, match=r"the class folder .*set/b holds no images: add some or remove it"):
+    with refused(classes / "b"):
         dataset(data_options(classes, "labeled"))
     draw(classes / "beside.png")
     for look in (count_classes, dataset):
-        with pytest.raises(
-            UserError, match=r"holds images, such as beside\.png, next to the class folders a, a-b"
-        ):
+        with refused(classes, "beside.png", "a-b", "--dataset_mode folder"):
             look(data_options(classes, "labeled"))
-        with pytest.raises(UserError, match=r"there is no folder .*nowhere; .* contains set"):
+        with refused(classes.parent / "nowhere", "set"):
             look(data_options(classes.parent / "nowhere", "labeled"))
 
 
@@ -124,7 +121,7 @@ def test_select_indices_alternates_between_classes() -> None:
         select_indices(7, labels, 7).tolist() == select_indices(7, None, math.inf).tolist() == list(range(7))
     )
     assert select_indices(7, None, 2).tolist() == [0, 1]
-    with pytest.raises(UserError, match="--max_dataset_size 0"):
+    with refused("--max_dataset_size 0"):
         select_indices(7, labels, 0)
 
 
@@ -145,5 +142,5 @@ def test_labels_do_not_depend_on_how_folder_names_sort(tmp_path: Path) -> None:
         Path(path).relative_to(tmp_path).parts[0] for path in paths
     ]
     (tmp_path / "a-").mkdir()
-    with pytest.raises(UserError, match="a- holds no images"):
+    with refused(tmp_path / "a-"):
         labels_of(paths, root=tmp_path, classes=[*classes, "a-"])

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import data_options, load_script
+from conftest import data_options, load_script, refused
 from data_helpers import assert_cached_in_memory, count_classes, dataset, draw
 from PIL import Image
 
 from data import create_dataset
 from data.sources.per_process import OpenPerProcess
 from data.transforms import to_tensor
-from util.errors import UserError
 
 
 @pytest.fixture
@@ -81,26 +80,24 @@ def test_forked_processes_do_not_share_an_open_file(tmp_path: Path) -> None:
 
 def test_hdf5_rejects_other_files(h5: Path, tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py")
-    with pytest.raises(
-        UserError, match=r"8x8 pixels and 3 channels, not of 16x16 \(--crop_size 16\) and 1 \(--output_nc 1"
-    ):
+    with refused(h5, "8x8", "--crop_size 16", "--output_nc 1"):
         dataset(data_options(h5, "hdf5", crop_size=16, output_nc=1))
     for path in (tmp_path / "nowhere.h5", tmp_path, draw(tmp_path / "1.png")):
         for look in (count_classes, dataset):
-            with pytest.raises(UserError, match=r"cannot be opened as HDF5"):
+            with refused(path, "scripts/make_hdf5.py"):
                 look(data_options(path, "hdf5"))
     with h5py.File(h5, "a") as file:
         file["labels"][0] = 3
-    with pytest.raises(UserError, match=r'"labels" must be 6 whole numbers from 0 to 2'):
+    with refused(h5, "labels", 6):
         dataset(data_options(h5, "hdf5"))
     with h5py.File(h5, "a") as file:
         del file.attrs["n_classes"]
-    with pytest.raises(UserError, match="labels but no attribute n_classes"):
+    with refused(h5, "n_classes"):
         count_classes(data_options(h5, "hdf5"))
     with h5py.File(h5, "a") as file:
         del file["images"]
         file["images"] = np.zeros((6, 8, 8, 3), np.float32)
-    with pytest.raises(UserError, match=r'"images" must be uint8 \(N, S, S, C\)'):
+    with refused(h5, "images", "uint8"):
         dataset(data_options(h5, "hdf5"))
 
 
@@ -126,26 +123,26 @@ def test_make_hdf5_fails_without_changing_the_old_file(classes: Path, h5: Path, 
     before = h5.read_bytes()
     (classes / "c" / "6.png").write_bytes(b"no image")
     for out in (h5, tmp_path / "new.h5"):
-        with pytest.raises(UserError, match=r"6\.png cannot be read"):
+        with refused(classes / "c" / "6.png"):
             make_hdf5("--dataroot", classes, "--out", out, "--size", 8)
     assert h5.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set", "set.h5"]
 
 
 def test_make_hdf5_rejects_wrong_options(classes: Path, tmp_path: Path) -> None:
-    for words, sentence in (
-        (["--size", 0, "--out", tmp_path / "x.h5"], "--size 0 is out of range"),
-        (["--size", 8, "--out", tmp_path], "is a folder; name a file"),
+    for words, sentence_words in (
+        (["--size", 0, "--out", tmp_path / "x.h5"], ["--size 0"]),
+        (["--size", 8, "--out", tmp_path], [tmp_path]),
     ):
-        with pytest.raises(UserError, match=sentence):
+        with refused(*sentence_words):
             make_hdf5("--dataroot", classes, *words)
-    with pytest.raises(UserError, match=r"--labeled: .* has no folders"):
+    with refused("--labeled", classes / "a"):
         make_hdf5("--dataroot", classes / "a", "--size", 8, "--out", tmp_path / "x.h5", "--labeled")
 
 
 def test_hdf5_names_the_missing_package(h5: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match="--dataset_mode hdf5 needs the package h5py: pip install h5py"):
+    with refused("--dataset_mode hdf5", "pip install h5py"):
         count_classes(data_options(h5, "hdf5"))
 
 

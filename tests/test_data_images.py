@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import refused
 from PIL import Image
 
 from data.images import open_image
@@ -45,7 +46,7 @@ def test_floats_are_scaled_from_their_minimum_and_maximum(tmp_path: Path) -> Non
     nan = saved(tmp_path / "c.tif", Image.fromarray(np.array([[0.0, np.nan]], np.float32)))
     assert pixels(path, 1) == [[0, 128, 255]]
     assert pixels(flat, 1) == [[0, 0]]
-    with pytest.raises(UserError, match=r"c\.tif cannot be converted to RGB .*NaN"):
+    with refused(nan, "RGB", "NaN"):
         open_image(nan, 3)
 
 
@@ -87,7 +88,7 @@ def test_exif_orientation_is_not_applied(tmp_path: Path) -> None:
 
 def test_other_channel_counts_are_rejected(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", Image.new("RGB", (1, 1)))
-    with pytest.raises(UserError, match=r"--input_nc or --output_nc 5: .*1 .*3 .*4"):
+    with refused("--input_nc", "--output_nc 5", 1, 3, 4):
         open_image(path, 5)
 
 
@@ -95,16 +96,16 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     whole = saved(tmp_path / "whole.png", Image.effect_noise((64, 64), 50)).read_bytes()
     for name, content in {"cut.png": whole[:900], "text.png": b"hello", "empty.jpg": b""}.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(UserError, match=rf"{name} cannot be read as an image"):
+        with refused(tmp_path / name):
             open_image(tmp_path / name, 3)
-    with pytest.raises(UserError, match=r"gone\.png cannot be read as an image"):
+    with refused(tmp_path / "gone.png"):
         open_image(tmp_path / "gone.png", 3)
 
 
 def test_a_decompression_bomb_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "a.png", Image.new("L", (50, 50)))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(UserError, match=r"a\.png exceeds .* limit of 2,000 pixels"):
+    with refused(path, "2,000"):
         open_image(path, 1)
 
 

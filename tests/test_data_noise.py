@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import data_options
+from conftest import data_options, refused
 from data_helpers import count_classes, dataset
 
 from data import create_dataset, find_dataset_using_name, get_option_setter
 from data.loader import Loader
 from options.parser import Parser
-from util.errors import UserError
 from util.noise import seeded_z
 
 
@@ -65,21 +64,18 @@ def test_noise_has_the_classes_of_the_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "sentence"),
+    ("changed", "words"),
     [
-        ({"n_classes": 3, "labels": [1, 3]}, r"--labels 1,3: class 3 is out of range.* 0 to 2"),
-        ({"n_classes": 3, "labels": [-1]}, r"--labels -1: class -1 is out of range"),
-        ({"labels": [1]}, r"--labels 1: this model has no classes"),
-        ({"num_test": math.inf}, r"--num_test all: noise is unlimited"),
-        (
-            {"seed": 2**32 - 4},
-            r"--seed 4294967292 with --num_test 5 exceeds .* 4294967295",
-        ),
-        ({"isTrain": True}, r"--dataset_mode noise has no images to train on"),
+        ({"n_classes": 3, "labels": [1, 3]}, ["--labels 1,3", "class 3", 2]),
+        ({"n_classes": 3, "labels": [-1]}, ["--labels", "-1", 2]),
+        ({"labels": [1]}, ["--labels 1"]),
+        ({"num_test": math.inf}, ["--num_test all"]),
+        ({"seed": 2**32 - 4}, ["--seed 4294967292", "--num_test 5", 4294967295]),
+        ({"isTrain": True}, ["--dataset_mode noise"]),
     ],
 )
-def test_noise_rejects_impossible_options(changed: dict, sentence: str) -> None:
-    with pytest.raises(UserError, match=sentence):
+def test_noise_rejects_impossible_options(changed: dict, words: list) -> None:
+    with refused(*words):
         dataset(noise(**changed))
 
 
@@ -90,9 +86,7 @@ def test_the_largest_seed_works() -> None:
 def test_noise_requires_a_noise_to_image_model() -> None:
     opt = noise(model="pix2pix")
     del opt.z_dim
-    with pytest.raises(
-        UserError, match=r"is for models that generate images from noise, but --model pix2pix"
-    ):
+    with refused("--dataset_mode noise", "--model pix2pix"):
         dataset(opt)
 
 
@@ -107,7 +101,7 @@ def test_flags_of_noise() -> None:
         ["--truncation", "nan"],
         ["--truncation", "x"],
     ):
-        with pytest.raises(UserError, match=f"--truncation: {words[1]}"):
+        with refused("--truncation", words[1]):
             parsed("noise", *words)
-    with pytest.raises(UserError, match="--labels: 3,x is not a list of class numbers"):
+    with refused("--labels", "3,x"):
         parsed("noise", "--labels", "3,x")

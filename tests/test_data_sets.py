@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import data_options
+from conftest import data_options, refused
 from PIL import Image
 
 from data import create_dataset, find_dataset_using_name, get_option_setter
 from data.loading import workers
 from data.transforms import to_tensor
-from util.errors import UserError
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -100,7 +99,7 @@ def test_direction_determines_the_channels(
 @pytest.mark.parametrize("mode", ["unaligned", "aligned", "single"])
 def test_unsupported_channel_counts_are_rejected(unpaired: Path, mode: str) -> None:
     noise(unpaired / "train" / "1.png")
-    with pytest.raises(UserError, match="--input_nc 5: image files are read with"):
+    with refused("--input_nc 5"):
         create_dataset(options(unpaired, dataset_mode=mode, input_nc=5))
 
 
@@ -121,7 +120,7 @@ def test_aligned_splits_in_the_middle_and_crops_both_alike(tmp_path: Path) -> No
 
 def test_aligned_rejects_an_odd_width(tmp_path: Path) -> None:
     noise(tmp_path / "train" / "1.png", (23, 12))
-    with pytest.raises(UserError, match=r"1\.png is 23 pixels wide"):
+    with refused(tmp_path / "train" / "1.png", 23):
         next(iter(create_dataset(options(tmp_path, dataset_mode="aligned"))))
 
 
@@ -141,19 +140,17 @@ def test_aligned_pairs_two_folders_by_name(tmp_path: Path) -> None:
 
 def test_aligned_rejects_folders_that_do_not_match(tmp_path: Path) -> None:
     opt = options(tmp_path, dataset_mode="aligned")
-    with pytest.raises(UserError, match=r"there is no folder .*train; .* contains nothing"):
+    with refused(tmp_path / "train"):
         create_dataset(opt)
     colour(tmp_path / "trainA" / "1.png", 1)
     colour(tmp_path / "trainB" / "1.png", 1, size=(8, 12))
-    with pytest.raises(UserError, match=r"trainA/1\.png has 8x8 pixels, but .*trainB/1\.png has 8x12"):
+    with refused(tmp_path / "trainA" / "1.png", "8x8", tmp_path / "trainB" / "1.png", "8x12"):
         next(iter(create_dataset(opt)))
     colour(tmp_path / "trainB" / "2.png", 2)
-    with pytest.raises(
-        UserError, match=r"^1 of 1 images in .*trainA and 2 in .*trainB have no partner.*2\.png"
-    ):
+    with refused(tmp_path / "trainA", tmp_path / "trainB", tmp_path / "trainB" / "2.png"):
         create_dataset(opt)
     colour(tmp_path / "trainA" / "1.bmp", 1)
-    with pytest.raises(UserError, match=r"1\.bmp and .*1\.png differ only in their extensions"):
+    with refused(tmp_path / "trainA" / "1.bmp", tmp_path / "trainA" / "1.png"):
         create_dataset(opt)
 
 
@@ -176,7 +173,7 @@ def test_colorization_returns_lightness_and_colour(tmp_path: Path) -> None:
     assert batch["A"].shape == (1, 1, 8, 8) and batch["B"].shape == (1, 2, 8, 8)
     assert abs(batch["A"][0, 0, 0, 0].item() - (53.24 / 50 - 1)) < 1e-3
     assert abs(batch["B"][0, 1, 0, 0].item() - 67.20 / 110) < 1e-3
-    with pytest.raises(UserError, match=r"--input_nc 3 does not fit --dataset_mode colorization"):
+    with refused("--input_nc 3", "--dataset_mode colorization"):
         create_dataset(options(tmp_path, dataset_mode="colorization"))
 
 
@@ -198,18 +195,18 @@ def test_check_data_opens_every_file_before_training(unpaired: Path, mode: str) 
     create_dataset(opt)
     for path in unpaired.rglob("*.png"):
         path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(UserError, match=r"--check_data found \d+ broken: file 1 of"):
+    with refused("--check_data", "file 1"):
         create_dataset(opt)
 
 
 def test_a_broken_file_in_a_worker_is_reported(unpaired: Path) -> None:
     (unpaired / "trainA" / "a1.png").write_bytes(b"no image")
-    with pytest.raises(UserError, match=r"a1\.png cannot be read as an image"):
+    with refused(unpaired / "trainA" / "a1.png"):
         list(create_dataset(options(unpaired, num_threads=2)))
 
 
 def test_an_image_smaller_than_the_crop_is_named(unpaired: Path) -> None:
-    with pytest.raises(UserError, match=r"trainA/a\d\.png has 8x8 pixels .*--crop_size 9"):
+    with refused("8x8", "--crop_size 9"):
         next(iter(create_dataset(options(unpaired, preprocess="crop", crop_size=9))))
 
 
@@ -266,7 +263,7 @@ def test_an_upstream_plugin_file_runs_unchanged(unpaired: Path, tmp_path_factory
 
 
 def test_an_unknown_dataset_is_rejected() -> None:
-    with pytest.raises(UserError, match="did you mean unaligned"):
+    with refused("unalined", "unaligned"):
         find_dataset_using_name("unalined")
 
 

@@ -9,7 +9,8 @@ import torch
 from conftest import data_options
 from PIL import Image
 
-from data import create_dataset, find_dataset_using_name
+from data import create_dataset, find_dataset_using_name, get_option_setter
+from options.parser import Parser
 
 
 def cached_options(root: Path, mode: str = "unaligned", **changed: object) -> argparse.Namespace:
@@ -63,3 +64,19 @@ def assert_cached_in_memory(opt: argparse.Namespace) -> None:
     read_all(items)
     items.images.load_entry = None
     assert equal(read_all(items), expected)
+
+
+def saved(path: Path, image: Image.Image) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+    return path
+
+
+def parsed(mode: str, *words: str) -> argparse.Namespace:
+    """The options after the data set has added its flags and changed defaults of shared ones."""
+    parser = Parser("train.py", list(words))
+    for name, kind, default in (("input_nc", int, 3), ("output_nc", int, 3), ("preprocess", str, "resize")):
+        parser.add_argument(f"--{name}", type=kind, default=default)
+    parser.flag("--no_flip", "")
+    get_option_setter(mode)(parser, True)
+    return parser.parse_strictly()

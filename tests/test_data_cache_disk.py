@@ -24,15 +24,15 @@ from util.cache_folder import cache_folder
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def messages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     lines: list[str] = []
     monkeypatch.setattr(log, "info", lines.append)
     monkeypatch.setattr(log, "warn", lines.append)
     return lines
 
 
-def built(said: list[str]) -> int:
-    return sum("preparing" in line for line in said)
+def files_written(messages: list[str]) -> int:
+    return sum("preparing" in line for line in messages)
 
 
 def the_file() -> Path:
@@ -40,27 +40,27 @@ def the_file() -> Path:
     return path
 
 
-def test_the_file_is_written_once_and_then_read(root: Path, said: list[str]) -> None:
+def test_the_file_is_written_once_and_then_read(root: Path, messages: list[str]) -> None:
     opt = cached_options(root, cache="disk", serial_batches=True)
     first = read_all(dataset(opt))
-    assert built(said) == 1 and len(list(cache_folder("pixels").iterdir())) == 2
+    assert files_written(messages) == 1 and len(list(cache_folder("pixels").iterdir())) == 2
     items = dataset(opt)
     items.images.load_entry = None
-    assert equal(read_all(items), first) and built(said) == 1
+    assert equal(read_all(items), first) and files_written(messages) == 1
     copy = pickle.loads(pickle.dumps(items))
     assert equal(read_all(copy), first)
 
 
-def change_in_secret(path: Path) -> None:
-    """Other bytes under the same name, size and time."""
-    found = path.stat()
-    path.write_bytes((path.parent / "002.png").read_bytes().ljust(found.st_size, b"\0")[: found.st_size])
-    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+def change_without_trace(path: Path) -> None:
+    """Write other bytes and keep the name, the size and the modification time."""
+    status = path.stat()
+    path.write_bytes((path.parent / "002.png").read_bytes().ljust(status.st_size, b"\0")[: status.st_size])
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 CHANGES: dict[str, Callable[[Path], object]] = {
     "other pixels": lambda path: Image.new("RGB", (48, 30), "red").save(path),
-    "other pixels in secret": change_in_secret,
+    "other pixels with the same size and time": change_without_trace,
     "a new time": lambda path: os.utime(path, ns=(1, 1)),
     "a new name": lambda path: path.rename(path.with_name("009.png")),
     "one less": lambda path: path.unlink(),
@@ -68,12 +68,12 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_changed_folder_replaces_the_file(root: Path, change: str, said: list[str]) -> None:
+def test_a_changed_folder_replaces_the_file(root: Path, change: str, messages: list[str]) -> None:
     opt = cached_options(root, cache="disk", serial_batches=True)
     dataset(opt)
     CHANGES[change](root / "trainA" / "001.png")
     found = read_all(dataset(opt))
-    assert built(said) == 2 and len(list(cache_folder("pixels").iterdir())) == 2
+    assert files_written(messages) == 2 and len(list(cache_folder("pixels").iterdir())) == 2
     assert equal(found, read_all(dataset(cached_options(root, fast="off", serial_batches=True))))
 
 
@@ -94,21 +94,21 @@ def test_every_flag_that_changes_pixels_has_its_own_file(
 
 
 def test_another_version_of_pillow_replaces_the_file(
-    root: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+    root: Path, messages: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opt = cached_options(root, cache="disk")
     dataset(opt)
     monkeypatch.setattr(disk_file.PIL, "__version__", "0")
     dataset(opt)
-    assert built(said) == 2
+    assert files_written(messages) == 2
 
 
-def test_other_sizes_have_their_own_file(root: Path, said: list[str]) -> None:
+def test_other_sizes_have_their_own_file(root: Path, messages: list[str]) -> None:
     for changed in ({}, {"load_size": 18}, {"preprocess": "resize"}, {"input_nc": 1}, {}, {"no_flip": True}):
         opt = cached_options(root, cache="disk", serial_batches=True, **changed)
-        plain = cached_options(root, fast="off", serial_batches=True, **changed)
-        assert equal(read_all(dataset(opt)), read_all(dataset(plain)))
-    assert built(said) == 4
+        uncached = cached_options(root, fast="off", serial_batches=True, **changed)
+        assert equal(read_all(dataset(opt)), read_all(dataset(uncached)))
+    assert files_written(messages) == 4
 
 
 def flip_byte(path: Path, place: int) -> None:
@@ -130,12 +130,12 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], int]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_file_is_detected(root: Path, damage: str, said: list[str]) -> None:
+def test_a_damaged_file_is_detected(root: Path, damage: str, messages: list[str]) -> None:
     opt = cached_options(root, cache="disk", serial_batches=True)
     first = read_all(dataset(opt))
     DAMAGE[damage][0](the_file())
     assert equal(read_all(dataset(opt)), first)
-    assert built(said) == DAMAGE[damage][1]
+    assert files_written(messages) == DAMAGE[damage][1]
 
 
 def test_an_interrupted_write_leaves_no_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,12 +171,12 @@ def test_the_draft_of_a_killed_run_is_truncated_before_the_free_space_is_checked
 
 
 def test_images_that_are_not_files_are_cached_in_memory_with_a_warning(
-    root: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+    root: Path, messages: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FolderDataset, "files_to_check", lambda self: [])  # as those of hdf5 and torchvision
     items = dataset(cached_options(root, "folder", cache="disk"))
     assert isinstance(items.images.store, SharedPixels)
-    assert said == [
+    assert messages == [
         "--cache disk is not possible: this data set does not consist of image files; "
         "the memory is used as with --cache auto"
     ]
@@ -189,7 +189,7 @@ def test_one_of_several_processes_writes_the_file(root: Path, tmp_path: Path) ->
     def images() -> list[np.ndarray]:
         with made.open("a") as file:
             file.write("x")
-        time.sleep(0.2)  # the others come meanwhile
+        time.sleep(0.2)  # the other processes arrive in the meantime
         return [np.full((1, 2, 2), number, np.uint8) for number in range(3)]
 
     def child() -> bool:
@@ -211,7 +211,7 @@ def test_one_of_several_processes_writes_the_file(root: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize("where", ["writing", "before", "no folder"])
 def test_a_full_disk_causes_a_warning_and_memory_is_used(
-    root: Path, where: str, said: list[str], monkeypatch: pytest.MonkeyPatch
+    root: Path, where: str, messages: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -222,9 +222,9 @@ def test_a_full_disk_causes_a_warning_and_memory_is_used(
         monkeypatch.setattr(choose_store.shutil, "disk_usage", lambda folder: argparse.Namespace(free=100))
     else:
         (root.parent / "cache").touch()
-    plain = batches(cached_options(root, fast="off"))
-    assert equal(batches(cached_options(root, cache="disk")), plain)
-    warnings = [line for line in said if line.startswith("--cache disk ")]
+    uncached = batches(cached_options(root, fast="off"))
+    assert equal(batches(cached_options(root, cache="disk")), uncached)
+    warnings = [line for line in messages if line.startswith("--cache disk ")]
     assert len(warnings) == 1 and "memory" in warnings[0]
     assert not cache_folder("pixels").is_dir() or not [
         path for path in cache_folder("pixels").iterdir() if not path.suffix

@@ -24,9 +24,9 @@ MODE_NAMES = ["unaligned", "aligned", "single", "colorization", "folder", "label
 @pytest.mark.parametrize("cache", ["auto", "disk"])
 @pytest.mark.parametrize("mode", MODE_NAMES)
 def test_cached_images_have_the_pixels_of_uncached_ones(root: Path, mode: str, cache: str) -> None:
-    plain = batches(cached_options(root, mode, fast="off"))
-    assert equal(batches(cached_options(root, mode, cache=cache)), plain)
-    assert equal(batches(cached_options(root, mode, cache=cache, num_threads=2)), plain)
+    uncached = batches(cached_options(root, mode, fast="off"))
+    assert equal(batches(cached_options(root, mode, cache=cache)), uncached)
+    assert equal(batches(cached_options(root, mode, cache=cache, num_threads=2)), uncached)
 
 
 @pytest.mark.parametrize("preprocess", MODES)
@@ -35,9 +35,9 @@ def test_cached_images_have_the_same_pixels_in_every_preprocess_mode(
     root: Path, mode: str, cache: str, preprocess: str
 ) -> None:
     changed = {"preprocess": preprocess, "load_size": 21, "output_nc": 4 if mode == "folder" else 3}
-    plain = batches(cached_options(root, mode, fast="off", **changed))
-    assert equal(batches(cached_options(root, mode, cache=cache, **changed)), plain)
-    assert len({batch[key].sum().item() for batch in plain for key in batch if key in ("A", "image")}) > 2
+    uncached = batches(cached_options(root, mode, fast="off", **changed))
+    assert equal(batches(cached_options(root, mode, cache=cache, **changed)), uncached)
+    assert len({batch[key].sum().item() for batch in uncached for key in batch if key in ("A", "image")}) > 2
 
 
 def test_grey_and_colour_images_share_a_cache(root: Path) -> None:
@@ -132,7 +132,7 @@ def test_storing_an_image_twice_takes_no_more_memory() -> None:
 def test_a_lock_that_a_killed_worker_holds_does_not_block_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_memory, "WAIT_S", 0.01)
     store, pixels = SharedPixels(2, 100), np.ones((1, 2, 2), np.uint8)
-    store._lock.acquire()  # which a killed one never gives back
+    store._lock.acquire()  # as by a worker that was killed
     store.put(0, pixels)
     store._lock.release()
     store.put(1, pixels)
@@ -185,13 +185,13 @@ def test_cache_memory_requires_enough_free_memory(root: Path, monkeypatch: pytes
 
 
 def test_cache_memory_reserves_no_more_than_it_may_need(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opt, rooms = data_options(root, "folder", cache="memory"), []
-    monkeypatch.setattr(choose_store, "SharedPixels", lambda count, capacity: rooms.append(capacity))
+    opt, capacities = data_options(root, "folder", cache="memory"), []
+    monkeypatch.setattr(choose_store, "SharedPixels", lambda count, capacity: capacities.append(capacity))
     for available in (10**15, 5000, None):
         monkeypatch.setattr(choose_store, "available_bytes", lambda available=available: available)
         dataset(opt)
     needed = 6 * 8 * 8 * 3
-    assert rooms == [2 * needed + choose_store.MARGIN, 5000, 2 * needed + choose_store.MARGIN]
+    assert capacities == [2 * needed + choose_store.MARGIN, 5000, 2 * needed + choose_store.MARGIN]
 
 
 def test_cache_memory_reports_that_the_system_refuses_the_memory(

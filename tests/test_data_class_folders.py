@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import data_options, refused
-from data_helpers import count_classes, dataset, draw, names
+from data_helpers import count_classes, dataset, draw, names, saved
 from PIL import Image
 
 from data import create_dataset
@@ -64,11 +64,11 @@ def test_grey_broken_and_unsupported_images(classes: Path, mode: str) -> None:
 
 
 def test_labeled_numbers_folders_by_name(classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(log, "info", said.append)
+    messages: list[str] = []
+    monkeypatch.setattr(log, "info", messages.append)
     opt = data_options(classes, "labeled")
     items = dataset(opt)
-    assert count_classes(opt) == 3 and said == ["classes: 0 a, 1 a-b, 2 c"]
+    assert count_classes(opt) == 3 and messages == ["classes: 0 a, 1 a-b, 2 c"]
     by_name = {Path(item["paths"]).name: item["label"] for item in map(items.__getitem__, range(6))}
     assert {name: int(label) for name, label in by_name.items()} == {
         "1.png": 0,
@@ -123,12 +123,6 @@ def test_select_indices_alternates_between_classes() -> None:
     assert select_indices(7, None, 2).tolist() == [0, 1]
     with refused("--max_dataset_size 0"):
         select_indices(7, labels, 0)
-
-
-def saved(path: Path, image: Image.Image) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
-    return path
 
 
 def test_labels_do_not_depend_on_how_folder_names_sort(tmp_path: Path) -> None:

@@ -32,14 +32,14 @@ class Pixels(PixelDataset):
 
 
 class Drawing(Pixels):
-    """Draws from a global generator, too."""
+    """Also draws from a global generator."""
 
     def read(self, index: int, rng: random.Random) -> dict:
         return super().read(index, rng) | {"B": torch.tensor([random.random()])}
 
 
 class Unseeded(Drawing):
-    cacheable = True  # which is not so
+    cacheable = True  # which is wrong: it draws from a global generator
 
 
 class Repeating(Pixels):
@@ -65,8 +65,8 @@ class Masks(BaseDataset):
 
 def test_all_256_values_equal_upstream() -> None:
     values = torch.arange(256, dtype=torch.uint8)
-    classic = values.to(torch.float32).div_(255).sub_(0.5).div_(0.5)
-    assert torch.equal(to_float(values), classic) and to_float(values).dtype == torch.float32
+    upstream = values.to(torch.float32).div_(255).sub_(0.5).div_(0.5)
+    assert torch.equal(to_float(values), upstream) and to_float(values).dtype == torch.float32
     assert values.tolist() == list(range(256))
 
 
@@ -95,8 +95,8 @@ def test_global_generators_are_not_seeded_for_a_cacheable_data_set() -> None:
 def test_an_overridden_getitem_is_called() -> None:
     items = Doubled()
     (batch,) = Loader(items, batch_size=6, shuffle=False).epoch(1)
-    (plain,) = Loader(Pixels(), batch_size=6, shuffle=False).epoch(1)
-    assert torch.equal(batch["A"], plain["A"] * 2)
+    (expected,) = Loader(Pixels(), batch_size=6, shuffle=False).epoch(1)
+    assert torch.equal(batch["A"], expected["A"] * 2)
 
 
 def test_uint8_tensors_of_other_data_sets_are_not_converted() -> None:
@@ -181,7 +181,7 @@ def test_batches_on_a_gpu_equal_those_on_the_cpu() -> None:
     device = torch.device("cuda", torch.cuda.current_device())
     values = torch.arange(256, dtype=torch.uint8)
     assert torch.equal(to_float(values.to(device)).cpu(), to_float(values))
-    plain = list(Loader(Pixels(), batch_size=2).epoch(1))
+    expected = list(Loader(Pixels(), batch_size=2).epoch(1))
     found = list(Loader(Pixels(), batch_size=2, num_threads=1, device=device).epoch(1))
     assert all(batch["A"].device == device and not batch["label"].is_cuda for batch in found)
-    assert all(torch.equal(a["A"].cpu(), b["A"]) for a, b in zip(found, plain, strict=True))
+    assert all(torch.equal(a["A"].cpu(), b["A"]) for a, b in zip(found, expected, strict=True))

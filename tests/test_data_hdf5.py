@@ -38,11 +38,11 @@ def h5(classes: Path, tmp_path: Path) -> Path:
 
 def test_hdf5_equals_labeled(classes: Path, h5: Path) -> None:
     opt = data_options(h5, "hdf5")
-    stored, plain = dataset(opt), dataset(data_options(classes, "labeled"))
-    assert count_classes(opt) == 3 and len(stored) == len(plain) == 6
+    stored, folders = dataset(opt), dataset(data_options(classes, "labeled"))
+    assert count_classes(opt) == 3 and len(stored) == len(folders) == 6
     for index in range(6):
-        assert torch.equal(stored[index]["image"], plain[index]["image"])
-        assert torch.equal(stored[index]["label"], plain[index]["label"])
+        assert torch.equal(stored[index]["image"], folders[index]["image"])
+        assert torch.equal(stored[index]["label"], folders[index]["label"])
     assert stored[4]["paths"] == "set_0000004.png"
     assert "label" not in dataset(data_options(h5, "hdf5", n_classes=0))[0]
     assert [
@@ -65,17 +65,19 @@ def test_each_worker_opens_its_own_file(h5: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_forked_processes_do_not_share_an_open_file(tmp_path: Path) -> None:
-    shared = OpenPerProcess(partial(open, draw(tmp_path / "1.png"), "rb"))
-    ours = shared()
-    assert shared() is ours
+    opened = OpenPerProcess(partial(open, draw(tmp_path / "1.png"), "rb"))
+    parents = opened()
+    assert opened() is parents
     child = os.fork()
     if not child:
-        theirs = shared()
-        os._exit(0 if theirs is not ours and ours.closed and theirs.tell() == 0 and shared() is theirs else 1)
+        childs = opened()
+        os._exit(
+            0 if childs is not parents and parents.closed and childs.tell() == 0 and opened() is childs else 1
+        )
     assert os.waitpid(child, 0)[1] == 0
-    assert shared() is ours and not ours.closed
-    shared.close()
-    assert ours.closed and not shared().closed
+    assert opened() is parents and not parents.closed
+    opened.close()
+    assert parents.closed and not opened().closed
 
 
 def test_hdf5_rejects_other_files(h5: Path, tmp_path: Path) -> None:

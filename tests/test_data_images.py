@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import refused
+from data_helpers import saved
 from PIL import Image
 
 from data.images import open_image
@@ -12,12 +13,6 @@ from data.loading.check_images import check_images
 from util.errors import UserError
 
 RAMP16 = np.array([[0, 1, 128, 129, 32768, 65535]], np.uint16)
-
-
-def saved(path: Path, image: Image.Image) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
-    return path
 
 
 def pixels(path: Path, channels: int) -> list:

@@ -57,16 +57,16 @@ def test_the_order_is_the_same_on_all_machines() -> None:
 
 
 def test_workers_and_resuming_within_an_epoch_change_no_batch() -> None:
-    plain = Loader(Drawing(12), batch_size=2, seed=5)
-    expected = [rows(list(plain.epoch(epoch))) for epoch in (1, 2, 3)]
+    in_process = Loader(Drawing(12), batch_size=2, seed=5)
+    expected = [rows(list(in_process.epoch(epoch))) for epoch in (1, 2, 3)]
     workers = Loader(Drawing(12), batch_size=2, seed=5, num_threads=2)
     assert torch.equal(rows(list(workers.epoch(1))), expected[0])
     broken_off = workers.epoch(2)
     next(broken_off)
     assert torch.equal(rows(list(workers.epoch(3))), expected[2])
     assert torch.equal(rows(list(workers.epoch(2, skip=8))), expected[1][8:])
-    assert torch.equal(rows(list(plain.epoch(2, skip=8))), expected[1][8:])
-    assert list(plain.epoch(2, skip=12)) == []
+    assert torch.equal(rows(list(in_process.epoch(2, skip=8))), expected[1][8:])
+    assert list(in_process.epoch(2, skip=12)) == []
 
 
 def test_a_skip_within_a_step_is_rejected() -> None:

@@ -7,22 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import data_options, refused
-from data_helpers import count_classes, dataset
+from data_helpers import count_classes, dataset, parsed
 
-from data import create_dataset, find_dataset_using_name, get_option_setter
+from data import create_dataset, find_dataset_using_name
 from data.loader import Loader
-from options.parser import Parser
 from util.noise import seeded_z
-
-
-def parsed(mode: str, *words: str) -> argparse.Namespace:
-    """What a data set makes of its own flags and of the defaults of shared ones."""
-    parser = Parser("train.py", list(words))
-    for name, kind, default in (("input_nc", int, 3), ("output_nc", int, 3), ("preprocess", str, "resize")):
-        parser.add_argument(f"--{name}", type=kind, default=default)
-    parser.flag("--no_flip", "")
-    get_option_setter(mode)(parser, True)
-    return parser.parse_strictly()
 
 
 def noise(**changed: object) -> argparse.Namespace:

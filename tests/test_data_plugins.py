@@ -23,7 +23,7 @@ from data.sources.source import ImageFiles
 from data.unaligned_dataset import UnalignedDataset
 from util import log
 
-KEPT: list[dict] = [{}, {"cache": "disk"}, {"cache": "memory"}]
+CACHES: list[dict] = [{}, {"cache": "disk"}, {"cache": "memory"}]
 BUILT_IN = ["aligned", "colorization", "folder", "hdf5", "labeled", "single", "torchvision", "unaligned"]
 
 
@@ -96,13 +96,13 @@ def assert_equal(found: list[dict], expected: list[dict]) -> None:
             assert torch.equal(a[key], value) if isinstance(value, torch.Tensor) else a[key] == value
 
 
-@pytest.mark.parametrize("kept", KEPT, ids=str)
+@pytest.mark.parametrize("cache_flags", CACHES, ids=str)
 @pytest.mark.parametrize("cls", [BrightDataset, EvensDataset, JitterDataset, LateDataset])
-def test_images_of_a_derived_data_set_are_not_cached(root: Path, cls: type, kept: dict) -> None:
-    plain = cached_options(root, serial_batches=True, fast="off", gain=0.5)
-    expected = epochs(cls(plain))
-    epochs(cls(cached_options(root, serial_batches=True, gain=1.0, **kept)))
-    items = cls(cached_options(root, serial_batches=True, gain=0.5, **kept))
+def test_images_of_a_derived_data_set_are_not_cached(root: Path, cls: type, cache_flags: dict) -> None:
+    uncached = cached_options(root, serial_batches=True, fast="off", gain=0.5)
+    expected = epochs(cls(uncached))
+    epochs(cls(cached_options(root, serial_batches=True, gain=1.0, **cache_flags)))
+    items = cls(cached_options(root, serial_batches=True, gain=0.5, **cache_flags))
     assert_equal(epochs(items), expected)
     assert items.images.store is None
 
@@ -113,16 +113,18 @@ def test_random_numbers_differ_between_items_and_repeat_in_a_second_run(root: Pa
     assert len({batch["image"].mean().item() for batch in found[0]}) == 12
 
 
-@pytest.mark.parametrize(("kept", "flag"), [(KEPT[1], "--cache disk"), (KEPT[2], "--cache memory")])
+@pytest.mark.parametrize(
+    ("cache_flags", "flag"), [(CACHES[1], "--cache disk"), (CACHES[2], "--cache memory")]
+)
 def test_a_cache_flag_without_effect_causes_a_warning(
-    root: Path, kept: dict, flag: str, monkeypatch: pytest.MonkeyPatch
+    root: Path, cache_flags: dict, flag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(log, "warn", said.append)
-    JitterDataset(cached_options(root, **kept))
-    assert said == [f"{flag} has no effect: JitterDataset does not set `cacheable = True`"]
+    warnings: list[str] = []
+    monkeypatch.setattr(log, "warn", warnings.append)
+    JitterDataset(cached_options(root, **cache_flags))
+    assert warnings == [f"{flag} has no effect: JitterDataset does not set `cacheable = True`"]
     JitterDataset(cached_options(root))
-    assert len(said) == 1
+    assert len(warnings) == 1
 
 
 def test_a_cacheable_class_is_cached(root: Path) -> None:
@@ -140,13 +142,13 @@ def test_built_in_data_sets_are_cacheable_and_subclasses_are_not(name: str) -> N
 
 
 def test_files_are_listed_only_for_the_disk_cache(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(FolderDataset, "files_to_check", lambda self: asked.append("files") or [])
+    calls: list[str] = []
+    monkeypatch.setattr(FolderDataset, "files_to_check", lambda self: calls.append("files") or [])
     for changed in ({}, {"cache": "off"}, {"cache": "memory"}):
         FolderDataset(cached_options(root, "folder", **changed))
-    assert not asked
+    assert not calls
     FolderDataset(cached_options(root, "folder", cache="disk"))
-    assert asked == ["files"]
+    assert calls == ["files"]
 
 
 def test_compact_paths_are_added_and_compared_like_lists(root: Path) -> None:

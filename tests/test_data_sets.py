@@ -226,8 +226,8 @@ def test_datasets_pickle(tmp_path: Path, mode: str) -> None:
     assert torch.equal(pickle.loads(pickle.dumps(dataset))[0]["A"], dataset[0]["A"])
 
 
-CLASSIC_PLUGIN = '''
-"""A dataset as it is written for the classic layout."""
+UPSTREAM_PLUGIN = '''
+"""A data set written for upstream."""
 import os
 from conftest import data_options
 from PIL import Image
@@ -253,13 +253,13 @@ class OldDataset(BaseDataset):
 
 def test_an_upstream_plugin_file_runs_unchanged(unpaired: Path, tmp_path_factory: object) -> None:
     folder = tmp_path_factory.mktemp("plugins")
-    (folder / "old_dataset.py").write_text(CLASSIC_PLUGIN)
+    (folder / "old_dataset.py").write_text(UPSTREAM_PLUGIN)
     noise(unpaired / "trainA" / "a0.png", (12, 12))
     opt = options(unpaired, dataset_mode="old", plugin_path=[str(folder)], check_data=True)
     opt.preprocess, opt.no_flip, opt.load_size = "resize_and_crop", False, 16
     loaders = create_dataset(opt), create_dataset(argparse.Namespace(**{**vars(opt), "num_threads": 2}))
-    plain, workers = (list(loader.epoch(2)) for loader in loaders)
-    assert all(torch.equal(a[key], b[key]) for a, b in zip(plain, workers, strict=True) for key in "AB")
+    in_process, workers = (list(loader.epoch(2)) for loader in loaders)
+    assert all(torch.equal(a[key], b[key]) for a, b in zip(in_process, workers, strict=True) for key in "AB")
 
 
 def test_an_unknown_dataset_is_rejected() -> None:

@@ -9,24 +9,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import data_options, refused
-from data_helpers import assert_cached_in_memory, count_classes, dataset, draw
+from data_helpers import assert_cached_in_memory, count_classes, dataset, draw, parsed
 from PIL import Image
 
-from data import create_dataset, get_option_setter
+from data import create_dataset
 from data.transforms import to_tensor
-from options.parser import Parser
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-
-
-def parsed(mode: str, *words: str) -> argparse.Namespace:
-    """What a data set makes of its own flags and of the defaults of shared ones."""
-    parser = Parser("train.py", list(words))
-    for name, kind, default in (("input_nc", int, 3), ("output_nc", int, 3), ("preprocess", str, "resize")):
-        parser.add_argument(f"--{name}", type=kind, default=default)
-    parser.flag("--no_flip", "")
-    get_option_setter(mode)(parser, True)
-    return parser.parse_strictly()
 
 
 def tv(root: Path, name: str, **changed: object) -> argparse.Namespace:
@@ -120,8 +109,8 @@ def test_celeba_shows_the_square_around_the_face(tmp_path: Path, monkeypatch: py
     (folder / "identity_CelebA.txt").write_text("1.jpg 5\n2.jpg 6\n3.jpg 7\n4.jpg 8\n")
     for name in ("list_bbox_celeba", "list_landmarks_align_celeba", "list_attr_celeba"):
         (folder / f"{name}.txt").write_text("4\nx y\n" + "".join(f"{n}.jpg 1 -1\n" for n in (1, 2, 3, 4)))
-    given = parsed("torchvision", "--tv_dataset", "CelebA")
-    opt = tv(tmp_path, "CelebA", preprocess=given.preprocess, center_size=given.center_size)
+    defaults = parsed("torchvision", "--tv_dataset", "CelebA")
+    opt = tv(tmp_path, "CelebA", preprocess=defaults.preprocess, center_size=defaults.center_size)
     items = dataset(opt)
     assert (len(items), count_classes(opt), set(items[0])) == (2, 0, {"image", "paths"})
     stored = Image.open(folder / "img_align_celeba" / "1.jpg")
@@ -141,13 +130,13 @@ def test_lsun_is_read_from_its_database(tmp_path: Path, monkeypatch: pytest.Monk
     items = dataset(opt)
     lmdb.open(
         str(tmp_path / "tower_val_lmdb"), readonly=True, lock=False
-    ).close()  # fails where we left it open
+    ).close()  # fails if the data set left it open
     expected = Image.open(tmp_path / "2.png").resize((8, 8), Image.Resampling.BICUBIC)
     assert torch.equal(items[2]["image"], to_tensor(expected)) and "label" not in items[2]
-    plain, workers = (
+    in_process, workers = (
         list(create_dataset(argparse.Namespace(**{**vars(opt), "num_threads": n}))) for n in (0, 2)
     )
-    assert all(torch.equal(a["image"], b["image"]) for a, b in zip(plain, workers, strict=True))
+    assert all(torch.equal(a["image"], b["image"]) for a, b in zip(in_process, workers, strict=True))
     assert torch.equal(pickle.loads(pickle.dumps(items))[2]["image"], items[2]["image"])
     with refused("tower_val_0000004.png"):
         dataset(tv(tmp_path, "LSUN", phase="test"))[4]
@@ -172,12 +161,12 @@ def test_a_missing_set_is_reported_with_its_folder(tmp_path: Path, name: str) ->
 def test_torchvision_downloads_only_on_request(mnist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from torchvision import datasets
 
-    asked: list[str] = []
-    monkeypatch.setattr(datasets.MNIST, "download", lambda self: asked.append(self.root))
+    downloads: list[str] = []
+    monkeypatch.setattr(datasets.MNIST, "download", lambda self: downloads.append(self.root))
     dataset(tv(mnist, "MNIST"))
-    assert not asked
+    assert not downloads
     dataset(tv(mnist, "MNIST", download=True))
-    assert asked == [str(mnist)]
+    assert downloads == [str(mnist)]
 
     def fails(self: object) -> None:
         raise RuntimeError("no network")

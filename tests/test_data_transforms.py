@@ -157,8 +157,8 @@ def test_get_params_and_get_transform_depend_on_the_global_seed() -> None:
     transform = get_transform(opt, params)
     draw = Draw(params["crop_pos"], params["flip"])
     assert torch.equal(transform(image), to_tensor(Preprocess(load_size=40, crop_size=32).apply(image, draw)))
-    anew = get_transform(opt)
-    assert len({anew(image).sum().item() for _ in range(8)}) > 1
+    unfixed = get_transform(opt)
+    assert len({unfixed(image).sum().item() for _ in range(8)}) > 1
 
 
 def test_get_transform_supports_grayscale_method_and_convert() -> None:

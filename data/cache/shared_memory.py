@@ -51,7 +51,8 @@ class SharedPixels:
         self._bytes[start : start + pixels.size] = pixels.ravel()
         # the lock also makes the pixels visible to other processes before the table row
         if self._lock.acquire(timeout=WAIT_S):
-            self._table[number] = start, *pixels.shape
+            self._table[number, 1:] = pixels.shape
+            self._table[number, 0] = start  # last, because `get` of another process looks at it first
             self._lock.release()
 
     def __reduce__(self) -> tuple:

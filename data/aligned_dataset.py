@@ -76,11 +76,7 @@ def halves(A: Image.Image, B: Image.Image, *, name: str) -> list[Image.Image]:
 
 
 def match_by_name(folder_A: Path, folder_B: Path) -> list[tuple[str, str]]:
-    """The pairs (path in A, path in B) with equal names, in the order of A.
-
-    Raises:
-        UserError: a name exists in one folder only, or twice in one folder.
-    """
+    """The pairs (path in A, path in B) in the order of A; raises UserError unless each name exists once in both."""
     by_name_A, by_name_B = _by_name(folder_A), _by_name(folder_B)
     unmatched = sorted(by_name_A.keys() ^ by_name_B.keys())
     if unmatched:

@@ -47,11 +47,7 @@ class BaseDataset(torch.utils.data.Dataset, ABC):
 
     @staticmethod
     def count_classes(opt: Namespace) -> int:
-        """The number of classes, 0 without labels; called before the data set and the model are built.
-
-        Raises:
-            UserError: the data does not exist or has the wrong layout.
-        """
+        """The number of classes, 0 without labels; called first, so it raises UserError if the data does not exist."""
         return 0
 
     @abstractmethod
@@ -116,11 +112,7 @@ def preprocess_from(opt: Namespace, *, center_size: int = 0) -> Preprocess:
 
 
 def channels_from(opt: Namespace) -> tuple[int, int]:
-    """The channels of A and of B; A is the input of the model unless --direction is BtoA.
-
-    Raises:
-        UserError: image files cannot be read with these numbers of channels.
-    """
+    """The channels of A and of B (A is the input of the model unless --direction is BtoA), see check_channels."""
     model_input = check_channels(opt.input_nc, flag="--input_nc")
     model_output = check_channels(opt.output_nc, flag="--output_nc")
     return (model_output, model_input) if opt.direction == "BtoA" else (model_input, model_output)

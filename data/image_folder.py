@@ -54,11 +54,7 @@ def check_max_size(max_dataset_size: float) -> None:
 
 
 def visible(folder: str | Path) -> Iterator[os.DirEntry]:
-    """The entries of `folder` that are not hidden.
-
-    Raises:
-        UserError: the folder cannot be read.
-    """
+    """The entries of `folder` that are not hidden; raises UserError if it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:

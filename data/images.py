@@ -31,11 +31,7 @@ READ_ERRORS = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupErro
 
 
 def check_channels(channels: int, *, flag: str) -> int:
-    """`channels`, the value of `flag`, if image files can be read with that many.
-
-    Raises:
-        UserError: any other number than 1, 3 and 4.
-    """
+    """Return `channels`, the value of `flag`, or raise UserError if image files cannot be read with that many."""
     if channels not in MODES:
         raise UserError(
             f"{flag} {channels}: image files are read with 1 (grey), 3 (RGB) or 4 (RGBA) channels"

@@ -57,11 +57,7 @@ class NoiseDataset(BaseDataset):
 
 
 def check(opt: Namespace) -> None:
-    """Reject options that noise cannot be drawn for.
-
-    Raises:
-        UserError: with the flags, their values and what to do.
-    """
+    """Raise UserError for options that noise cannot be drawn for."""
     if opt.isTrain:
         raise UserError("--dataset_mode noise has no images to train on; it is for test.py")
     if "z_dim" not in opt:

@@ -63,9 +63,5 @@ class RealImages(PixelDataset):
 
 
 def image_channels(opt: Namespace) -> int:
-    """The channels that images are read with: as many as the generator produces.
-
-    Raises:
-        UserError: image files cannot be read with this number of channels.
-    """
+    """The channels that images are read with: as many as the generator produces; see check_channels."""
     return check_channels(opt.output_nc, flag="--output_nc")

@@ -66,19 +66,11 @@ class Preprocess:
         return Draw((x, y), flip=rng.random() > 0.5)
 
     def apply(self, image: Image.Image, draw: Draw, *, name: str = "an image") -> Image.Image:
-        """`prepare`, then `finish`; `name` is what errors call the image.
-
-        Raises:
-            UserError: the image is smaller than the crop.
-        """
+        """`prepare`, then `finish`; `name` is what their errors call the image."""
         return self.finish(self.prepare(image, name=name), draw, name=name)
 
     def prepare(self, image: Image.Image, *, name: str = "an image") -> Image.Image:
-        """Take the central square if the mode does so, and scale the image.
-
-        Raises:
-            UserError: the image is smaller than the central square.
-        """
+        """Scale the image, or its central square; raises UserError if the image is smaller than that square."""
         if MODES[self.mode].centred:
             image = central_square(image, self.center_size, name=name)
         return resize(image, self.scaled(image.size), self.resample)
@@ -158,11 +150,7 @@ MODES: dict[str, Mode] = {
 
 
 def central_square(image: Image.Image, side: int, *, name: str) -> Image.Image:
-    """The square of `side` pixels in the centre of `image`; 0 selects the shorter side.
-
-    Raises:
-        UserError: the image is smaller.
-    """
+    """The square of `side` pixels in the centre; 0 is the shorter side. Raises UserError if the image is smaller."""
     side = side or min(image.size)
     if min(image.size) < side:
         raise UserError(

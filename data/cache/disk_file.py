@@ -27,11 +27,7 @@ COLUMNS = 5  # of the table: offset in the file, channels, height, width, CRC-32
 
 
 class PixelFile:
-    """`count` uint8 arrays (C, H, W) by number, read from a file of `cached_file`.
-
-    Raises:
-        OSError, ValueError: there is no such file, or its digest differs.
-    """
+    """`count` uint8 arrays (C, H, W) by number from a valid file, else OSError or ValueError."""
 
     def __init__(self, path: str, fingerprint: bytes, count: int) -> None:
         self._arguments = (path, fingerprint, count)

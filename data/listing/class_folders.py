@@ -12,11 +12,7 @@ from util.errors import UserError
 
 
 def phase_folder(dataroot: str, phase: str) -> Path:
-    """`dataroot`/`phase` if that folder exists, else `dataroot`.
-
-    Raises:
-        UserError: there is a folder for training but none for `phase`.
-    """
+    """`dataroot`/`phase`, or `dataroot` without it; raises UserError if only training has a folder."""
     folder, training = Path(dataroot, phase), Path(dataroot, "train")
     if folder.is_dir():
         return folder
@@ -49,11 +45,7 @@ def class_names(root: Path) -> list[str]:
 
 
 def labels_of(paths: Sequence[str], *, root: Path, classes: Sequence[str]) -> np.ndarray:
-    """The number of the class folder of each of the sorted `paths`: int64 (N,).
-
-    Raises:
-        UserError: a class folder has no images.
-    """
+    """The class of each of the sorted `paths`, int64 (N,); raises UserError if a class folder has no images."""
     labels = np.full(len(paths), -1, np.int64)
     empty = []
     for number, name in enumerate(classes):

@@ -9,11 +9,7 @@ MAX_LISTED = 5  # broken files
 
 
 def check_images(paths: Sequence[str]) -> None:
-    """Decode all files.
-
-    Raises:
-        UserError: some files cannot be read; it states how many and lists the first ones.
-    """
+    """Decode all files; raises UserError with the number of broken ones and the first of them."""
     broken = []
     for position, path in enumerate(paths, start=1):
         try:

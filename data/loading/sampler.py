@@ -51,11 +51,7 @@ class EpochSampler:
         self._epoch, self._skip = 1, 0
 
     def start(self, epoch: int, skip: int) -> None:
-        """Let the next iteration return this epoch without its first `skip` images, counted over all ranks.
-
-        Raises:
-            UserError: `skip` is not a multiple of `step_images`.
-        """
+        """Let the next iteration return this epoch without its first `skip` images, a multiple of `step_images`."""
         if skip % self.step_images:
             raise UserError(
                 f"the run stopped after {skip} images of epoch {epoch}, which is not a multiple of the "

@@ -17,11 +17,7 @@ from util.errors import UserError
 
 
 class Hdf5Images:
-    """A Source of images of `side` x `side` pixels and `channels` channels.
-
-    Raises:
-        UserError: the file is not an HDF5 file of such images.
-    """
+    """A Source of images of `side` x `side` pixels and `channels` channels; raises UserError for any other file."""
 
     def __init__(self, path: str, *, side: int, channels: int) -> None:
         with open_hdf5(path) as file:

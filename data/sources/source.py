@@ -45,11 +45,7 @@ class ImageFiles:
 
 
 def select_indices(count: int, labels: np.ndarray | None, max_size: float) -> np.ndarray:
-    """The sorted indices of the first `max_size` of `count` images, evenly from all classes if there are labels.
-
-    Raises:
-        UserError: `max_size` is less than 1.
-    """
+    """The sorted indices of the first `max_size` (1 or more) of `count` images, evenly from all classes of `labels`."""
     check_max_size(max_size)
     if max_size >= count:
         return np.arange(count)

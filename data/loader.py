@@ -85,5 +85,8 @@ class Loader:
             if batch is None:
                 return
             if isinstance(batch, UserError):
-                raise batch
+                try:
+                    raise batch
+                finally:
+                    del batch  # or the error would refer to this frame, a cycle that keeps the workers alive
             yield batch

@@ -50,6 +50,7 @@ def refused(*words: object, error: type[UserError] = UserError) -> Iterator[None
     with pytest.raises(error) as caught:
         yield
     sentence = str(caught.value)
+    del caught  # it refers to this frame: a cycle that would keep data workers alive
     assert "\n" not in sentence and names_all(sentence, words), (words, sentence)
 
 

@@ -1,10 +1,13 @@
 """Batches do not depend on the number of workers, ranks and interruptions; errors are one sentence."""
 
+import gc
+import multiprocessing
 import os
 import random
 import re
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -174,6 +177,17 @@ def last_error(loader: Loader) -> UserError:
     except UserError as error:
         return error.with_traceback(None)  # whose frames would keep the workers alive
     raise AssertionError("no error")
+
+
+def test_workers_end_with_the_error_and_not_only_with_garbage_collection() -> None:
+    before = set(multiprocessing.active_children())
+    gc.disable()
+    try:
+        with suppress(UserError):
+            list(Loader(Drawing(4, Misbehaviour("user")), batch_size=2, num_threads=1, shuffle=False))
+        assert set(multiprocessing.active_children()) <= before
+    finally:
+        gc.enable()
 
 
 def test_a_killed_worker_is_reported_where_its_batch_is_awaited() -> None:

@@ -1,6 +1,6 @@
-"""The contract of a dataset plugin, and the classic helpers that plugin files import from here.
+"""The base classes of data set plugins, and the helper functions of upstream's module of this name.
 
-Batch keys, shared by all datasets and models:
+The keys of items and batches, shared by all data sets and models:
 
     A, B, image                 float32 (C, H, W) in [-1, 1]
     label                       int64
@@ -8,12 +8,13 @@ Batch keys, shared by all datasets and models:
     A_paths, B_paths, paths     strings
 """
 
-import argparse
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, TypeGuard
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import torch
 from PIL import Image
@@ -21,37 +22,32 @@ from torch import Tensor
 
 from data.images import check_channels
 from data.transforms import Draw, Preprocess, Size, to_float, to_tensor
+from util import log
 
 Item = dict[str, Tensor | str]
 
 
 class BaseDataset(torch.utils.data.Dataset, ABC):
-    """A set of items, each a dict of the batch keys above.
+    """Items that are dicts with the keys above.
 
-    What an item draws at random may come from the global generators (`random`, `numpy.random`, torch):
-    the loader seeds them for each item, so that a resumed run draws what the uninterrupted one would.
+    Items may draw random numbers from the global generators (`random`, `numpy.random`, torch): the loader seeds
+    these for each item, so that a resumed run draws the same numbers as an uninterrupted one.
     """
 
-    needs_dataroot = True  # False: --dataroot may be left out
+    needs_dataroot = True  # False: --dataroot may be omitted
 
-    def __init__(self, opt: argparse.Namespace) -> None:
+    def __init__(self, opt: Namespace) -> None:
         self.opt = opt
         self.root = opt.dataroot
 
     @staticmethod
-    def modify_commandline_options(
-        parser: argparse.ArgumentParser, is_train: bool
-    ) -> argparse.ArgumentParser:
-        """Add this dataset's flags to the parser, or change defaults."""
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
+        """Add the flags of this data set to the parser, or change defaults."""
         return parser
 
     @staticmethod
-    def count_classes(opt: argparse.Namespace) -> int:
-        """How many classes the labels tell apart, 0 without labels; found before anything is built or read.
-
-        Raises:
-            UserError: the data is not there, or not laid out as it should be.
-        """
+    def count_classes(opt: Namespace) -> int:
+        """The number of classes, 0 without labels; called first, so it raises UserError if the data does not exist."""
         return 0
 
     @abstractmethod
@@ -61,108 +57,97 @@ class BaseDataset(torch.utils.data.Dataset, ABC):
     def __getitem__(self, index: int) -> Item: ...
 
     def files_to_check(self) -> list[str]:
-        """The image files that --check_data opens before training starts; none unless overridden."""
+        """The image files that --check_data opens before training starts."""
         return []
 
 
 class PixelDataset(BaseDataset):
-    """A data set that gives its images with 8 bits: the loader makes floats of them, on the device if it can.
+    """A data set whose images are uint8; the loader converts them to float32, on the GPU if there is one.
 
-    It writes `read` in place of `__getitem__`, which gives the same item with floats.
+    Subclasses implement `read` instead of `__getitem__`.
 
-    `repeats = True`, which a class says for itself alone and subclasses do not inherit, promises: an item
-    depends on nothing but its files, the shared flags and what it draws from `rng`. Its prepared images may
-    then be kept, and it is read without seeding the global generators.
+    A class may set `cacheable = True` if its items depend on nothing but its files, the shared flags and the
+    numbers it draws from `rng`. Then --cache may keep its prepared images, and the loader does not seed the
+    global generators for it. The attribute is valid for that class only: subclasses do not inherit it.
     """
 
-    repeats = False
+    cacheable = False
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        own = vars(cls)
+        if "repeats" in own:
+            log.warn(f"{cls.__name__}: the class attribute `repeats` is now called `cacheable`")
+        cls.cacheable = bool(own.get("cacheable", own.get("repeats", False)))
 
     @abstractmethod
     def read(self, index: int, rng: random.Random) -> Item:
-        """An item; its images may be uint8 (C, H, W), and what it draws at random comes from `rng`.
+        """An item whose images may be uint8 (C, H, W), with random numbers from `rng`.
 
-        Without `repeats` it may draw from the global generators as well.
+        Unless the class is `cacheable`, it may draw from the global generators as well.
         """
 
     def __getitem__(self, index: int) -> Item:
-        return floats(self.read(index, item_rng()))
+        return to_floats(self.read(index, item_rng()))
 
 
-def repeats(dataset: Any) -> bool:
-    """Whether its own class says so: a subclass may read other images, or draw from the global generators."""
-    return bool(vars(type(dataset)).get("repeats"))
-
-
-def is_pixels(value: Any) -> TypeGuard[Tensor]:
-    return isinstance(value, Tensor) and value.dtype == torch.uint8
-
-
-def floats(batch: dict[str, Any]) -> dict[str, Any]:
-    """An item or a batch with its pixels, uint8 (..., C, H, W), as float32 in [-1, 1]."""
+def to_floats(batch: dict[str, Any]) -> dict[str, Any]:
+    """An item or a batch with its images, uint8 (..., C, H, W), converted to float32 in [-1, 1]."""
     return {key: to_float(value) if is_pixels(value) else value for key, value in batch.items()}
 
 
+def is_pixels(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dtype == torch.uint8
+
+
 def item_rng(source: Any = random) -> random.Random:
-    """A generator for one item, started from `source`: a generator, or else the global one."""
+    """A generator for one item, seeded from `source`: a generator, or by default the global one."""
     return random.Random(source.getrandbits(64))
 
 
-def preprocess_from(opt: argparse.Namespace, *, center_size: int = 0) -> Preprocess:
-    """The shared flags of preprocessing; `center_size` is a flag of some data sets alone."""
-    return Preprocess(
-        mode=opt.preprocess,
-        load_size=opt.load_size,
-        crop_size=opt.crop_size,
-        center_size=center_size,
-        flip=not opt.no_flip,
-    )
+def preprocess_from(opt: Namespace, *, center_size: int = 0) -> Preprocess:
+    """The preprocessing of the shared flags; only some data sets have a flag for `center_size`."""
+    sizes = {"load_size": opt.load_size, "crop_size": opt.crop_size, "center_size": center_size}
+    return Preprocess(opt.preprocess, **sizes, flip=not opt.no_flip)
 
 
-def channels_from(opt: argparse.Namespace) -> tuple[int, int]:
-    """The channels of A and of B: the model's input is A, unless --direction is BtoA.
-
-    Raises:
-        UserError: image files cannot be read with so many channels.
-    """
+def channels_from(opt: Namespace) -> tuple[int, int]:
+    """The channels of A and of B (A is the input of the model unless --direction is BtoA), see check_channels."""
     model_input = check_channels(opt.input_nc, flag="--input_nc")
     model_output = check_channels(opt.output_nc, flag="--output_nc")
     return (model_output, model_input) if opt.direction == "BtoA" else (model_input, model_output)
 
 
-def get_params(opt: argparse.Namespace, size: Size) -> dict[str, Any]:
-    """Draw `crop_pos` and `flip` for an image of `size`, to hand to get_transform; classic form."""
+# ---------------------------------------------------------------------- functions of upstream
+
+
+def get_params(opt: Namespace, size: Size) -> dict[str, Any]:
+    """Draw `crop_pos` and `flip` for an image of `size`; both are arguments of get_transform."""
     draw = preprocess_from(opt).draw(size, item_rng())
     return {"crop_pos": draw.crop_pos, "flip": draw.flip}
 
 
-@dataclass(frozen=True)
-class ClassicTransform:
-    """What get_transform returns: a Pillow image -> float32 (C, H, W) in [-1, 1], or an image."""
-
-    preprocess: Preprocess
-    draw: Draw | None  # None: drawn anew for each image
-    grayscale: bool
-    convert: bool
-
-    def __call__(self, image: Image.Image) -> Tensor | Image.Image:
-        if self.grayscale:
-            image = image.convert("L")
-        draw = self.draw or self.preprocess.draw(image.size, item_rng())
-        image = self.preprocess.apply(image, draw)
-        return to_tensor(image) if self.convert else image
-
-
 def get_transform(
-    opt: argparse.Namespace,
+    opt: Namespace,
     params: Mapping[str, Any] | None = None,
     grayscale: bool = False,
     method: Image.Resampling = Image.Resampling.BICUBIC,
     convert: bool = True,
-) -> ClassicTransform:
-    """The transform that `opt` describes; classic form.
+) -> Callable[[Image.Image], Tensor | Image.Image]:
+    """The transform of the shared flags: Pillow image -> float32 (C, H, W) in [-1, 1], or without `convert` an image.
 
-    `params` from get_params fix crop and flip, so that two images of a pair get the same ones; without
+    `params` from get_params fix the crop and the flip, so that two images of a pair get the same ones. Without
     them each call draws its own. `method` is the filter for resizing.
     """
     draw = Draw(params["crop_pos"], params["flip"]) if params else None
-    return ClassicTransform(replace(preprocess_from(opt), resample=method), draw, grayscale, convert)
+    preprocess = replace(preprocess_from(opt), resample=method)
+    return partial(_transform, preprocess, draw, grayscale=grayscale, convert=convert)
+
+
+def _transform(
+    preprocess: Preprocess, draw: Draw | None, image: Image.Image, *, grayscale: bool, convert: bool
+) -> Tensor | Image.Image:
+    if grayscale:
+        image = image.convert("L")
+    image = preprocess.apply(image, draw or preprocess.draw(image.size, item_rng()))
+    return to_tensor(image) if convert else image

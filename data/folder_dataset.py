@@ -1,6 +1,6 @@
-"""The images of one folder, at any depth and without labels: to learn to make more of them."""
+"""The images of one folder and its sub-folders, without labels, to train unconditional models on."""
 
-import argparse
+from argparse import Namespace
 
 from data.image_folder import image_paths
 from data.listing.class_folders import phase_folder
@@ -9,11 +9,11 @@ from data.sources.source import ImageFiles
 
 
 class FolderDataset(RealImages):
-    """Every image below --dataroot, or below --dataroot/<phase> if that folder exists."""
+    """All images in --dataroot/<phase>, or in --dataroot if there is no such folder."""
 
-    repeats = True
+    cacheable = True
 
-    def __init__(self, opt: argparse.Namespace) -> None:
+    def __init__(self, opt: Namespace) -> None:
         self.paths = image_paths(phase_folder(opt.dataroot, opt.phase), opt.max_dataset_size)
         super().__init__(opt, ImageFiles(self.paths, channels=image_channels(opt)))
 

@@ -1,20 +1,20 @@
-"""One HDF5 file of images that scripts/make_hdf5.py has made: quick to read where opening files is slow."""
+"""The images of one HDF5 file from scripts/make_hdf5.py, which loads fast where opening many files is slow."""
 
-import argparse
+from argparse import Namespace
 
 from data.real_images import RealImages, image_channels
 from data.sources import hdf5_file
 
 
 class Hdf5Dataset(RealImages):
-    """--dataroot is the file; its images must have --crop_size pixels and --output_nc channels."""
+    """--dataroot is the file. Its images must have --crop_size pixels per side and --output_nc channels."""
 
-    repeats = True
+    cacheable = True
 
     @staticmethod
-    def count_classes(opt: argparse.Namespace) -> int:
+    def count_classes(opt: Namespace) -> int:
         return hdf5_file.count_classes(opt.dataroot)
 
-    def __init__(self, opt: argparse.Namespace) -> None:
+    def __init__(self, opt: Namespace) -> None:
         source = hdf5_file.Hdf5Images(opt.dataroot, side=opt.crop_size, channels=image_channels(opt))
         super().__init__(opt, source)

@@ -1,4 +1,4 @@
-"""Finding the image files of a folder."""
+"""Find the image files in a folder."""
 
 import math
 import os
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data.listing import index_cache
-from data.listing.compact_paths import Paths
+from data.listing.compact_paths import CompactPaths
 from util.errors import UserError
 
 IMG_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
-# what is an image: a list that was made by another rule is not remembered; raise the number when _scan changes
+# the criteria of _scan for the index cache; increase the number when they change
 RULE = f"1 {' '.join(IMG_EXTENSIONS)}"
 
 
@@ -20,85 +20,41 @@ def is_image_file(filename: str) -> bool:
 
 
 def make_dataset(folder: str | Path, max_dataset_size: float = math.inf) -> list[str]:
-    """image_paths() as a list; classic form."""
+    """`image_paths` as a list, under upstream's name."""
     return list(image_paths(folder, max_dataset_size))
 
 
-def image_paths(folder: str | Path, max_dataset_size: float = math.inf) -> Paths:
-    """The paths of all images in `folder` and its sub-folders, sorted; of these the first `max_dataset_size`.
+def image_paths(folder: str | Path, max_dataset_size: float = math.inf) -> CompactPaths:
+    """The sorted paths of the images in `folder` and its sub-folders, at most the first `max_dataset_size`.
 
-    Hidden files and folders (names that begin with a dot) are left out. Linked folders are followed, except
-    back to a folder that is being scanned. The whole folder is scanned before the list is cut, because the
-    first names are known only after sorting. The list of a large folder is kept, see index_cache.py.
+    Hidden files and folders (names that begin with a dot) are ignored. Symbolic links to folders are followed,
+    except to a folder that is being scanned. The list of a large folder is cached, see index_cache.py.
 
     Raises:
-        UserError: no such folder, no images in it, or a folder that may not be read.
+        UserError: the folder does not exist, has no images or cannot be read.
     """
     folder = Path(folder)
-    check_most(max_dataset_size)
+    check_max_size(max_dataset_size)
     if not folder.is_dir():
-        raise UserError(_missing(folder))
-    paths = Paths(os.path.join(folder, ""), _names(str(folder)))
-    if not paths:
+        raise missing_folder(folder)
+    names = _names(str(folder))
+    if not names:
         raise UserError(
-            f"no image in {folder}; there is {_contents(folder)}, and {folder.parent} holds "
+            f"no images in {folder}, which contains {_contents(folder)}; {folder.parent} contains "
             f"{_contents(folder.parent)}; images end in {' '.join(IMG_EXTENSIONS)}"
         )
-    return paths.first(int(min(max_dataset_size, len(paths))))
+    if max_dataset_size <= names.count("\0"):
+        names = "\0".join(names.split("\0", int(max_dataset_size))[:-1])
+    return CompactPaths(str(folder), names)
 
 
-def check_most(max_dataset_size: float) -> None:
-    """Refuse a --max_dataset_size that leaves nothing."""
+def check_max_size(max_dataset_size: float) -> None:
     if max_dataset_size < 1:
-        raise UserError(f"--max_dataset_size {max_dataset_size} leaves no image; give 1 or more")
-
-
-def _names(folder: str) -> bytes:
-    """All image names below `folder`, sorted, between zero bytes: those that are remembered, or else found."""
-    names = index_cache.load(folder, rule=RULE)
-    if names is None:
-        stamps: dict[str, index_cache.Stamp] = {}
-        scanned_ns = time.time_ns()
-        found = sorted(_scan(folder, "", frozenset(), stamps))
-        names = os.fsencode("\0".join(found))
-        index_cache.save(folder, names, stamps, scanned_ns=scanned_ns, rule=RULE)
-    return names
-
-
-def _scan(
-    folder: str, below: str, above: frozenset[str], stamps: dict[str, index_cache.Stamp]
-) -> Iterator[str]:
-    """All image names in `folder`, each behind `below`, which is the way to it with a slash at its end.
-
-    `above` are the real paths of the folders it was reached through. `stamps` gets the state of every
-    folder from before it was listed.
-    """
-    real = os.path.realpath(folder)
-    if real in above:
-        return
-    try:
-        stamps[below] = index_cache.stamp(folder)
-    except OSError as error:
-        raise _unreadable(folder, error) from error
-    folders = []
-    for entry in visible(folder):
-        if entry.is_dir():
-            folders.append(entry.name)
-        elif is_image_file(entry.name):
-            yield below + entry.name
-        elif entry.is_symlink() and not os.path.exists(entry.path):
-            # a folder of images may be mounted there later
-            stamps[below + entry.name] = index_cache.UNTRUSTED
-    for name in folders:
-        yield from _scan(os.path.join(folder, name), os.path.join(below, name, ""), above | {real}, stamps)
+        raise UserError(f"--max_dataset_size {max_dataset_size} leaves no images; use 1 or more")
 
 
 def visible(folder: str | Path) -> Iterator[os.DirEntry]:
-    """What is in `folder` but for hidden files and folders, one by one: there may be millions.
-
-    Raises:
-        UserError: it may not be read.
-    """
+    """The entries of `folder` that are not hidden; raises UserError if it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -108,32 +64,68 @@ def visible(folder: str | Path) -> Iterator[os.DirEntry]:
         raise _unreadable(folder, error) from error
 
 
+def missing_folder(folder: Path) -> UserError:
+    """The error for a folder that does not exist, with what its parent contains instead."""
+    parent, problem = folder.parent, f"there is no folder {folder}"
+    files = [path for path in (folder, parent) if path.exists() and not path.is_dir()]
+    if files:
+        return UserError(f"{files[0]} is a file; --dataroot must be a folder")
+    if not parent.is_dir():
+        return UserError(f"{problem}, and no folder {parent}; check --dataroot")
+    if any(is_image_file(name) for name in os.listdir(parent)):
+        return UserError(
+            f"{problem}, but {parent} holds images; --dataroot should probably be {parent.resolve().parent}"
+        )
+    return UserError(f"{problem}; {parent} contains {_contents(parent)}")
+
+
+def _names(folder: str) -> str:
+    """The sorted names of all images below `folder`, separated by zero characters."""
+    names = index_cache.load(folder, rule=RULE)
+    if names is None:
+        times: dict[str, index_cache.Times] = {}
+        scanned_ns = time.time_ns()
+        names = "\0".join(sorted(_scan(folder, "", frozenset(), times)))
+        index_cache.save(folder, names, times, scanned_ns=scanned_ns, rule=RULE)
+    return names
+
+
+def _scan(
+    folder: str, prefix: str, parents: frozenset[str], times: dict[str, index_cache.Times]
+) -> Iterator[str]:
+    """All image names in `folder` and its sub-folders, each with `prefix` before it.
+
+    `parents` are the real paths of the folders around it. The times of each folder before it was listed are
+    added to `times`.
+    """
+    real = os.path.realpath(folder)
+    if real in parents:
+        return
+    try:
+        times[prefix] = index_cache.folder_times(folder)
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    subfolders = []
+    for entry in visible(folder):
+        if entry.is_dir():
+            subfolders.append(entry.name)
+        elif is_image_file(entry.name):
+            yield prefix + entry.name
+        elif entry.is_symlink() and not os.path.exists(entry.path):
+            times[prefix + entry.name] = index_cache.UNKNOWN  # a folder of images may be mounted there later
+    for name in subfolders:
+        yield from _scan(os.path.join(folder, name), os.path.join(prefix, name, ""), parents | {real}, times)
+
+
 def _unreadable(folder: str | Path, error: OSError) -> UserError:
     return UserError(f"the folder {folder} cannot be read ({error.strerror})")
 
 
-def _missing(folder: Path) -> str:
-    """The sentence for a folder that is not there, with what its parent holds instead."""
-    parent = folder.parent
-    for path in (folder, parent):
-        if path.exists() and not path.is_dir():
-            return f"{path} is a file; --dataroot names a folder"
-    if not parent.is_dir():
-        return f"there is no folder {folder}, nor {parent}; check --dataroot"
-    if any(is_image_file(name) for name in os.listdir(parent)):
-        return (
-            f"there is no folder {folder}, and {parent} holds images itself; --dataroot should be "
-            f"the folder around it: {parent.resolve().parent}"
-        )
-    return f"there is no folder {folder}; found in {parent} instead: {_contents(parent)}"
-
-
 def _contents(folder: Path) -> str:
-    """The visible sub-folders by name and the other files by number, in words."""
+    """The names of the visible sub-folders and the number of other files, in words."""
     names = [name for name in sorted(os.listdir(folder)) if not name.startswith(".")]
     folders = [name for name in names if (folder / name).is_dir()]
     words = folders[:12] + (["..."] if len(folders) > 12 else [])
-    if len(names) > len(folders):
-        files = len(names) - len(folders)
+    if files := len(names) - len(folders):
         words.append("1 file" if files == 1 else f"{files} files")
     return ", ".join(words) or "nothing"

@@ -1,18 +1,17 @@
-"""Opening image files and converting them, by one rule, to 8-bit grey, RGB or RGBA.
+"""Open image files and convert them to 8-bit grey, RGB or RGBA.
 
-The rule, in this order:
+The conversion, in this order:
 
-1. Grey with more than 8 bits. 16-bit values (modes I;16*, and I when all values lie in 0..65535) are divided
-   by 257 and rounded, so that 65535 becomes 255. Other integers and floats (modes I and F) are stretched
-   linearly from the image's own minimum and maximum to 0..255; a constant image becomes 0. Their
-   transparency, if any, is ignored. 16-bit *colour* files reach us from Pillow with 8 bits already: the
-   high byte of each value.
-2. Palette, CMYK and all other modes go through Pillow's `convert`.
-3. Where the target has no alpha, transparent pixels are laid on white; grey is made from RGB by Pillow's
-   luma weights. A target with alpha keeps it, or gets an opaque one.
+1. Grey images with more than 8 bits. 16-bit values (modes I;16*, and I if all values are in 0..65535) are divided
+   by 257 and rounded, so that 65535 becomes 255. Other integers and floats (modes I and F) are scaled linearly
+   from the minimum and maximum of the image to 0..255; a constant image becomes 0. Transparency is ignored.
+   Pillow reads 16-bit colour files with 8 bits: it keeps the high byte of each value.
+2. Palette, CMYK and all other modes: Pillow's `convert`.
+3. If the target has no alpha channel, transparent pixels are blended with white, and grey is computed from RGB
+   with Pillow's luma weights. A target with alpha keeps it, or gets an opaque one.
 
-Only the first frame of a file is read, and an EXIF orientation is not applied: pixels are taken as stored,
-so that pairs and masks stay in register.
+Only the first frame of a file is read. The EXIF orientation is not applied: pixels are used as stored, so that
+pairs and masks remain aligned.
 """
 
 import io
@@ -27,16 +26,12 @@ from util.errors import UserError
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # channels -> Pillow mode
 ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
-# what Pillow's decoders are known to raise on damaged files
+# what Pillow's decoders raise on damaged files
 READ_ERRORS = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, struct.error, zlib.error)
 
 
 def check_channels(channels: int, *, flag: str) -> int:
-    """`channels`, if image files can be read with so many; `flag` is what the person typed to ask for it.
-
-    Raises:
-        UserError: any other number than 1, 3 and 4.
-    """
+    """Return `channels`, the value of `flag`, or raise UserError if image files cannot be read with that many."""
     if channels not in MODES:
         raise UserError(
             f"{flag} {channels}: image files are read with 1 (grey), 3 (RGB) or 4 (RGBA) channels"
@@ -45,7 +40,7 @@ def check_channels(channels: int, *, flag: str) -> int:
 
 
 def open_image(path: str | Path, channels: int) -> Image.Image:
-    """The image in `path` as "L", "RGB" or "RGBA" for 1, 3 or 4 channels; the rule is at the top of the file.
+    """The image in `path` as "L", "RGB" or "RGBA" for 1, 3 or 4 channels.
 
     Raises:
         UserError: the file cannot be read, is damaged or too large, or `channels` is another number.
@@ -60,30 +55,30 @@ def open_image(path: str | Path, channels: int) -> Image.Image:
         ) from error
 
 
-def read_image(path: str | Path, stored: bytes | None = None) -> Image.Image:
-    """The image in `path`, wholly decoded, in the mode it was stored in.
+def read_image(path: str | Path, content: bytes | None = None) -> Image.Image:
+    """The fully decoded image in `path`, in its stored mode.
 
-    With `stored`, the image in these bytes; `path` is then what an error calls it.
+    With `content`, the image in these bytes; errors then call it `path`.
 
     Raises:
-        UserError: the file cannot be read, is damaged, or is too large to be an honest image.
+        UserError: the file cannot be read, is damaged, or exceeds Pillow's decompression-bomb limit.
     """
     try:
-        with Image.open(path if stored is None else io.BytesIO(stored)) as image:
+        with Image.open(path if content is None else io.BytesIO(content)) as image:
             image.load()
             return image
     except Image.DecompressionBombError as error:
-        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise UserError(
-            f"{path} has more than the {most:,} pixels that Pillow takes for honest; make it smaller or remove it"
+            f"{path} exceeds Pillow's decompression-bomb limit of {limit:,} pixels; make it smaller or remove it"
         ) from error
     except READ_ERRORS as error:
-        what = "no known image format" if isinstance(error, UnidentifiedImageError) else error
-        raise UserError(f"{path} cannot be read as an image ({what}); repair or remove it") from error
+        reason = "unknown image format" if isinstance(error, UnidentifiedImageError) else error
+        raise UserError(f"{path} cannot be read as an image ({reason}); repair or remove it") from error
 
 
 def convert(image: Image.Image, channels: int) -> Image.Image:
-    """`image` of any mode as 8-bit "L", "RGB" or "RGBA", by the rule at the top of the file.
+    """`image` of any mode as 8-bit "L", "RGB" or "RGBA", as described at the top of this file.
 
     Raises:
         ValueError: a float image with NaN or infinite pixels, or a mode Pillow cannot convert.

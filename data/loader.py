@@ -1,41 +1,30 @@
-"""Batches for training and testing: workers, per-item seeds, exact resume, and errors in one sentence."""
+"""Batches for training and testing that depend on the seed, the epoch and the position alone."""
 
 import math
-import os
 import pickle
-import random
-import signal
-import traceback
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
+from torch.utils.data import Dataset
 
-from data.base_dataset import PixelDataset, floats, item_rng, repeats
-from data.loading.gpu_prefetch import Upload, Uploader, ahead
-from data.loading.sampler import EpochSampler, Key
-from util.cpu_count import START
+from data.base_dataset import to_floats
+from data.loading.gpu_prefetch import prefetch
+from data.loading.items import SeededItems, collate
+from data.loading.sampler import EpochSampler
+from data.loading.workers import WORKER_HINT, data_loader, one_line, start_workers
 from util.errors import RunFault, UserError
 
 Batch = dict[str, Tensor | list[str]]
 CPU = torch.device("cpu")
-WAY_OUT = (
-    "if memory or shared memory ran out, lower --num_threads; with 0 the main process reads the data itself"
-)
 
 
 class Loader:
-    """Gives a dataset in batches of `batch_size` a rank; which ones, only seed, epoch and position decide.
+    """Batches of `batch_size` items of a data set for each rank.
 
-    `len()` is the number of images in the set, at most `max_images`. `step_images` are the images of a
-    step over all ranks, `images_per_epoch` those that an epoch gives: `drop_last` leaves out the rest
-    that does not fill a step. The pixels of a PixelDataset come as float32 in [-1, 1], on `device` if it is a GPU.
+    `len()` is the number of images in the set, at most `max_images`. `step_images` is the number of images in a
+    step over all ranks, `images_per_epoch` the number in an epoch: `drop_last` omits the images that do not
+    fill a last step. Images of a PixelDataset become float32 in [-1, 1], on `device` if that is a GPU.
     """
 
     def __init__(
@@ -55,20 +44,16 @@ class Loader:
         self.dataset = dataset
         self._count = int(min(len(dataset), max_images))  # type: ignore[arg-type]
         self._sampler = EpochSampler(
-            self._count,
-            batch_size,
-            seed=seed,
-            shuffle=shuffle,
-            drop_last=drop_last,
-            rank=rank,
-            world=world,
+            self._count, batch_size, seed=seed, shuffle=shuffle, drop_last=drop_last, rank=rank, world=world
         )
         self.step_images = self._sampler.step_images
         self.images_per_epoch = self._sampler.images_per_epoch
-        items, on_gpu = Items(dataset), device.type == "cuda"
-        self._as_pixels = items.as_pixels
-        self._uploader = Uploader(device) if on_gpu and items.as_pixels else None
-        self._batches = _data_loader(items, self._sampler, num_threads, pin_memory=on_gpu)
+        items = SeededItems(dataset)
+        self._has_pixels, self._device = items.has_pixels, device
+        self._on_gpu = device.type == "cuda"
+        self._torch_loader = data_loader(
+            items, self._sampler, num_threads, collate=collate, pin_memory=self._on_gpu
+        )
 
     def __len__(self) -> int:
         return self._count
@@ -80,171 +65,28 @@ class Loader:
         """The batches of an epoch without its first `skip` images, counted over all ranks.
 
         Raises:
-            UserError: an item could not be read, or `skip` is no multiple of `step_images`.
-            RunFault: the dataset's own code failed, or a worker died.
+            UserError: an item cannot be read, or `skip` is not a multiple of `step_images`.
+            RunFault: the code of the data set failed, or a worker process died.
         """
         self._sampler.start(epoch, skip)
-        batches = _start_workers(self._batches)
-        if self._uploader:
-            batches = ahead(batches, self._uploader.begin)
+        batches = self._read()
+        if self._has_pixels:
+            batches = prefetch(batches, self._device) if self._on_gpu else map(to_floats, batches)
+        yield from batches
+
+    def _read(self) -> Iterator[Batch]:
+        """The batches as the workers return them."""
+        batches = start_workers(self._torch_loader)
         while True:
             try:
-                batch = next(batches)
-            except StopIteration:
-                return
+                batch = next(batches, None)
             except (RuntimeError, OSError, EOFError, pickle.PickleError) as error:
-                raise RunFault(f"a data worker died ({_one_line(error)}); {WAY_OUT}") from error
-            if isinstance(batch, Failure):
-                raise batch.error()
-            if isinstance(batch, Upload):
-                batch = batch.finish()
-            yield floats(batch) if self._as_pixels else batch
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An error on its way from a worker to the main process, as plain strings, which always pickle."""
-
-    message: str
-    is_fault: bool
-    trace: str
-
-    @classmethod
-    def of(cls, error: Exception, what: str) -> "Failure":
-        known = isinstance(error, UserError)
-        message = str(error) if known else f"{what}: {type(error).__name__}: {_one_line(error)}"
-        is_fault = not known or isinstance(error, RunFault)
-        return cls(message, is_fault, "".join(traceback.format_exception(error)))
-
-    def error(self) -> UserError:
-        error = RunFault(self.message) if self.is_fault else UserError(self.message)
-        error.add_note(self.trace)  # shown where the traceback is
-        return error
-
-
-class Items(Dataset):
-    """Reads items under their own seed; what goes wrong is returned as a Failure.
-
-    Those of a PixelDataset keep their 8 bits (`as_pixels`), unless somebody has written a `__getitem__` over its own.
-    """
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
-        self.as_pixels = type(dataset).__getitem__ is PixelDataset.__getitem__
-        self.repeats = self.as_pixels and repeats(dataset)
-
-    def __getitem__(self, key: Key) -> Any:
-        index, seed = key
-        try:
-            item = self._item(index, seed)
-            if not isinstance(item, dict):
-                raise TypeError(f"an item must be a dict, not {type(item).__name__}")
-            return item
-        except Exception as error:
-            return Failure.of(error, f"{type(self.dataset).__name__} failed at index {index}")
-
-    def _item(self, index: int, seed: int) -> Any:
-        if self.repeats:
-            # the numbers that the item would get from global generators, which take longer to seed
-            return self.dataset.read(index, item_rng(random.Random(seed)))  # type: ignore[attr-defined]
-        with seeded(seed):
-            return self.dataset.read(index, item_rng()) if self.as_pixels else self.dataset[index]  # type: ignore[attr-defined]
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Run a block with the global CPU generators of python, numpy and torch seeded.
-
-    In the main process they are restored after it; in a worker nobody else draws from them.
-    """
-    before = None if get_worker_info() else (random.getstate(), np.random.get_state(), torch.get_rng_state())
-    random.seed(seed)
-    np.random.seed((seed & 0xFFFFFFFF, seed >> 32))
-    torch.default_generator.manual_seed(seed)  # not torch.manual_seed: that would seed the GPUs too
-    try:
-        yield
-    finally:
-        if before:
-            random.setstate(before[0])
-            np.random.set_state(before[1])
-            torch.set_rng_state(before[2])
-
-
-def collate(items: list[Any]) -> Any:
-    """Items stacked to a batch, or the first Failure among them."""
-    for item in items:
-        if isinstance(item, Failure):
-            return item
-    try:
-        return default_collate(items)
-    except Exception as error:
-        sizes = _unequal_sizes(items)
-        mistake = UserError(
-            f"images of one batch differ in size (channels, height, width): {sizes}; "
-            "use --batch_size 1, or a --preprocess that crops"
-        )
-        return Failure.of(mistake if sizes else error, "the items of a batch do not fit together")
-
-
-def _unequal_sizes(items: list[dict[str, Any]]) -> list[tuple[int, ...]]:
-    """The shapes under the first key whose tensors differ in shape; empty if there is none."""
-    for key in items[0]:
-        shapes = {tuple(item[key].shape) for item in items if isinstance(item.get(key), Tensor)}
-        if len(shapes) > 1:
-            return sorted(shapes)
-    return []
-
-
-def _data_loader(items: Items, sampler: EpochSampler, num_threads: int, *, pin_memory: bool) -> DataLoader:
-    workers = min(num_threads, len(sampler))
-    with _many_workers_are_fine():
-        return DataLoader(
-            items,
-            batch_sampler=sampler,
-            num_workers=workers,
-            multiprocessing_context=START if workers else None,
-            persistent_workers=workers > 0,
-            pin_memory=pin_memory,
-            collate_fn=collate,
-            worker_init_fn=_init_worker,
-            # without its own generator a DataLoader takes a number from the global one at each epoch
-            generator=torch.Generator(),
-        )
-
-
-@contextmanager
-def _many_workers_are_fine() -> Iterator[None]:
-    """Keep torch from warning of more workers than cores, which is the person's choice."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="This DataLoader will create")
-        yield
-
-
-def _init_worker(worker: int) -> None:
-    """Leave signals to the main process: it saves first, with the batches it still needs, and ends us then."""
-    if hasattr(os, "setpgid"):
-        os.setpgid(0, 0)  # Ctrl-C and `timeout` send to the whole process group
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # else a fork keeps the main process's own handler
-
-
-def _start_workers(loader: DataLoader) -> Iterator[Any]:
-    """`iter(loader)` without its SIGCHLD handler, which raises wherever the main process happens to be.
-
-    A dead worker is then noticed where its batch is waited for, within seconds.
-    """
-    child_signal: int = getattr(signal, "SIGCHLD", 0)  # Windows has none
-    before = signal.getsignal(child_signal) if child_signal else None
-    try:
-        with _many_workers_are_fine():
-            batches = iter(loader)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {_one_line(error)}"
-        raise RunFault(f"the data workers could not be started ({reason}); {WAY_OUT}") from error
-    if before is not None and signal.getsignal(child_signal) is not before:
-        signal.signal(child_signal, before)
-    return batches
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+                raise RunFault(f"a data worker died ({one_line(error)}); {WORKER_HINT}") from error
+            if batch is None:
+                return
+            if isinstance(batch, UserError):
+                try:
+                    raise batch
+                finally:
+                    del batch  # or the error would refer to this frame, a cycle that keeps the workers alive
+            yield batch

@@ -1,7 +1,7 @@
-"""Noise to make images from: item i is the latent vector, and the class, of seed --seed + i, the same for ever."""
+"""Noise for test.py: item i is the latent vector of seed --seed + i, with a class for conditional models."""
 
-import argparse
 import math
+from argparse import ArgumentParser, Namespace
 
 import torch
 
@@ -10,41 +10,34 @@ from util.cli.flag_types import classes, positive_or_inf
 from util.errors import UserError
 from util.noise import image_name, seeded_z
 
-SEEDS = 2**32  # as many as the generator behind seeded_z knows
+SEEDS = 2**32  # of the generator that seeded_z uses
 
 
 class NoiseDataset(BaseDataset):
-    """Items {"z": float32 (z_dim,), "label": int64 (), "paths": "seed000007_class03.png"}; for test.py.
+    """Items {"z": float32 (z_dim,), "label": int64 (), "paths": "seed000007_class03.png"}.
 
-    The classes go round with the seeds, or those of --labels do. A model without classes gets no label.
+    Consecutive seeds get consecutive classes, of all classes or of --labels. A model without classes gets no label.
     """
 
     needs_dataroot = False
 
     @staticmethod
-    def modify_commandline_options(
-        parser: argparse.ArgumentParser, is_train: bool
-    ) -> argparse.ArgumentParser:
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
         parser.add_argument(
             "--truncation",
             type=positive_or_inf,
             default=math.inf,
-            help="draw each number of z within +- this: lower is more alike and cleaner; inf = anywhere",
+            help="draw each number of z from [-x, x]: lower values give cleaner images of less variety; inf = no limit",
         )
-        parser.add_argument(
-            "--labels",
-            type=classes,
-            default=[],
-            metavar="NUMBERS",
-            help="classes to make, e.g. 3,5; default: all",
-        )
+        labels_help = "classes to generate, separated by commas, e.g. 3,5; default: all"
+        parser.add_argument("--labels", type=classes, default=[], metavar="NUMBERS", help=labels_help)
         return parser
 
     @staticmethod
-    def count_classes(opt: argparse.Namespace) -> int:
+    def count_classes(opt: Namespace) -> int:
         return vars(opt).get("n_classes") or 0
 
-    def __init__(self, opt: argparse.Namespace) -> None:
+    def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
         check(opt)
         self.first_seed, self.count = opt.seed, int(opt.num_test)
@@ -63,34 +56,27 @@ class NoiseDataset(BaseDataset):
         return {"z": z, "label": torch.tensor(label), "paths": image_name(seed, label)}
 
 
-def check(opt: argparse.Namespace) -> None:
-    """Refuse what noise cannot be drawn for.
-
-    Raises:
-        UserError: with the flags, their values and the way out.
-    """
+def check(opt: Namespace) -> None:
+    """Raise UserError for options that noise cannot be drawn for."""
     if opt.isTrain:
-        raise UserError("--dataset_mode noise has no images to learn from; it is for test.py")
+        raise UserError("--dataset_mode noise has no images to train on; it is for test.py")
     if "z_dim" not in opt:
         raise UserError(
-            "--dataset_mode noise feeds models that start from noise, and "
-            f"--model {opt.model} starts from images: give the --dataset_mode that holds them"
+            "--dataset_mode noise is for models that generate images from noise, but "
+            f"--model {opt.model} translates images: use the --dataset_mode of its images"
         )
     if math.isinf(opt.num_test):
-        raise UserError("--num_test all: noise has no end; give how many images to make")
+        raise UserError("--num_test all: noise is unlimited; give the number of images to generate")
     if opt.seed + opt.num_test > SEEDS:
         raise UserError(
-            f"--seed {opt.seed} and --num_test {int(opt.num_test)} lead beyond the last seed of noise, {SEEDS - 1}; "
-            "lower one"
+            f"--seed {opt.seed} with --num_test {int(opt.num_test)} exceeds the largest seed of noise, {SEEDS - 1}; "
+            "use smaller numbers"
         )
-    if opt.labels and not opt.n_classes:
-        raise UserError(f"--labels {_joined(opt.labels)}: this model knows no classes; leave the flag out")
+    labels = ",".join(map(str, opt.labels))
+    if labels and not opt.n_classes:
+        raise UserError(f"--labels {labels}: this model has no classes; omit the flag")
     wrong = [label for label in opt.labels if not 0 <= label < opt.n_classes]
     if wrong:
         raise UserError(
-            f"--labels {_joined(opt.labels)}: {wrong[0]} is no class; the model's are 0 to {opt.n_classes - 1}"
+            f"--labels {labels}: class {wrong[0]} is out of range: this model has classes 0 to {opt.n_classes - 1}"
         )
-
-
-def _joined(labels: list[int]) -> str:
-    return ",".join(map(str, labels))

@@ -1,76 +1,67 @@
-"""Data sets whose items are one image, and its label where there is one: their flags, and how an item is made.
+"""The base class of data sets for noise-to-image models: items are one image, with its label if there is one."""
 
-A data set of this kind names the Source of its images and leaves the rest to RealImages.
-"""
-
-import argparse
 import random
+from argparse import ArgumentParser, Namespace
 
 import torch
 from PIL import Image
 
 from data.base_dataset import Item, PixelDataset, preprocess_from
-from data.cache.prepared_images import prepared_from
+from data.cache.prepared_images import PreparedImages
 from data.images import check_channels
-from data.sources.source import Source, choose
+from data.sources.source import Source, select_indices
 from util.errors import UserError
 
 
 class RealImages(PixelDataset):
-    """Items {"image": float32 (C, S, S) in [-1, 1], "label": int64 (), "paths"} with --output_nc channels.
+    """Items {"image": float32 (C, S, S) in [-1, 1], "label": int64 (), "paths"}, where C is --output_nc.
 
-    The label is left out where the source has none or the model wants none (n_classes 0).
+    A subclass only supplies the source of the images. Items have no label if the source has none or if the
+    model uses none (--n_classes 0).
     """
 
     @staticmethod
-    def modify_commandline_options(
-        parser: argparse.ArgumentParser, is_train: bool
-    ) -> argparse.ArgumentParser:
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
         parser.add_argument(
             "--center_size",
             type=int,
             default=0,
             help="with --preprocess center: side of the central square in pixels; 0 = the shorter side",
         )
-        parser.flag("--load_in_mem", "keep every image decoded once it is read")  # type: ignore[attr-defined]
+        parser.flag("--load_in_mem", "the former name of --cache memory")  # type: ignore[attr-defined]
         return parser
 
-    def __init__(self, opt: argparse.Namespace, source: Source) -> None:
+    def __init__(self, opt: Namespace, source: Source) -> None:
         super().__init__(opt)
         if opt.center_size and opt.preprocess != "center":
             raise UserError(
-                f"--center_size {opt.center_size} is for --preprocess center, not {opt.preprocess}: leave one out"
+                f"--center_size {opt.center_size} requires --preprocess center, not {opt.preprocess}: omit one of them"
             )
         self.source = source
         self.preprocess = preprocess_from(opt, center_size=opt.center_size)
-        self.chosen = choose(len(source), source.labels, opt.max_dataset_size)
+        self.indices = select_indices(len(source), source.labels, opt.max_dataset_size)
         self.labels = None if vars(opt).get("n_classes") == 0 else source.labels
-        self._make(0)  # flags that fit no image are told before anything is built
-        self.images = prepared_from(self, self.preprocess, self._make, len(self))
+        # report flags that fit no image before anything expensive starts
+        self.preprocess.prepare(*self._load(0), name=self.name(0))
+        self.images = PreparedImages(self, self.preprocess, self._load, self.name, len(self))
 
     def __len__(self) -> int:
-        return len(self.chosen)
+        return len(self.indices)
 
     def read(self, index: int, rng: random.Random) -> Item:
-        name = self.name(index)
-        (image,) = self.images.cut(index, rng, name=name)
-        item: Item = {"image": image, "paths": name}
+        (image,) = self.images.crop(index, rng)
+        item: Item = {"image": image, "paths": self.name(index)}
         if self.labels is not None:
-            item["label"] = torch.tensor(int(self.labels[self.chosen[index]]))
+            item["label"] = torch.tensor(int(self.labels[self.indices[index]]))
         return item
 
     def name(self, index: int) -> str:
-        return self.source.name(int(self.chosen[index]))
+        return self.source.name(int(self.indices[index]))
 
-    def _make(self, index: int) -> list[Image.Image]:
-        image = self.source.read(int(self.chosen[index]))
-        return [self.preprocess.prepare(image, name=self.name(index))]
+    def _load(self, index: int) -> list[Image.Image]:
+        return [self.source.read(int(self.indices[index]))]
 
 
-def image_channels(opt: argparse.Namespace) -> int:
-    """How many channels images are read with: those that the generator makes.
-
-    Raises:
-        UserError: image files cannot be read with so many.
-    """
+def image_channels(opt: Namespace) -> int:
+    """The channels that images are read with: as many as the generator produces; see check_channels."""
     return check_channels(opt.output_nc, flag="--output_nc")

@@ -1,39 +1,39 @@
-"""The images of one folder, sub-folders included: the input of a trained generator."""
+"""The images of one folder and its sub-folders: the input of a trained generator."""
 
-import argparse
 import random
+from argparse import Namespace
 
 from PIL import Image
 
 from data.base_dataset import Item, PixelDataset, preprocess_from
-from data.cache.prepared_images import prepared_from
+from data.cache.prepared_images import PreparedImages
 from data.image_folder import image_paths
 from data.images import check_channels, open_image
 
 
 class SingleDataset(PixelDataset):
-    """--dataroot is the folder itself. `A` always has --input_nc channels: it is what the generator reads."""
+    """--dataroot is the folder. `A` always has --input_nc channels, whatever --direction is."""
 
-    repeats = True
+    cacheable = True
 
-    def __init__(self, opt: argparse.Namespace) -> None:
+    def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
         self.A_paths = image_paths(opt.dataroot, opt.max_dataset_size)
         self.channels = check_channels(opt.input_nc, flag="--input_nc")
-        self.preprocess = preprocess_from(opt)
-        self.images = prepared_from(self, self.preprocess, self._make, len(self))
+        self.images = PreparedImages(self, preprocess_from(opt), self._load, self._name, len(self))
 
     def __len__(self) -> int:
         return len(self.A_paths)
 
     def read(self, index: int, rng: random.Random) -> Item:
-        path = self.A_paths[index]
-        (A,) = self.images.cut(index, rng, name=path)
-        return {"A": A, "A_paths": path}
+        (A,) = self.images.crop(index, rng)
+        return {"A": A, "A_paths": self.A_paths[index]}
 
     def files_to_check(self) -> list[str]:
         return list(self.A_paths)
 
-    def _make(self, index: int) -> list[Image.Image]:
-        path = self.A_paths[index]
-        return [self.preprocess.prepare(open_image(path, self.channels), name=path)]
+    def _name(self, index: int) -> str:
+        return self.A_paths[index]
+
+    def _load(self, index: int) -> list[Image.Image]:
+        return [open_image(self.A_paths[index], self.channels)]

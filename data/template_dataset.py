@@ -1,19 +1,19 @@
-"""A start for a dataset of your own: the images of one folder, and each with changed contrast.
+"""A template for your own data set: the images of one folder, and the same images with another contrast.
 
-To write a dataset called `foo`:
+To write a data set called `foo`:
 
-1. Copy this file to `foo_dataset.py`, here or in a folder that you name with --plugin_path, and rename the
-   class to `FooDataset`. --dataset_mode foo finds it by these two names.
-2. `modify_commandline_options` adds your flags, or changes defaults of the common ones.
-3. `__init__` finds the files and takes from `opt` all that the items need.
-4. `__getitem__` reads one item and returns a dict of the keys listed in base_dataset.py.
-5. `__len__` says how many items there are.
+1. Copy this file to `foo_dataset.py`, here or in a folder that you pass to --plugin_path, and rename the class to
+   `FooDataset`. --dataset_mode foo finds it by these two names.
+2. `modify_commandline_options` adds your flags, or changes defaults of the shared ones.
+3. `__init__` finds the files and reads from `opt` what the items need.
+4. `__getitem__` returns one item: a dict with the keys listed in base_dataset.py.
+5. `__len__` returns the number of items.
 
-Draw random numbers as you like: the loader seeds `random`, `numpy.random` and torch for each item.
-A person's mistake is a UserError: what is wrong, where, and what to do, in one sentence.
+Random numbers may come from `random`, `numpy.random` and torch: the loader seeds them for each item.
+Report mistakes of the user with a UserError: what is wrong, where, and what to do, in one sentence.
 """
 
-import argparse
+from argparse import ArgumentParser, Namespace
 
 from data.base_dataset import BaseDataset, Item, item_rng, preprocess_from
 from data.image_folder import make_dataset
@@ -22,19 +22,17 @@ from data.transforms import to_tensor
 
 
 class TemplateDataset(BaseDataset):
-    """A: the images of --dataroot. B: the same with --new_dataset_option times the contrast."""
+    """A: the images of --dataroot. B: the same images with --new_dataset_option times their contrast."""
 
     @staticmethod
-    def modify_commandline_options(
-        parser: argparse.ArgumentParser, is_train: bool
-    ) -> argparse.ArgumentParser:
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
         parser.add_argument(
-            "--new_dataset_option", type=float, default=1.0, help="contrast of B over that of A"
+            "--new_dataset_option", type=float, default=1.0, help="the contrast of B divided by that of A"
         )
         parser.set_defaults(max_dataset_size=10, new_dataset_option=2.0)
         return parser
 
-    def __init__(self, opt: argparse.Namespace) -> None:
+    def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
         self.paths = make_dataset(opt.dataroot, opt.max_dataset_size)
         self.channels = check_channels(opt.input_nc, flag="--input_nc")

@@ -1,52 +1,43 @@
-"""A data set of torchvision: --tv_dataset MNIST, FashionMNIST, CIFAR10, CIFAR100, STL10, CelebA or LSUN."""
+"""The data sets of torchvision: --tv_dataset MNIST, FashionMNIST, CIFAR10, CIFAR100, STL10, CelebA or LSUN."""
 
-import argparse
+from argparse import ArgumentParser, Namespace
 
 from data.real_images import RealImages, image_channels
 from data.sources.lsun import CATEGORIES
-from data.sources.torchvision_sets import SETS, Wanted
+from data.sources.torchvision_sets import SETS, open_set
 from util.errors import UserError
 
 
 class TorchvisionDataset(RealImages):
-    """--dataroot is what torchvision calls root; the phase says whether training or test images are given."""
+    """--dataroot is what torchvision calls `root`; --phase selects training or test images."""
 
-    repeats = True
+    cacheable = True
 
     @staticmethod
-    def modify_commandline_options(
-        parser: argparse.ArgumentParser, is_train: bool
-    ) -> argparse.ArgumentParser:
+    def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
         RealImages.modify_commandline_options(parser, is_train)
-        parser.add_argument("--tv_dataset", choices=tuple(SETS), default="CIFAR10", help="which one")
         parser.add_argument(
-            "--tv_category", choices=CATEGORIES, default="church_outdoor", help="with LSUN: which scenes"
+            "--tv_dataset", choices=tuple(SETS), default="CIFAR10", help="name of the data set"
         )
-        parser.flag("--download", "fetch the set first if it is not on disk")  # type: ignore[attr-defined]
-        chosen = SETS[parser.parse_known_args()[0].tv_dataset]
-        if chosen.grey:
+        parser.add_argument(
+            "--tv_category", choices=CATEGORIES, default="church_outdoor", help="category of LSUN"
+        )
+        parser.flag("--download", "download the data set first, unless it exists")  # type: ignore[attr-defined]
+        tv_set = SETS[parser.parse_known_args()[0].tv_dataset]
+        if tv_set.grey:
             parser.set_defaults(input_nc=1, output_nc=1)
-        if not chosen.flips:
+        if not tv_set.flips:
             parser.set_defaults(no_flip=True)
-        if chosen.center_size:
-            parser.set_defaults(preprocess="center", center_size=chosen.center_size)
+        if tv_set.center_size:
+            parser.set_defaults(preprocess="center", center_size=tv_set.center_size)
         return parser
 
     @staticmethod
-    def count_classes(opt: argparse.Namespace) -> int:
+    def count_classes(opt: Namespace) -> int:
         return SETS[opt.tv_dataset].n_classes
 
-    def __init__(self, opt: argparse.Namespace) -> None:
+    def __init__(self, opt: Namespace) -> None:
         if opt.phase not in ("train", "test"):
-            raise UserError(
-                f"--phase {opt.phase}: the parts of --dataset_mode torchvision are train and test"
-            )
-        wanted = Wanted(
-            set_name=opt.tv_dataset,
-            root=opt.dataroot,
-            phase=opt.phase,
-            channels=image_channels(opt),
-            category=opt.tv_category,
-            download=opt.download,
-        )
-        super().__init__(opt, SETS[opt.tv_dataset].open(wanted))
+            raise UserError(f"--phase {opt.phase}: --dataset_mode torchvision has the phases train and test")
+        choice = {"channels": image_channels(opt), "category": opt.tv_category, "download": opt.download}
+        super().__init__(opt, open_set(opt.tv_dataset, opt.dataroot, opt.phase, **choice))

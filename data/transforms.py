@@ -1,4 +1,4 @@
-"""From a Pillow image to a tensor: resizing, cropping and flipping, with the classic pixel results."""
+"""From a Pillow image to a tensor by resizing, cropping and flipping; pixels equal those of upstream."""
 
 import random
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from torch import Tensor
 
 from util.errors import UserError
 
-Size = tuple[int, int]  # width, height, as Pillow counts
+Size = tuple[int, int]  # width, height, as in Pillow
 
 
 @dataclass(frozen=True)
 class Draw:
-    """What was drawn for one image: where to crop, (x, y), and whether to flip."""
+    """The random numbers of one image: the upper left corner (x, y) of the crop, and whether to flip."""
 
     crop_pos: tuple[int, int]
     flip: bool
@@ -25,12 +25,12 @@ class Draw:
 
 @dataclass(frozen=True)
 class Preprocess:
-    """One of the ways from a stored image to a training image; see MODES.
+    """The steps from a stored image to a training image; `mode` is a key of MODES.
 
-    What it does the same each time is `prepare`, what is drawn for each image anew is `finish`.
+    `prepare` does the steps without randomness, `finish` those that depend on a Draw.
 
     Raises:
-        UserError: an unknown mode, a load_size that is smaller than the crop, or a negative center_size.
+        UserError: an unknown mode, a load_size below crop_size, or a negative center_size.
     """
 
     mode: str = "resize_and_crop"
@@ -42,51 +42,41 @@ class Preprocess:
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
-            raise UserError(f"--preprocess {self.mode} is unknown; known: {', '.join(MODES)}")
-        mode = MODES[self.mode]
-        if mode.window == "crop" and mode.scale is not same_size and self.load_size < self.crop_size:
+            raise UserError(f"--preprocess {self.mode} is unknown; use one of {', '.join(MODES)}")
+        if self.mode.endswith("_and_crop") and self.load_size < self.crop_size:
             raise UserError(
-                f"--load_size {self.load_size} is smaller than --crop_size {self.crop_size}; "
-                "make it the same or larger"
+                f"--load_size {self.load_size} must not be smaller than --crop_size {self.crop_size}"
             )
         if self.center_size < 0:
-            raise UserError(f"--center_size {self.center_size} is below 0; 0 takes the shorter side")
+            raise UserError(f"--center_size {self.center_size} is negative; 0 selects the shorter side")
 
     def scaled(self, size: Size) -> Size:
-        """The size an image of `size` has after `prepare`."""
+        """The size after `prepare` of an image of `size`."""
         return MODES[self.mode].scale(size, self.load_size, self.crop_size)
 
     def draw(self, size: Size, rng: random.Random) -> Draw:
-        """Draw for a stored image of `size`: a window, even over all that fit, and a flip with probability 1/2."""
+        """Draw for a stored image of `size`: uniformly a window that fits, and a flip with probability 1/2."""
         return self.draw_prepared(self.scaled(size), rng)
 
     def draw_prepared(self, size: Size, rng: random.Random) -> Draw:
-        """`draw` for an image that `prepare` has made."""
+        """Draw for a prepared image of `size`."""
         side = self._window_side(size)
         x = rng.randint(0, max(0, size[0] - side))
         y = rng.randint(0, max(0, size[1] - side))
         return Draw((x, y), flip=rng.random() > 0.5)
 
     def apply(self, image: Image.Image, draw: Draw, *, name: str = "an image") -> Image.Image:
-        """Scale, crop and flip `image` as drawn; `name` is what an error calls it.
-
-        Raises:
-            UserError: the image is smaller than the crop.
-        """
+        """`prepare`, then `finish`; `name` is what their errors call the image."""
         return self.finish(self.prepare(image, name=name), draw, name=name)
 
     def prepare(self, image: Image.Image, *, name: str = "an image") -> Image.Image:
-        """The part that is the same each time: the central square where the mode takes it, and scaling.
-
-        Raises:
-            UserError: the image is smaller than the central square.
-        """
+        """Scale the image, or its central square; raises UserError if the image is smaller than that square."""
         if MODES[self.mode].centred:
             image = central_square(image, self.center_size, name=name)
         return resize(image, self.scaled(image.size), self.resample)
 
     def finish(self, image: Image.Image, draw: Draw, *, name: str = "an image") -> Image.Image:
-        """The drawn part: the window of a prepared image, to crop_size, and the flip.
+        """Crop a prepared image to the drawn window, scale that to crop_size, and flip it if drawn.
 
         Raises:
             UserError: the image is smaller than the crop.
@@ -94,10 +84,11 @@ class Preprocess:
         if MODES[self.mode].window:
             image = crop(image, draw.crop_pos, self._fitting_side(image.size, name))
             image = resize(image, (self.crop_size, self.crop_size), self.resample)
-        return flip(image) if self.flip and draw.flip else image
+        flips = self.flip and draw.flip
+        return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flips else image
 
     def finish_pixels(self, pixels: np.ndarray, draw: Draw, *, name: str) -> Tensor:
-        """`finish` for the pixels of a prepared image, uint8 (C, H, W), which are left as they are."""
+        """`finish` for the pixels of a prepared image, uint8 (C, H, W); returns a copy."""
         if MODES[self.mode].window:
             side = self._fitting_side((pixels.shape[2], pixels.shape[1]), name)
             x, y = draw.crop_pos
@@ -105,9 +96,9 @@ class Preprocess:
             if side != self.crop_size:
                 scaled = resize(to_image(pixels), (self.crop_size, self.crop_size), self.resample)
                 pixels = to_pixels(scaled).numpy()
-        found = torch.from_numpy(pixels)
-        mirrored = self.flip and draw.flip
-        return found.flip(-1) if mirrored else found.clone(memory_format=torch.contiguous_format)
+        tensor = torch.from_numpy(pixels)
+        flips = self.flip and draw.flip
+        return tensor.flip(-1) if flips else tensor.clone(memory_format=torch.contiguous_format)
 
     def _window_side(self, size: Size) -> int:
         return min(size) if MODES[self.mode].window == "shorter_side" else self.crop_size
@@ -117,25 +108,13 @@ class Preprocess:
         if min(size) < side:
             raise UserError(
                 f"{name} has {size[0]}x{size[1]} pixels before cropping, less than --crop_size "
-                f"{self.crop_size}; lower --crop_size or use --preprocess resize_and_crop"
+                f"{self.crop_size}; use a smaller --crop_size, or --preprocess resize_and_crop"
             )
         return side
 
 
-def square_size(size: Size, load_size: int, crop_size: int) -> Size:
-    return load_size, load_size
-
-
-def crop_square(size: Size, load_size: int, crop_size: int) -> Size:
-    return crop_size, crop_size
-
-
-def same_size(size: Size, load_size: int, crop_size: int) -> Size:
-    return size
-
-
-def width_size(size: Size, load_size: int, crop_size: int) -> Size:
-    """Width load_size, the height in proportion but not below crop_size."""
+def scaled_width(size: Size, load_size: int, crop_size: int) -> Size:
+    """Width load_size; the height is scaled in proportion, but is at least crop_size."""
     width, height = size
     if width == load_size and height >= crop_size:
         return size
@@ -143,63 +122,53 @@ def width_size(size: Size, load_size: int, crop_size: int) -> Size:
 
 
 def multiple_of_four(size: Size, load_size: int, crop_size: int) -> Size:
-    """Both sides to the nearest multiple of 4, for nets that halve the image twice."""
-    # round() takes the even neighbour of a half, which the classic results do as well
+    """Both sides are rounded to a multiple of 4, for nets that halve the image twice."""
+    # halves are rounded to even, as upstream does
     width, height = (max(4, round(side / 4) * 4) for side in size)
     return width, height
 
 
 @dataclass(frozen=True)
 class Mode:
-    """What a mode does before the flip: the central square or all, scaled; a window at random or all of that."""
+    """What a mode of --preprocess does before the flip."""
 
-    scale: Callable[[Size, int, int], Size]  # (size, load_size, crop_size) -> the size to scale to
-    window: Literal["crop", "shorter_side"] | None = None  # a square with this side, brought to crop_size
-    centred: bool = False
+    scale: Callable[[Size, int, int], Size]  # (size, load_size, crop_size) -> the size to scale an image to
+    window: Literal["crop", "shorter_side"] | None = None  # side of a random square, scaled to crop_size
+    centred: bool = False  # whether only the central square is scaled
 
 
 MODES: dict[str, Mode] = {
-    "resize_and_crop": Mode(square_size, window="crop"),
-    "resize": Mode(square_size),
-    "crop": Mode(same_size, window="crop"),
-    "scale_width": Mode(width_size),
-    "scale_width_and_crop": Mode(width_size, window="crop"),
+    "resize_and_crop": Mode(lambda size, load_size, crop_size: (load_size, load_size), window="crop"),
+    "resize": Mode(lambda size, load_size, crop_size: (load_size, load_size)),
+    "crop": Mode(lambda size, load_size, crop_size: size, window="crop"),
+    "scale_width": Mode(scaled_width),
+    "scale_width_and_crop": Mode(scaled_width, window="crop"),
     "none": Mode(multiple_of_four),
-    "center": Mode(crop_square, centred=True),
-    "long_edge": Mode(same_size, window="shorter_side"),
+    "center": Mode(lambda size, load_size, crop_size: (crop_size, crop_size), centred=True),
+    "long_edge": Mode(lambda size, load_size, crop_size: size, window="shorter_side"),
 }
 
 
-def central_square(image: Image.Image, side: int, *, name: str = "an image") -> Image.Image:
-    """The square of `side` pixels in the middle of `image`; side 0 stands for the shorter side.
-
-    Raises:
-        UserError: the image is smaller.
-    """
+def central_square(image: Image.Image, side: int, *, name: str) -> Image.Image:
+    """The square of `side` pixels in the centre; 0 is the shorter side. Raises UserError if the image is smaller."""
     side = side or min(image.size)
     if min(image.size) < side:
         raise UserError(
             f"{name} has {image.width}x{image.height} pixels, less than --center_size {side}; "
-            "lower it, or give 0 for the shorter side of each image"
+            "use a smaller value, or 0 for the shorter side of each image"
         )
-    # rounded as torchvision does, half a pixel to the even one
+    # rounded as in torchvision's center_crop
     return crop(image, (round((image.width - side) / 2), round((image.height - side) / 2)), side)
 
 
-def resize(
-    image: Image.Image, size: Size, resample: Image.Resampling = Image.Resampling.BICUBIC
-) -> Image.Image:
+def resize(image: Image.Image, size: Size, resample: Image.Resampling) -> Image.Image:
     return image if image.size == size else image.resize(size, resample)
 
 
-def crop(image: Image.Image, position: tuple[int, int], side: int) -> Image.Image:
-    """The side x side square whose upper left corner is at `position`, (x, y)."""
-    x, y = position
+def crop(image: Image.Image, corner: tuple[int, int], side: int) -> Image.Image:
+    """The square with its upper left corner at `corner`, (x, y)."""
+    x, y = corner
     return image.crop((x, y, x + side, y + side))
-
-
-def flip(image: Image.Image) -> Image.Image:
-    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
 
 
 def to_tensor(image: Image.Image) -> Tensor:
@@ -216,13 +185,13 @@ def to_pixels(image: Image.Image) -> Tensor:
 
 
 def to_image(pixels: np.ndarray) -> Image.Image:
-    """`to_pixels` backwards."""
+    """The inverse of `to_pixels`."""
     return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
 
 def to_float(pixels: Tensor) -> Tensor:
-    """uint8 of any shape -> float32 in [-1, 1], on the same device and by the last bit as classic."""
-    # x / 127.5 - 1 rounds as (x / 255 - 0.5) / 0.5 does, for both steps are those, doubled. A GPU would
-    # multiply by the inverse of a plain number, which rounds otherwise, so it gets a tensor
-    half = torch.full((), 127.5, device=pixels.device)
-    return pixels.to(torch.float32).div_(half).sub_(1)
+    """uint8 of any shape -> float32 in [-1, 1] on the same device, bit-equal to upstream's (x / 255 - 0.5) / 0.5."""
+    # x / 127.5 - 1 rounds in the same way, because all its steps are upstream's times 2. The divisor is a tensor
+    # because a GPU multiplies by the inverse of a Python number, which rounds differently
+    divisor = torch.full((), 127.5, device=pixels.device)
+    return pixels.to(torch.float32).div_(divisor).sub_(1)

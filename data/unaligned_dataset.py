@@ -1,53 +1,54 @@
-"""Two folders without pairs, <phase>A and <phase>B: an image of A with a random one of B."""
+"""Two folders without pairs, <phase>A and <phase>B: an image of A with a random image of B."""
 
-import argparse
 import random
+from argparse import Namespace
 from pathlib import Path
 
 from PIL import Image
 
 from data.base_dataset import Item, PixelDataset, channels_from, preprocess_from
-from data.cache.prepared_images import prepared_from
+from data.cache.prepared_images import PreparedImages
 from data.image_folder import image_paths
 from data.images import open_image
 
 
 class UnalignedDataset(PixelDataset):
-    """As long as the larger folder; the smaller A starts over, B is drawn anew for each item.
+    """As many items as the larger folder has images; a smaller A starts over, and B is drawn for each item.
 
-    In testing, and with --serial_batches, B is read in step with A instead.
+    In testing and with --serial_batches, B is not drawn: item i has image i of both folders, and a smaller B
+    starts over as well.
     """
 
-    repeats = True
+    cacheable = True
 
-    def __init__(self, opt: argparse.Namespace) -> None:
+    def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
         self.A_paths = image_paths(Path(opt.dataroot, f"{opt.phase}A"), opt.max_dataset_size)
         self.B_paths = image_paths(Path(opt.dataroot, f"{opt.phase}B"), opt.max_dataset_size)
         self.A_channels, self.B_channels = channels_from(opt)
-        self.preprocess = preprocess_from(opt)
-        self.in_step = opt.serial_batches or not opt.isTrain
+        self.is_serial = opt.serial_batches or not opt.isTrain
         count = len(self.A_paths) + len(self.B_paths)
-        self.images = prepared_from(self, self.preprocess, self._make, count)
+        self.images = PreparedImages(self, preprocess_from(opt), self._load, self._path, count)
 
     def __len__(self) -> int:
         return max(len(self.A_paths), len(self.B_paths))
 
     def read(self, index: int, rng: random.Random) -> Item:
         A = index % len(self.A_paths)
-        B = index % len(self.B_paths) if self.in_step else rng.randrange(len(self.B_paths))
+        B = index % len(self.B_paths) if self.is_serial else rng.randrange(len(self.B_paths))
         item: Item = {"A_paths": self.A_paths[A], "B_paths": self.B_paths[B]}
-        (item["A"],) = self.images.cut(A, rng, name=self.A_paths[A])
-        (item["B"],) = self.images.cut(len(self.A_paths) + B, rng, name=self.B_paths[B])
+        (item["A"],) = self.images.crop(A, rng)
+        (item["B"],) = self.images.crop(len(self.A_paths) + B, rng)
         return item
 
     def files_to_check(self) -> list[str]:
         return [*self.A_paths, *self.B_paths]
 
-    def _make(self, number: int) -> list[Image.Image]:
-        """An image of A, or behind the last of them one of B."""
-        behind = number - len(self.A_paths)
-        path, channels = (
-            (self.A_paths[number], self.A_channels) if behind < 0 else (self.B_paths[behind], self.B_channels)
-        )
-        return [self.preprocess.prepare(open_image(path, channels), name=path)]
+    def _path(self, number: int) -> str:
+        """The path of an image of A or, for numbers from len(A_paths) on, of B."""
+        first_B = len(self.A_paths)
+        return self.A_paths[number] if number < first_B else self.B_paths[number - first_B]
+
+    def _load(self, number: int) -> list[Image.Image]:
+        channels = self.A_channels if number < len(self.A_paths) else self.B_channels
+        return [open_image(self._path(number), channels)]

@@ -79,9 +79,9 @@ def _data_flags(parser: Parser) -> None:
         )
         parser.add_argument(
             "--cache",
-            choices=("auto", "disk", "off"),
+            choices=("auto", "memory", "disk", "off"),
             default="auto",
-            help="keep prepared images: in a quarter of the free memory, in a file that stays, or not",
+            help="keep prepared images: in a quarter of the free memory, all in memory, in a file, or not",
         )
         parser.add_argument("--batch_size", type=whole(1), default=1, help="images a step, in each process")
         parser.add_argument("--load_size", type=whole(1), default=286, help="scale images to this size")

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from data.image_folder import make_dataset
 from data.listing.class_folders import class_names, labels_of, phase_folder
-from data.sources.source import ImageFiles, in_order
+from data.sources.source import ImageFiles, threaded_map
 from data.transforms import Preprocess
 from util.cli.arguments import Arguments
 from util.cli.packages import require
@@ -52,7 +52,7 @@ def make(out: Path, source: ImageFiles, preprocess: Preprocess, *, n_classes: in
         if source.labels is not None:
             file.create_dataset("labels", data=source.labels)
             file.attrs["n_classes"] = n_classes
-        write_images(images, in_order(square(source, preprocess), len(source), threads=threads))
+        write_images(images, threaded_map(square(source, preprocess), len(source), threads=threads))
 
 
 def square(source: ImageFiles, preprocess: Preprocess) -> Callable[[int], Image.Image]:

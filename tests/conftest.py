@@ -52,6 +52,7 @@ def refused(*words: object, error: type[UserError] = UserError) -> Iterator[None
     with pytest.raises(error) as caught:
         yield
     sentence = str(caught.value)
+    del caught  # it refers to this frame: a cycle that would keep data workers alive
     assert "\n" not in sentence and names_all(sentence, words), (words, sentence)
 
 
@@ -86,6 +87,22 @@ def paired(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed, name in enumerate(("train", "test")):
         draw_images(root / name, 4, size=(80, 40), seed=seed)
     return root
+
+
+@pytest.fixture(scope="session")
+def drawn_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with images for every kind of image data set; tests change copies of it (`root`)."""
+    sets = tmp_path_factory.mktemp("sets")
+    for seed, name in enumerate(("trainA", "trainB", "train/x", "train/y")):
+        draw_images(sets / name, 3, size=(48, 30), seed=seed)
+    return sets
+
+
+@pytest.fixture
+def root(drawn_sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of `drawn_sets`; what is cached stays in the folder of the test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return Path(shutil.copytree(drawn_sets, tmp_path / "set"))
 
 
 @pytest.fixture
@@ -126,7 +143,6 @@ def data_options(root: Path, mode: str, **changed: object) -> Namespace:
         "load_size": 10,
         "crop_size": 8,
         "center_size": 0,
-        "load_in_mem": False,
         "max_dataset_size": math.inf,
         "preprocess": "center",
         "no_flip": True,

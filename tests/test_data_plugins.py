@@ -1,4 +1,4 @@
-"""Data sets that people build on ours: nothing is kept, and every item is seeded, unless they say that it repeats."""
+"""Data sets derived from built-in ones: not cached, and every item is seeded, unless the class is `cacheable`."""
 
 import argparse
 import random
@@ -7,24 +7,24 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import draw_images
+from conftest import names_all
+from data_helpers import cached_options
 from PIL import Image
-from test_data_cache import options
 
 from data import find_dataset_using_name
-from data.base_dataset import BaseDataset, PixelDataset, repeats
+from data.base_dataset import BaseDataset, PixelDataset
 from data.cache.disk_file import PixelFile
 from data.folder_dataset import FolderDataset
 from data.image_folder import image_paths, make_dataset
-from data.listing.compact_paths import Paths
+from data.listing.compact_paths import CompactPaths
 from data.loader import Loader
 from data.real_images import RealImages
 from data.sources.source import ImageFiles
 from data.unaligned_dataset import UnalignedDataset
 from util import log
 
-KEPT: list[dict] = [{}, {"cache": "disk"}, {"load_in_mem": True}]
-OURS = ["aligned", "colorization", "folder", "hdf5", "labeled", "single", "torchvision", "unaligned"]
+CACHES: list[dict] = [{}, {"cache": "disk"}, {"cache": "memory"}]
+BUILT_IN = ["aligned", "colorization", "folder", "hdf5", "labeled", "single", "torchvision", "unaligned"]
 
 
 class Brighter(ImageFiles):
@@ -81,15 +81,7 @@ class LateDataset(RealImages):
 
 
 class RepeatingDataset(FolderDataset):
-    repeats = True
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for seed, name in enumerate(("trainA", "trainB", "train")):
-        draw_images(tmp_path / "set" / name, 3, size=(24, 20), seed=seed)
-    return tmp_path / "set"
+    cacheable = True
 
 
 def epochs(items: BaseDataset, number: int = 2) -> list[dict]:
@@ -104,68 +96,80 @@ def assert_equal(found: list[dict], expected: list[dict]) -> None:
             assert torch.equal(a[key], value) if isinstance(value, torch.Tensor) else a[key] == value
 
 
-@pytest.mark.parametrize("kept", KEPT, ids=str)
+@pytest.mark.parametrize("cache_flags", CACHES, ids=str)
 @pytest.mark.parametrize("cls", [BrightDataset, EvensDataset, JitterDataset, LateDataset])
-def test_a_data_set_built_on_ours_reads_its_images_itself(root: Path, cls: type, kept: dict) -> None:
-    plain = options(root, serial_batches=True, fast="off", gain=0.5)
-    expected = epochs(cls(plain))
-    epochs(cls(options(root, serial_batches=True, gain=1.0, **kept)))
-    items = cls(options(root, serial_batches=True, gain=0.5, **kept))
+def test_images_of_a_derived_data_set_are_not_cached(root: Path, cls: type, cache_flags: dict) -> None:
+    uncached = cached_options(root, serial_batches=True, fast="off", gain=0.5)
+    expected = epochs(cls(uncached))
+    epochs(cls(cached_options(root, serial_batches=True, gain=1.0, **cache_flags)))
+    items = cls(cached_options(root, serial_batches=True, gain=0.5, **cache_flags))
     assert_equal(epochs(items), expected)
     assert items.images.store is None
 
 
-def test_what_is_drawn_at_random_is_drawn_anew_and_again_in_a_second_run(root: Path) -> None:
-    found = [epochs(JitterDataset(options(root, no_flip=True, seed=run))) for run in (1, 2)]
+def test_random_numbers_differ_between_items_and_repeat_in_a_second_run(root: Path) -> None:
+    found = [epochs(JitterDataset(cached_options(root, no_flip=True, seed=run))) for run in (1, 2)]
     assert_equal(*found)
-    assert len({batch["image"].mean().item() for batch in found[0]}) == 6
+    assert len({batch["image"].mean().item() for batch in found[0]}) == 12
 
 
-@pytest.mark.parametrize(("kept", "flag"), [(KEPT[1], "--cache disk"), (KEPT[2], "--load_in_mem")])
-def test_a_flag_without_effect_is_told(
-    root: Path, kept: dict, flag: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("cache_flags", "flag"), [(CACHES[1], "--cache disk"), (CACHES[2], "--cache memory")]
+)
+def test_a_cache_flag_without_effect_causes_a_warning(
+    root: Path, cache_flags: dict, flag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(log, "warn", said.append)
-    JitterDataset(options(root, **kept))
-    assert said == [
-        f"JitterDataset does not say `repeats = True`, so its images are not kept, in spite of {flag}"
-    ]
-    JitterDataset(options(root))
-    assert len(said) == 1
+    warnings: list[str] = []
+    monkeypatch.setattr(log, "warn", warnings.append)
+    JitterDataset(cached_options(root, **cache_flags))
+    assert warnings == [f"{flag} has no effect: JitterDataset does not set `cacheable = True`"]
+    JitterDataset(cached_options(root))
+    assert len(warnings) == 1
 
 
-def test_a_class_that_says_it_repeats_is_kept(root: Path) -> None:
-    items = RepeatingDataset(options(root, "folder"))
+def test_a_cacheable_class_is_cached(root: Path) -> None:
+    items = RepeatingDataset(cached_options(root, "folder"))
     assert items.images.store is not None
-    assert isinstance(RepeatingDataset(options(root, "folder", cache="disk")).images.store, PixelFile)
-    assert_equal(epochs(items), epochs(FolderDataset(options(root, "folder", fast="off"))))
+    assert isinstance(RepeatingDataset(cached_options(root, "folder", cache="disk")).images.store, PixelFile)
+    assert_equal(epochs(items), epochs(FolderDataset(cached_options(root, "folder", fast="off"))))
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_all_of_ours_say_it(name: str) -> None:
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_built_in_data_sets_are_cacheable_and_subclasses_are_not(name: str) -> None:
     cls = find_dataset_using_name(name)
-    assert issubclass(cls, PixelDataset) and repeats(cls.__new__(cls))
-    assert not repeats(type("Own", (cls,), {}).__new__(type("Own", (cls,), {})))
+    assert issubclass(cls, PixelDataset) and cls.cacheable
+    assert not type("Own", (cls,), {}).cacheable
 
 
-def test_the_files_are_asked_for_where_they_are_wanted_alone(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(FolderDataset, "files_to_check", lambda self: asked.append("files") or [])
-    for changed in ({}, {"cache": "off"}, {"load_in_mem": True}):
-        FolderDataset(options(root, "folder", **changed))
-    assert not asked
-    FolderDataset(options(root, "folder", cache="disk"))
-    assert asked == ["files"]
+def test_files_are_listed_only_for_the_disk_cache(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(FolderDataset, "files_to_check", lambda self: calls.append("files") or [])
+    for changed in ({}, {"cache": "off"}, {"cache": "memory"}):
+        FolderDataset(cached_options(root, "folder", **changed))
+    assert not calls
+    FolderDataset(cached_options(root, "folder", cache="disk"))
+    assert calls == ["files"]
 
 
-def test_paths_are_added_and_compared_like_lists(root: Path) -> None:
+def test_compact_paths_are_added_and_compared_like_lists(root: Path) -> None:
     A, B = (image_paths(root / name) for name in ("trainA", "trainB"))
     a, b = list(A), list(B)
-    assert isinstance(A, Paths) and A + B == A + b == a + B == a + b
+    assert isinstance(A, CompactPaths) and A + B == A + b == a + B == a + b
     assert type(A + B) is type(a + B) is list
     assert a == A == image_paths(root / "trainA") and a != B and A != B and A != "x"
     with pytest.raises(TypeError):
         A + "x"  # a string is a sequence of strings, too
+
+
+def test_the_former_name_of_cacheable_works_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(log, "warn", warnings.append)
+    assert type("OldDataset", (FolderDataset,), {"repeats": True}).cacheable
+    assert len(warnings) == 1 and names_all(warnings[0], ["OldDataset", "`repeats`", "`cacheable`"])
+
+
+def test_load_in_mem_is_cache_memory(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(log, "warn", warnings.append)
+    items = FolderDataset(cached_options(root, "folder", load_in_mem=True, fast="off"))
+    assert items.images.store is not None and names_all(warnings[0], ["--load_in_mem", "--cache memory"])

@@ -1,25 +1,25 @@
-"""How many processors there are for us, and how many processes load images where nobody says it, started how."""
+"""How many CPU cores this process may use, and how many data workers follow from that."""
 
 import os
 import sys
 
-# the default of newer Pythons would not share the memory in which images are kept; Macs cannot fork safely
-START = "fork" if sys.platform == "linux" else None
-MOST = 8
-MOST_CACHED = 4  # of images that are kept: after the first epoch little is left to do
+# forked workers share the memory of cached images; macOS cannot fork safely, Windows not at all
+WORKER_START_METHOD = "fork" if sys.platform == "linux" else None
+MAX_WORKERS = 8
+MAX_WORKERS_CACHED = 4  # after the first epoch, cached images leave the workers little to do
 
 
-def cores() -> int:
-    """The processors that each process of torchrun on this machine may use."""
-    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, mine // processes_here())
+def usable_cores() -> int:
+    """The cores of this machine for each of its torchrun processes, at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // local_world_size())
 
 
-def processes_here() -> int:
-    """How many processes torchrun has started on this machine, 1 without it."""
+def local_world_size() -> int:
+    """The number of processes that torchrun started on this machine; 1 without torchrun."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def default_num_threads(*, cached: bool) -> int:
-    """One less than there are cores, so that the training itself keeps one, and no more than are of use."""
-    return min(cores() - 1, MOST_CACHED if cached else MOST)
+    """The default of --num_threads: one core is left to training, and the number is capped."""
+    return min(usable_cores() - 1, MAX_WORKERS_CACHED if cached else MAX_WORKERS)

@@ -1,9 +1,8 @@
-"""Prepared images that are kept between epochs, so that each file is decoded and resized once.
+"""Prepared images that are kept between epochs, so that each file is decoded and resized only once.
 
-What is kept: the 8-bit pixels of an image after the steps that draw nothing at random (decoding, resizing).
-When: `--cache auto` keeps what fits into a quarter of the free memory, `--cache disk` writes one file that
-later runs reuse, `--cache off` keeps nothing.
-Thrown away: memory at the end of the process; the file when an image file or a flag that changes the pixels has
-changed.
-Random crops and flips happen after the cache. `choose_store` selects the store; `prepared_images` is what data sets use.
+Cached are the 8-bit pixels of an image after all steps without randomness (decoding, resizing). Random crops and
+flips follow after the cache. `--cache auto` keeps what fits into a quarter of the free memory, `memory` keeps
+everything or stops with an error, `disk` writes a file that later runs use again, and `off` keeps nothing.
+The memory is freed at the end of the process; the file is replaced when an image or a flag that changes pixels has
+changed. `prepared_images` is what data sets use, and `choose_store` selects the store.
 """

@@ -1,29 +1,27 @@
-"""Where prepared images are kept: nowhere, in a part of the memory, in all of it, or in a file on disk."""
+"""Selects where prepared images are kept: nowhere, in a part of the memory, all in memory, or in a file."""
 
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from PIL import Image
 
 from data.cache.free_memory import available_bytes, share_of_memory
 from data.cache.shared_memory import SharedPixels
-from data.sources.source import in_order
-from data.transforms import to_pixels
+from data.sources.source import threaded_map
 from util import log
-from util.cpu_count import cores, processes_here
+from util.cache_folder import cache_folder
+from util.cpu_count import local_world_size, usable_cores
 from util.errors import UserError
 
-SAMPLES = 16  # entries that the estimate is made from
-SPARE = 2**20  # bytes beyond twice the estimate of few and small images
-Make = Callable[[int], Sequence[Image.Image]]  # the number of an entry -> its images, prepared
+SAMPLES = 16  # entries that are prepared to estimate the size of all
+MARGIN = 2**20  # bytes reserved beyond twice the estimate, which is rough for a few small images
 
 
-class Store(Protocol):
+class ImageStore(Protocol):
     """Keeps uint8 arrays (C, H, W) by number."""
 
     def get(self, number: int) -> np.ndarray | None: ...
@@ -31,84 +29,93 @@ class Store(Protocol):
     def put(self, number: int, pixels: np.ndarray) -> None: ...
 
 
-def choose_store(
-    cache: str, make: Make, count: int, *, each: int, identity: str, files: Callable[[], Sequence[str]]
-) -> Store | None:
-    """Where `count` entries of `each` images are kept.
+@dataclass(frozen=True)
+class Entries:
+    """What is to be kept: `count` entries of `images_per_entry` images, uint8 (C, H, W), from `prepare(number)`."""
 
-    `cache` is off; auto, what fits in a share of the memory; all, in memory in any case; or disk, in a file
-    that stays good as long as `identity` and `files()` do not change; images that are not files are then
-    kept in memory.
+    prepare: Callable[[int], list[np.ndarray]]
+    count: int
+    images_per_entry: int
+
+    def valid(self, number: int) -> list[np.ndarray]:
+        """An entry; empty if a file is broken, which is reported when the entry is used in training."""
+        try:
+            return self.prepare(number)
+        except UserError:
+            return []
+
+    def estimate(self) -> int:
+        """About how many bytes all entries take, extrapolated from a few of them."""
+        sample = [self.valid(number * self.count // SAMPLES) for number in range(SAMPLES)]
+        return self.count * sum(pixels.size for entry in sample for pixels in entry) // SAMPLES
+
+
+def choose_store(
+    cache: str, entries: Entries, *, identity: str, files: Callable[[], Sequence[str]]
+) -> ImageStore | None:
+    """The store of --cache `cache`; None if nothing is kept.
+
+    A file on disk remains valid as long as `identity` and `files()` do not change. If it cannot be written, or if
+    the images do not come from files, the memory is used as with --cache auto.
 
     Raises:
-        UserError: all, and this process may not take as much memory.
+        UserError: --cache memory, and the images do not fit.
     """
     if cache == "off":
         return None
-    if cache == "all":
-        return _all_in_memory(make, count, each)
+    if cache == "memory":
+        return _all_in_memory(entries)
     if cache == "disk":
         try:
-            return _on_disk(make, count, each, identity, files())
-        except (OSError, UserError, ImportError) as error:  # Windows has no module for locks
-            log.warn(f"--cache disk: {error}; the images are kept in memory as far as they fit")
+            return _on_disk(entries, identity, files())
+        except (OSError, UserError, ImportError) as error:  # ImportError: Windows has no fcntl
+            log.warn(f"--cache disk is not possible: {error}; the memory is used as with --cache auto")
     with suppress(OSError):
-        return SharedPixels(count * each, share_of_memory())
+        return SharedPixels(entries.count * entries.images_per_entry, share_of_memory())
     return None
 
 
-def _all_in_memory(make: Make, count: int, each: int) -> Store:
-    needed, available = estimate(make, count), available_bytes()
-    room = 2 * needed + SPARE
-    if available is not None:
-        free = available // processes_here()
-        if needed > free:
-            raise _too_little(count, needed, f"{in_words(free)} of memory are free for each process")
-        room = min(room, free)
+def _all_in_memory(entries: Entries) -> ImageStore:
+    needed, available = entries.estimate(), available_bytes()
+    capacity = 2 * needed + MARGIN
     try:
-        store = SharedPixels(count * each, room)
-    except OSError as error:
-        raise _too_little(count, needed, f"the system refuses it ({error.strerror})") from error
-    log.info(f"up to {count:,} images will be held in memory once they are read, about {in_words(needed)}")
+        if available is not None:
+            free = available // local_world_size()
+            if needed > free:
+                raise MemoryError(f"each process has {in_words(free)} of free memory")
+            capacity = min(capacity, free)
+        store = SharedPixels(entries.count * entries.images_per_entry, capacity)
+    except (MemoryError, OSError) as error:
+        raise UserError(
+            f"--cache memory needs about {in_words(needed)} for {entries.count:,} images ({error}): use --cache auto, "
+            "a smaller --max_dataset_size, or a --preprocess that scales images, such as center"
+        ) from error
+    log.info(
+        f"--cache memory: {entries.count:,} images, about {in_words(needed)}, are kept once they are read"
+    )
     return store
 
 
-def _too_little(count: int, needed: int, why: str) -> UserError:
-    return UserError(
-        f"--load_in_mem needs about {in_words(needed)} for {count:,} images, and {why}: "
-        "leave the flag out, or take less with --max_dataset_size or a --preprocess that scales, like center"
-    )
-
-
-def _on_disk(make: Make, count: int, each: int, identity: str, files: Sequence[str]) -> Store:
+def _on_disk(entries: Entries, identity: str, files: Sequence[str]) -> ImageStore:
     if not files:
-        raise UserError("this data set is not made of image files")
-    from data.cache.disk_file import fingerprint_of, kept_file, pixels_folder
+        raise UserError("this data set does not consist of image files")
+    from data.cache.disk_file import cached_file, fingerprint_of
+
+    path = cache_folder("pixels", hashlib.blake2b(identity.encode(), digest_size=16).hexdigest())
+
+    missing: list[np.ndarray | None] = [None] * entries.images_per_entry
 
     def images() -> Iterator[np.ndarray | None]:
-        needed, folder = estimate(make, count), pixels_folder()
-        free = shutil.disk_usage(folder).free
+        needed, free = entries.estimate(), shutil.disk_usage(path.parent).free
         if needed > free:
-            raise UserError(f"{folder} has {in_words(free)} left, and about {in_words(needed)} are needed")
-        for arrays in in_order(partial(_arrays, make, each), count, threads=cores()):
-            yield from arrays
+            raise UserError(
+                f"{path.parent} has {in_words(free)} free, but about {in_words(needed)} are needed"
+            )
+        for entry in threaded_map(entries.valid, entries.count, threads=usable_cores()):
+            yield from entry or missing
 
-    name = hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
-    return kept_file(images, count * each, name=name, fingerprint=fingerprint_of(identity, files))
-
-
-def _arrays(make: Make, each: int, number: int) -> list[np.ndarray] | list[None]:
-    """The arrays of an entry; None for a broken one, which is told when its turn comes to be trained on."""
-    try:
-        return [to_pixels(image).numpy() for image in make(number)]
-    except UserError:
-        return [None] * each
-
-
-def estimate(make: Make, count: int) -> int:
-    """About how many bytes all entries take, from some spread over them; a broken one takes none."""
-    some = [_arrays(make, 1, number * count // SAMPLES) for number in range(SAMPLES)]
-    return count * sum(pixels.size for arrays in some for pixels in arrays if pixels is not None) // SAMPLES
+    count = entries.count * entries.images_per_entry
+    return cached_file(path, images, count, fingerprint=fingerprint_of(identity, files))
 
 
 def in_words(size: int) -> str:

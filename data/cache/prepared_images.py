@@ -1,15 +1,16 @@
-"""Images ready to be cropped and flipped, kept ready where there is room: what all data sets of image files read."""
+"""Images that are ready to be cropped and flipped, read from the cache where --cache allows it."""
 
 import os
 import random
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
-from data.base_dataset import PixelDataset, repeats
-from data.cache.choose_store import Make, Store, choose_store
+from data.base_dataset import PixelDataset
+from data.cache.choose_store import Entries, choose_store
 from data.transforms import Preprocess, to_pixels
 from util import log
 
@@ -17,68 +18,75 @@ from util import log
 SHAPING = "dataset_mode phase input_nc output_nc direction max_dataset_size".split()
 
 
-class Prepared:
-    """Entries of `each` images of one size, as `make` gives them: prepared, but not cropped.
+class PreparedImages:
+    """The `count` entries of `dataset`, each with `images_per_entry` images of one size, scaled but not cropped.
 
-    Without a store an entry is made anew each time and cropped by Pillow, the plain way; with one it is
-    made when it is not there, and cropped out of the array. The pixels are the same.
+    `load_entry(number)` returns the stored images of an entry, and `name_of(number)` is what errors call them.
+    Without a store each entry is loaded every time, and Pillow crops it. With a store it is loaded unless it is
+    kept, and the kept array is cropped. The pixels are the same.
+
+    Raises:
+        UserError: --cache memory, and the images do not fit into the memory.
     """
 
-    def __init__(self, make: Make, preprocess: Preprocess, *, store: Store | None, each: int = 1) -> None:
-        self.make, self.preprocess, self.store, self.each = make, preprocess, store, each
+    def __init__(
+        self,
+        dataset: PixelDataset,
+        preprocess: Preprocess,
+        load_entry: Callable[[int], list[Image.Image]],
+        name_of: Callable[[int], str],
+        count: int,
+        *,
+        images_per_entry: int = 1,
+    ) -> None:
+        self.preprocess, self.load_entry, self.name_of = preprocess, load_entry, name_of
+        self.images_per_entry = images_per_entry
+        known = [vars(dataset.opt).get(name) for name in SHAPING]
+        identity = f"{os.path.realpath(dataset.opt.dataroot)} {known} {replace(preprocess, flip=True)}"
+        entries = Entries(self._prepare_pixels, count, images_per_entry)
+        self.store = choose_store(
+            cache_mode(dataset), entries, identity=identity, files=dataset.files_to_check
+        )
 
-    def cut(self, number: int, rng: random.Random, *, name: str) -> list[Tensor]:
-        """Entry `number` as uint8 (C, H, W), each image cropped and flipped alike as drawn from `rng`.
+    def crop(self, number: int, rng: random.Random) -> list[Tensor]:
+        """The images of an entry, each uint8 (C, H, W), all cropped and flipped alike as drawn from `rng`.
 
         Raises:
-            UserError: an image cannot be read, or is smaller than the crop; `name` is what that is called.
+            UserError: an image cannot be read, or is smaller than the crop.
         """
+        name = self.name_of(number)
         if self.store is None:
-            images = self.make(number)
+            images = self._prepare(number)
             draw = self.preprocess.draw_prepared(images[0].size, rng)
             return [to_pixels(self.preprocess.finish(image, draw, name=name)) for image in images]
-        arrays = self._kept(self.store, number)
+        places = range(number * self.images_per_entry, (number + 1) * self.images_per_entry)
+        arrays = [pixels for place in places if (pixels := self.store.get(place)) is not None]
+        if len(arrays) < self.images_per_entry:
+            arrays = self._prepare_pixels(number)
+            for place, pixels in zip(places, arrays, strict=True):
+                self.store.put(place, pixels)
         height, width = arrays[0].shape[1:]
         draw = self.preprocess.draw_prepared((width, height), rng)
         return [self.preprocess.finish_pixels(pixels, draw, name=name) for pixels in arrays]
 
-    def _kept(self, store: Store, number: int) -> list[np.ndarray]:
-        places = range(number * self.each, (number + 1) * self.each)
-        kept = [pixels for place in places if (pixels := store.get(place)) is not None]
-        if len(kept) < self.each:
-            kept = [to_pixels(image).numpy() for image in self.make(number)]
-            for place, pixels in zip(places, kept, strict=True):
-                store.put(place, pixels)
-        return kept
+    def _prepare(self, number: int) -> list[Image.Image]:
+        name = self.name_of(number)
+        return [self.preprocess.prepare(image, name=name) for image in self.load_entry(number)]
+
+    def _prepare_pixels(self, number: int) -> list[np.ndarray]:
+        return [to_pixels(image).numpy() for image in self._prepare(number)]
 
 
-def prepared_from(
-    dataset: PixelDataset, preprocess: Preprocess, make: Make, count: int, *, each: int = 1
-) -> Prepared:
-    """`count` entries of `each` images, kept where --cache, --load_in_mem and --fast say if `dataset` repeats.
-
-    Raises:
-        UserError: --load_in_mem, and the memory is too small.
-    """
+def cache_mode(dataset: PixelDataset) -> str:
+    """The value of --cache that is in effect for `dataset`."""
     opt = dataset.opt
-    cache = _wanted(vars(opt))
-    if not repeats(dataset):
-        if cache in ("all", "disk"):
-            log.warn(
-                f"{type(dataset).__name__} does not say `repeats = True`, so its images are not kept, "
-                f"in spite of {'--load_in_mem' if cache == 'all' else '--cache disk'}"
-            )
-        cache = "off"
-    known = [vars(opt).get(name) for name in SHAPING]
-    identity = f"{os.path.realpath(opt.dataroot)} {known} {replace(preprocess, flip=True)}"
-    store = choose_store(cache, make, count, each=each, identity=identity, files=dataset.files_to_check)
-    return Prepared(make, preprocess, store=store, each=each)
-
-
-def _wanted(flags: dict[str, Any]) -> str:
-    """What choose_store calls `cache`."""
-    if flags.get("load_in_mem"):
-        return "all"
-    # testing reads each image once
-    unwanted = flags["fast"] == "off" or (flags["cache"] == "auto" and not flags["isTrain"])
-    return "off" if unwanted else flags["cache"]
+    cache = opt.cache
+    if vars(opt).get("load_in_mem"):
+        log.warn("--load_in_mem is now --cache memory")
+        cache = "memory"
+    unused = cache == "auto" and not opt.isTrain  # testing reads each image once
+    if unused or (opt.fast == "off" and cache != "memory"):
+        return "off"
+    if not dataset.cacheable and cache in ("memory", "disk"):
+        log.warn(f"--cache {cache} has no effect: {type(dataset).__name__} does not set `cacheable = True`")
+    return cache if dataset.cacheable else "off"

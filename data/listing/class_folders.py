@@ -1,4 +1,4 @@
-"""Folders of one kind of images: where below --dataroot they are, and which classes they stand for."""
+"""Folders of images for noise-to-image models: the folder of the phase, and class folders as labels."""
 
 import os
 from bisect import bisect_left
@@ -7,65 +7,56 @@ from pathlib import Path
 
 import numpy as np
 
-from data.image_folder import is_image_file, make_dataset, visible
+from data.image_folder import is_image_file, missing_folder, visible
 from util.errors import UserError
 
 
 def phase_folder(dataroot: str, phase: str) -> Path:
-    """`dataroot`/`phase` if that folder exists, else `dataroot` itself.
-
-    Raises:
-        UserError: the phase has no folder but training has.
-    """
-    own, training = Path(dataroot, phase), Path(dataroot, "train")
-    if own.is_dir():
-        return own
+    """`dataroot`/`phase`, or `dataroot` without it; raises UserError if only training has a folder."""
+    folder, training = Path(dataroot, phase), Path(dataroot, "train")
+    if folder.is_dir():
+        return folder
     if training.is_dir():
         raise UserError(
-            f"there is no folder {own}, though there is {training}: make it, or name the part with --phase train"
+            f"there is no folder {folder}, but there is {training}: create it, or use --phase train"
         )
     return Path(dataroot)
 
 
 def class_names(root: Path) -> list[str]:
-    """The names of the class folders in `root`, sorted; empty for a flat folder of images.
+    """The sorted names of the class folders in `root`; empty if `root` has no folders.
 
     Raises:
-        UserError: no such folder, or images beside the class folders.
+        UserError: `root` does not exist, or holds images next to class folders.
     """
     if not root.is_dir():
-        make_dataset(root)  # raises: it knows the sentence
+        raise missing_folder(root)
     names = sorted(entry.name for entry in visible(root) if entry.is_dir())
     if not names:
         return names
-    beside = [entry.name for entry in visible(root) if is_image_file(entry.name) and not entry.is_dir()]
-    if beside:
+    images = [entry.name for entry in visible(root) if is_image_file(entry.name) and not entry.is_dir()]
+    if images:
+        more = ", ..." if len(names) > 3 else ""
         raise UserError(
-            f"{root} holds images, such as {min(beside)}, beside the class folders {', '.join(names[:3])}"
-            f"{', ...' if len(names) > 3 else ''}: move them into a class, or use --dataset_mode folder"
+            f"{root} holds images, such as {min(images)}, next to the class folders {', '.join(names[:3])}{more}: "
+            "move them into a class, or use --dataset_mode folder"
         )
     return names
 
 
 def labels_of(paths: Sequence[str], *, root: Path, classes: Sequence[str]) -> np.ndarray:
-    """The number of the class folder that each of the sorted `paths` lies in: int64 (N,).
-
-    Raises:
-        UserError: a class folder without an image.
-    """
+    """The class of each of the sorted `paths`, int64 (N,); raises UserError if a class folder has no images."""
     labels = np.full(len(paths), -1, np.int64)
     empty = []
     for number, name in enumerate(classes):
-        # sorted, the paths of a folder stand together: from its own path to that with the letter after the slash
+        # the paths of a folder are contiguous: they start with `name/`, and the next character after "/" ends them
         start = bisect_left(paths, os.path.join(root, name, ""))
         end = bisect_left(paths, os.path.join(root, name) + chr(ord(os.sep) + 1), start)
         labels[start:end] = number
         if start == end:
             empty.append(name)
     if empty:
-        raise UserError(
-            f"the class folder {root / empty[0]} holds no image"
-            f"{f', nor do {len(empty) - 1} others' if len(empty) > 1 else ''}: fill it or remove it"
-        )
+        others = f", nor do {len(empty) - 1} others" if len(empty) > 1 else ""
+        raise UserError(f"the class folder {root / empty[0]} holds no images{others}: add some or remove it")
     assert len(labels) == 0 or labels.min() >= 0, "every path lies in a class"
     return labels

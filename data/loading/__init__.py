@@ -1,4 +1,4 @@
-"""The order of images, and how batches reach the device: sampler, GPU prefetch, and the check before training.
+"""From a data set to batches: order, seeds, worker processes, GPU prefetch, and the check before training.
 
-`data/loader.py` puts them together.
+`data/loader.py` combines these modules.
 """

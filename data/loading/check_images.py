@@ -1,19 +1,15 @@
-"""--check_data: open every image before training starts, so that a broken one cannot end it at night."""
+"""--check_data: decode every image before training starts, so that a broken file cannot stop a run later."""
 
 from collections.abc import Sequence
 
 from data.images import read_image
 from util.errors import UserError
 
-SHOWN = 5  # broken files told one by one
+MAX_LISTED = 5  # broken files
 
 
 def check_images(paths: Sequence[str]) -> None:
-    """Decode each file fully.
-
-    Raises:
-        UserError: some cannot be read; it names how many, and the first ones with their position.
-    """
+    """Decode all files; raises UserError with the number of broken ones and the first of them."""
     broken = []
     for position, path in enumerate(paths, start=1):
         try:
@@ -21,5 +17,5 @@ def check_images(paths: Sequence[str]) -> None:
         except UserError as error:
             broken.append(f"file {position} of {len(paths)}: {error}")
     if broken:
-        more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
-        raise UserError(f"--check_data found {len(broken)} broken: {'; '.join(broken[:SHOWN])}{more}")
+        more = f"; and {len(broken) - MAX_LISTED} more" if len(broken) > MAX_LISTED else ""
+        raise UserError(f"--check_data found {len(broken)} broken: {'; '.join(broken[:MAX_LISTED])}{more}")

@@ -1,71 +1,58 @@
-"""Batches brought to a GPU while it still computes: 8-bit over the bus, made floats there."""
+"""Copy batches to a GPU while it computes: images cross the bus as 8-bit values and become float32 there."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 import torch
 
-from data.base_dataset import floats, is_pixels
+from data.base_dataset import is_pixels, to_floats
 
-S = TypeVar("S")
 T = TypeVar("T")
+Batch = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Upload:
-    """A batch on its way, and the mark behind it in the stream that brings it."""
+def prefetch(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
+    """Yield each batch with its images as float32 on `device`, after the copy of the next batch has been started.
 
-    batch: dict[str, Any]
-    device: torch.device
-    done: torch.cuda.Event
-
-    def finish(self) -> dict[str, Any]:
-        """The batch, for the stream that computes; nobody waits but that stream."""
-        computing = torch.cuda.current_stream(self.device)
-        computing.wait_event(self.done)
-        for value in self.batch.values():
-            if isinstance(value, torch.Tensor) and value.is_cuda:
-                value.record_stream(computing)  # or its memory might be given out anew before it is read
-        return self.batch
-
-
-class Uploader:
-    """Begins uploads of pixels to `device` in a stream of its own; from pinned memory it does not wait for them."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device, self.stream = device, torch.cuda.Stream(device)
-
-    def begin(self, batch: Any) -> Any:
-        """A batch as an Upload; all else, such as a failure, as it is."""
-        if not isinstance(batch, dict):
-            return batch
-        with torch.cuda.stream(self.stream):
-            on_device = {
-                key: value.to(self.device, non_blocking=True) if is_pixels(value) else value
-                for key, value in batch.items()
-            }
-            return Upload(floats(on_device), self.device, self.stream.record_event())
-
-
-def ahead(source: Iterable[S], begin: Callable[[S], T]) -> Iterator[T]:
-    """`begin` of each element, called already for the next one when one is given out.
-
-    What goes wrong on the way is raised when the element is asked for that it has come in place of.
+    The copies run in a CUDA stream of their own; from pinned memory they do not block the CPU.
     """
-    begun: deque[T] = deque()
-    elements, error = iter(source), None
-    while True:
-        try:
-            begun.append(begin(next(elements)))
-        except StopIteration:
-            break
-        except Exception as failure:
-            error = failure
-            break
-        if len(begun) > 1:
-            yield begun.popleft()
-    yield from begun
-    if error is not None:
-        raise error
+    stream = torch.cuda.Stream(device)
+    for batch, copied in one_ahead(start_copy(batch, device, stream) for batch in batches):
+        compute = torch.cuda.current_stream(device)
+        compute.wait_event(copied)
+        for value in batch.values():
+            if isinstance(value, torch.Tensor) and value.is_cuda:
+                value.record_stream(
+                    compute
+                )  # the allocator must not reuse the memory before it has been read
+        yield batch
+
+
+def start_copy(
+    batch: Batch, device: torch.device, stream: torch.cuda.Stream
+) -> tuple[Batch, torch.cuda.Event]:
+    """The batch with its images on `device`, and the event that marks the end of the copy in `stream`."""
+    with torch.cuda.stream(stream):
+        on_device = {
+            key: value.to(device, non_blocking=True) if is_pixels(value) else value
+            for key, value in batch.items()
+        }
+        return to_floats(on_device), stream.record_event()
+
+
+def one_ahead(source: Iterable[T]) -> Iterator[T]:
+    """Yield each element of `source` when the next one has been computed.
+
+    If `source` raises, the elements before are yielded first.
+    """
+    waiting: deque[T] = deque()
+    try:
+        for element in source:
+            waiting.append(element)
+            if len(waiting) > 1:
+                yield waiting.popleft()
+    except Exception:
+        yield from waiting
+        raise
+    yield from waiting

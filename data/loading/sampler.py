@@ -1,4 +1,4 @@
-"""Which images make up which batch: a pure function of seed and epoch, for any number of processes."""
+"""The order of images: which images form which batch, from the seed and the epoch alone, for several processes."""
 
 import hashlib
 from collections.abc import Iterator
@@ -7,11 +7,11 @@ import torch
 
 from util.errors import UserError
 
-Key = tuple[int, int]  # index of an item in the set, seed of its randomness
+Key = tuple[int, int]  # index of an item, seed of its random numbers
 
 
 def mix(*numbers: int) -> int:
-    """A seed of 63 bits that depends on all `numbers`, the same on every machine."""
+    """A 63-bit seed that depends on all `numbers`, and is the same on every machine."""
     digest = hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
@@ -19,12 +19,12 @@ def mix(*numbers: int) -> int:
 class EpochSampler:
     """The batches of one process, each a list of (index, item seed).
 
-    All processes together see what a single one with batch `world * batch_size` sees: of each such joint
-    batch, rank r gets rows [r * batch_size : (r + 1) * batch_size]. Without `drop_last`, the last joint
-    batch may be short; the ranks that find no row in it get a batch less.
+    All `world` processes together get the batches of a single process with `world * batch_size`: rank r gets
+    rows [r * batch_size : (r + 1) * batch_size] of each. Without `drop_last` the last of these joint batches
+    may be short, and ranks whose rows are missing get one batch less.
 
     Raises:
-        UserError: the set is empty, or with `drop_last` smaller than one joint batch.
+        UserError: the set is empty, or smaller than one joint batch with `drop_last`.
     """
 
     def __init__(
@@ -39,36 +39,35 @@ class EpochSampler:
         world: int = 1,
     ) -> None:
         if count < (batch_size * world if drop_last else 1):
-            spread = f" on {world} processes" if world > 1 else ""
+            processes = f" on {world} processes" if world > 1 else ""
             raise UserError(
-                f"the data set has {count} images, too few for --batch_size {batch_size}{spread}; "
-                "add images or lower --batch_size"
+                f"the data set has {count} images, too few for --batch_size {batch_size}{processes}; "
+                "add images or use a smaller --batch_size"
             )
         self.count, self.batch_size, self.seed = count, batch_size, seed
-        self.shuffle, self.drop_last = shuffle, drop_last
-        self.rank, self.world = rank, world
+        self.shuffle, self.rank = shuffle, rank
         self.step_images = batch_size * world
         self.images_per_epoch = count - count % self.step_images if drop_last else count
         self._epoch, self._skip = 1, 0
 
     def start(self, epoch: int, skip: int) -> None:
-        """Make the next iteration give this epoch, without its first `skip` images over all ranks.
-
-        Raises:
-            UserError: `skip` lies within a joint batch.
-        """
+        """Let the next iteration return this epoch without its first `skip` images, a multiple of `step_images`."""
         if skip % self.step_images:
             raise UserError(
-                f"the run stopped after {skip} images of epoch {epoch}, which is no multiple of the "
-                f"{self.step_images} images of a step; go on with its --batch_size and number of processes"
+                f"the run stopped after {skip} images of epoch {epoch}, which is not a multiple of the "
+                f"{self.step_images} images of a step; resume it with its own --batch_size and number of processes"
             )
         self._epoch, self._skip = epoch, skip
 
-    def __iter__(self) -> Iterator[list[Key]]:
-        return self._batches(self._epoch, self._skip)
-
     def __len__(self) -> int:
         return -(-self.images_per_epoch // self.step_images)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        epoch = self._epoch
+        order = self.order(epoch)[: self.images_per_epoch]
+        for first in range(self._skip + self.rank * self.batch_size, len(order), self.step_images):
+            rows = range(first, min(first + self.batch_size, len(order)))
+            yield [(order[position], mix(self.seed, epoch, position)) for position in rows]
 
     def order(self, epoch: int) -> list[int]:
         """The indices of the whole set in the order of this epoch."""
@@ -76,9 +75,3 @@ class EpochSampler:
             return list(range(self.count))
         generator = torch.Generator().manual_seed(mix(self.seed, epoch))
         return torch.randperm(self.count, generator=generator).tolist()
-
-    def _batches(self, epoch: int, skip: int) -> Iterator[list[Key]]:
-        order = self.order(epoch)[: self.images_per_epoch]
-        for first in range(skip + self.rank * self.batch_size, len(order), self.step_images):
-            rows = range(first, min(first + self.batch_size, len(order)))
-            yield [(order[position], mix(self.seed, epoch, position)) for position in rows]

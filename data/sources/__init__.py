@@ -1,5 +1,4 @@
-"""Where items come from when they are not plain image files: HDF5, LMDB and the sets of torchvision.
+"""Sources of stored images by number: image files, HDF5, LMDB and the data sets of torchvision.
 
-A source gives images by number; data set plugins combine sources with preprocessing. Folders of image files are
-listed by `data/listing` and `data/image_folder.py`.
+Data set plugins combine a source with preprocessing. Image files are found by `data/image_folder.py`.
 """

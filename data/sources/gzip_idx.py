@@ -1,4 +1,4 @@
-"""MNIST and its kin as they are downloaded, packed: torchvision reads them unpacked alone."""
+"""MNIST and FashionMNIST as downloaded: gzip files, which torchvision reads only once they are unpacked."""
 
 import gzip
 import shutil
@@ -10,10 +10,9 @@ from pathlib import Path
 
 @contextmanager
 def unpacked(root: str, set_name: str) -> Iterator[str]:
-    """A root below which `set_name` lies unpacked: `root` itself, or for the while of the block a copy.
+    """`root`, or the root of a temporary unpacked copy if only the gzip files of `set_name` are there.
 
-    The copy is made where the packed files alone are there, because their folder may be one that nobody
-    may write to.
+    The folder of the gzip files itself may be read-only.
     """
     packed = sorted(Path(root, set_name, "raw").glob("*-ubyte.gz"))
     if not packed or all(path.with_suffix("").exists() for path in packed):

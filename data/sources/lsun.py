@@ -1,7 +1,7 @@
-"""Scenes of LSUN from its LMDB files.
+"""The scenes of LSUN from its LMDB files.
 
-torchvision's own reader keeps a pickle of the keys in the working folder and believes it for ever, whatever
-becomes of the file; ours reads the keys anew, which takes seconds.
+torchvision's own reader stores the keys of a file in the working folder and never notices when the file changes.
+This one reads the keys at each start, which takes seconds.
 """
 
 from functools import cache, partial
@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from data.images import convert, read_image
-from data.sources.per_process import PerProcess
+from data.sources.per_process import OpenPerProcess
 from util.cli.packages import require
 from util.errors import UserError
 
@@ -22,10 +22,10 @@ CATEGORIES = (
 
 
 class LsunImages:
-    """A Source: one category in `root`/<part>_lmdb, such as church_outdoor_train_lmdb.
+    """A Source: the images of `root`/<part>_lmdb, where `part` is for example church_outdoor_train.
 
     Raises:
-        UserError: it is not there, or the package lmdb is missing.
+        UserError: the folder does not exist, or the package lmdb is missing.
     """
 
     labels: np.ndarray | None = None
@@ -35,30 +35,30 @@ class LsunImages:
         folder = Path(root, f"{part}_lmdb")
         if not (folder / "data.mdb").is_file():
             raise UserError(
-                f"there is no LSUN in {folder}: download and unpack it there, which --download cannot do, or name "
-                "the folder around it with --dataroot"
+                f"there is no LSUN in {folder}: download and unpack it there yourself (--download cannot), or use "
+                "--dataroot for its parent folder"
             )
         self.part, self.folder, self.channels = part, str(folder), channels
-        with database(self.folder)().begin() as reading:
-            self.keys = list(reading.cursor().iternext(keys=True, values=False))
-        database(self.folder).close()  # LMDB forbids to carry an open one over a fork
+        with database(self.folder)().begin() as transaction:
+            self.keys = list(transaction.cursor().iternext(keys=True, values=False))
+        database(self.folder).close()  # LMDB does not permit an open database in forked processes
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def read(self, index: int) -> Image.Image:
-        with database(self.folder)().begin() as reading:
-            stored = reading.get(self.keys[index])
-        return convert(read_image(self.name(index), stored), self.channels)
+        with database(self.folder)().begin() as transaction:
+            content = transaction.get(self.keys[index])
+        return convert(read_image(self.name(index), content), self.channels)
 
     def name(self, index: int) -> str:
         return f"{self.part}_{index:07d}.png"
 
 
 @cache
-def database(folder: str) -> PerProcess:
-    """One for all data sets of a process: LMDB forbids to open the same twice, too."""
-    return PerProcess(partial(open_database, folder))
+def database(folder: str) -> OpenPerProcess:
+    """The database in `folder`, one for all data sets: LMDB does not permit to open it twice in a process."""
+    return OpenPerProcess(partial(open_database, folder))
 
 
 def open_database(folder: str) -> Any:

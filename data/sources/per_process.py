@@ -1,38 +1,31 @@
-"""Open files that must not be shared over a fork: each process opens its own."""
+"""Open files that forked processes must not share: each process opens its own."""
 
 import os
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
 
-class Closable(Protocol):
-    def close(self) -> Any: ...
+class OpenPerProcess:
+    """A call returns what `open_file` returns, opened once in each process; the first call is not thread-safe.
 
-
-T = TypeVar("T", bound=Closable)
-
-
-class PerProcess(Generic[T]):
-    """Calling it gives what `open_it` returns, opened once in each process; threads may not come first at once.
-
-    It pickles without what is open, so `open_it` has to pickle.
+    It is pickled without the open file, so `open_file` must be picklable.
     """
 
-    def __init__(self, open_it: Callable[[], T]) -> None:
-        self._open_it = open_it
-        self._process, self._opened = 0, None  # type: int, T | None
+    def __init__(self, open_file: Callable[[], Any]) -> None:
+        self._open_file = open_file
+        self._process_id, self._file = 0, None
 
-    def __call__(self) -> T:
-        if self._opened is None or self._process != os.getpid():
+    def __call__(self) -> Any:
+        if self._file is None or self._process_id != os.getpid():
             self.close()
-            self._process, self._opened = os.getpid(), self._open_it()
-        return self._opened
+            self._process_id, self._file = os.getpid(), self._open_file()
+        return self._file
 
     def close(self) -> None:
-        """Close it, in this process alone; a later call opens it again."""
-        if self._opened is not None:
-            self._opened.close()
-        self._opened = None
+        """Close the file in this process; the next call opens it again."""
+        if self._file is not None:
+            self._file.close()
+        self._file = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_open_it": self._open_it, "_process": 0, "_opened": None}
+    def __reduce__(self) -> tuple:
+        return OpenPerProcess, (self._open_file,)

@@ -1,4 +1,4 @@
-"""Where stored images come from: what data sets of one kind of images are built on."""
+"""What data sets of single images are built on: sources of stored images by number."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -7,10 +7,10 @@ from typing import Protocol, TypeVar
 import numpy as np
 from PIL import Image
 
-from data.image_folder import check_most
+from data.image_folder import check_max_size
 from data.images import open_image
 
-BLOCK = 1024  # images that threads read ahead of the one that is wanted
+BLOCK = 1024  # images that threads read ahead
 T = TypeVar("T")
 
 
@@ -25,11 +25,11 @@ class Source(Protocol):
         """The stored image as 8-bit grey, RGB or RGBA."""
 
     def name(self, index: int) -> str:
-        """What errors and results call the image."""
+        """The name of the image in errors and results."""
 
 
 class ImageFiles:
-    """A Source of image files, read with `channels` channels."""
+    """A Source of image files that are read with `channels` channels."""
 
     def __init__(self, paths: Sequence[str], *, channels: int, labels: np.ndarray | None = None) -> None:
         self.paths, self.channels, self.labels = paths, channels, labels
@@ -44,27 +44,23 @@ class ImageFiles:
         return self.paths[index]
 
 
-def choose(count: int, labels: np.ndarray | None, most: float) -> np.ndarray:
-    """The numbers of the first `most` of `count` images, evenly over the classes where there are any; sorted.
-
-    Raises:
-        UserError: none is left.
-    """
-    check_most(most)
-    if most >= count:
+def select_indices(count: int, labels: np.ndarray | None, max_size: float) -> np.ndarray:
+    """The sorted indices of the first `max_size` (1 or more) of `count` images, evenly from all classes of `labels`."""
+    check_max_size(max_size)
+    if max_size >= count:
         return np.arange(count)
     if labels is None:
-        return np.arange(int(most))
+        return np.arange(int(max_size))
     by_class = np.argsort(labels, kind="stable")
     _, first, size = np.unique(labels[by_class], return_index=True, return_counts=True)
-    place_in_class = np.empty(count, np.int64)
-    place_in_class[by_class] = np.arange(count) - np.repeat(first, size)
-    # the first of every class, then the second of every class, and so on
-    return np.sort(np.lexsort((labels, place_in_class))[: int(most)])
+    position_in_class = np.empty(count, np.int64)
+    position_in_class[by_class] = np.arange(count) - np.repeat(first, size)
+    # the first image of each class, then the second of each class, and so on
+    return np.sort(np.lexsort((labels, position_in_class))[: int(max_size)])
 
 
-def in_order(image_of: Callable[[int], T], count: int, *, threads: int) -> Iterator[T]:
-    """image_of(0), image_of(1), ... made by several threads; decoders let others run meanwhile."""
+def threaded_map(function: Callable[[int], T], count: int, *, threads: int) -> Iterator[T]:
+    """function(0), ..., function(count - 1) in order, computed by several threads, which suits image decoders."""
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for start in range(0, count, BLOCK):
-            yield from pool.map(image_of, range(start, min(start + BLOCK, count)))
+            yield from pool.map(function, range(start, min(start + BLOCK, count)))

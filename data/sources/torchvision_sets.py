@@ -1,9 +1,7 @@
-"""The data sets that torchvision knows: a table of what each one is and how it is opened."""
+"""The data sets of torchvision: a table of their properties and how they are opened."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,99 +15,73 @@ from util.errors import UserError
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What the person asked for."""
-
-    set_name: str
-    root: str
-    phase: str  # train or test
-    channels: int
-    category: str
-    download: bool
-
-
-@dataclass(frozen=True)
 class TvSet:
-    """What a set is, and how to open it."""
+    """The properties of a data set."""
 
-    open: Callable[[Wanted], Source]
     n_classes: int = 0
+    labels: str = ""  # attribute of the torchvision class that holds the labels
+    has_train_argument: bool = False  # its class takes `train=True` instead of `split="train"`
     grey: bool = False
-    flips: bool = True  # False: mirrored, an image shows another thing
-    center_size: int = 0  # pixels around the middle that show the thing
-
-
-class TvImages:
-    """A Source of torchvision's; `labels` is the attribute that holds the classes, empty for a set without."""
-
-    def __init__(self, wanted: Wanted, *, part: dict[str, Any], labels: str) -> None:
-        self.title, self.channels = f"{wanted.set_name}_{wanted.phase}", wanted.channels
-        self.stored = open_set(wanted, part)
-        self.labels = np.asarray(getattr(self.stored, labels), np.int64) if labels else None
-
-    def __len__(self) -> int:
-        return len(self.stored)
-
-    def read(self, index: int) -> Image.Image:
-        return convert(self.stored[index][0], self.channels)
-
-    def name(self, index: int) -> str:
-        return f"{self.title}_{index:06d}.png"
-
-
-def by_train(wanted: Wanted) -> Source:
-    return TvImages(wanted, part={"train": wanted.phase == "train"}, labels="targets")
-
-
-def by_split(wanted: Wanted) -> Source:
-    return TvImages(wanted, part={"split": wanted.phase}, labels="labels")
-
-
-def faces(wanted: Wanted) -> Source:
-    return TvImages(wanted, part={"split": wanted.phase}, labels="")
-
-
-def scenes(wanted: Wanted) -> Source:
-    # the test part of LSUN is one for all categories, so the validation part stands for it
-    part = {"train": "train", "test": "val"}[wanted.phase]
-    return LsunImages(wanted.root, f"{wanted.category}_{part}", channels=wanted.channels)
+    flips: bool = True  # False: a mirrored image shows something else
+    center_size: int = 0  # side in pixels of the central square that shows the object
 
 
 SETS = {
-    "MNIST": TvSet(by_train, n_classes=10, grey=True, flips=False),
-    "FashionMNIST": TvSet(by_train, n_classes=10, grey=True),
-    "CIFAR10": TvSet(by_train, n_classes=10),
-    "CIFAR100": TvSet(by_train, n_classes=100),
-    "STL10": TvSet(by_split, n_classes=10),
-    "CelebA": TvSet(faces, center_size=160),
-    "LSUN": TvSet(scenes),
+    "MNIST": TvSet(10, labels="targets", has_train_argument=True, grey=True, flips=False),
+    "FashionMNIST": TvSet(10, labels="targets", has_train_argument=True, grey=True),
+    "CIFAR10": TvSet(10, labels="targets", has_train_argument=True),
+    "CIFAR100": TvSet(100, labels="targets", has_train_argument=True),
+    "STL10": TvSet(10, labels="labels"),
+    "CelebA": TvSet(center_size=160),
+    "LSUN": TvSet(),
 }
 
 
-def open_set(wanted: Wanted, part: dict[str, Any]) -> Any:
-    """The data set as torchvision opens it, fetched before if that was asked for.
+def open_set(
+    set_name: str, root: str, phase: str, *, channels: int, category: str = "", download: bool = False
+) -> Source:
+    """The images of `phase`, train or test, downloaded before if requested; `category` is for LSUN.
 
     Raises:
-        UserError: it is not below the root, or cannot be fetched.
+        UserError: the data set is not below `root`, or cannot be downloaded.
     """
-    from torchvision import datasets
-
-    build = getattr(datasets, wanted.set_name)
-    try:
-        if wanted.download and distributed.rank() == 0:
-            build(wanted.root, **part, download=True)
-        distributed.barrier()
-        with unpacked(wanted.root, wanted.set_name) as root:
-            return build(root, **part)
-    except (RuntimeError, OSError, ValueError, EOFError) as error:
-        raise UserError(_not_there(wanted, error)) from error
+    if set_name == "LSUN":
+        # LSUN has no test images by category, so the validation images are used
+        part = {"train": "train", "test": "val"}[phase]
+        return LsunImages(root, f"{category}_{part}", channels=channels)
+    return TvImages(set_name, root, phase, channels=channels, download=download)
 
 
-def _not_there(wanted: Wanted, error: Exception) -> str:
-    place, reason = os.path.abspath(wanted.root), " ".join(str(error).split())
-    if wanted.download:
-        return f"{wanted.set_name} could not be fetched into {place}: {reason}"
-    return (
-        f"torchvision finds no {wanted.set_name} in {place} ({reason}): name the folder that holds it "
-        "with --dataroot, or add --download"
-    )
+class TvImages:
+    """A Source: a data set that torchvision opens."""
+
+    def __init__(self, set_name: str, root: str, phase: str, *, channels: int, download: bool) -> None:
+        from torchvision import datasets
+
+        tv_set, tv_class = SETS[set_name], getattr(datasets, set_name)
+        arguments = {"train": phase == "train"} if tv_set.has_train_argument else {"split": phase}
+        try:
+            if download and distributed.rank() == 0:
+                tv_class(root, **arguments, download=True)
+            distributed.barrier()
+            with unpacked(root, set_name) as unpacked_root:
+                self.tv_dataset = tv_class(unpacked_root, **arguments)
+        except (RuntimeError, OSError, ValueError, EOFError) as error:
+            reason = f"{os.path.abspath(root)}: {' '.join(str(error).split())}"
+            if download:
+                raise UserError(f"{set_name} could not be downloaded into {reason}") from error
+            raise UserError(
+                f"torchvision finds no {set_name} in {reason}; use --dataroot for the folder that holds it, or add "
+                "--download"
+            ) from error
+        self.title, self.channels = f"{set_name}_{phase}", channels
+        self.labels = np.asarray(getattr(self.tv_dataset, tv_set.labels), np.int64) if tv_set.labels else None
+
+    def __len__(self) -> int:
+        return len(self.tv_dataset)
+
+    def read(self, index: int) -> Image.Image:
+        return convert(self.tv_dataset[index][0], self.channels)
+
+    def name(self, index: int) -> str:
+        return f"{self.title}_{index:06d}.png"

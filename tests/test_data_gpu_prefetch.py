@@ -1,4 +1,4 @@
-"""Pixels become floats in the loader, bit by bit as ever, and on a GPU ahead of the step."""
+"""The loader converts 8-bit images to the floats of upstream, and copies them to a GPU one step ahead."""
 
 import random
 from collections.abc import Iterator
@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from data.base_dataset import BaseDataset, PixelDataset
-from data.loader import Loader, seeded
+from data.loader import Loader
 from data.loading import gpu_prefetch
-from data.loading.gpu_prefetch import Upload, Uploader, ahead
+from data.loading.gpu_prefetch import one_ahead, prefetch
+from data.loading.items import seeded
 from data.loading.sampler import mix
 from data.transforms import to_float
 
@@ -31,18 +32,18 @@ class Pixels(PixelDataset):
 
 
 class Drawing(Pixels):
-    """Draws from a global generator, too."""
+    """Also draws from a global generator."""
 
     def read(self, index: int, rng: random.Random) -> dict:
         return super().read(index, rng) | {"B": torch.tensor([random.random()])}
 
 
 class Unseeded(Drawing):
-    repeats = True  # which is not so
+    cacheable = True  # which is wrong: it draws from a global generator
 
 
 class Repeating(Pixels):
-    repeats = True
+    cacheable = True
 
 
 class Doubled(Pixels):
@@ -62,15 +63,15 @@ class Masks(BaseDataset):
         return {"A": torch.zeros(3, 2, 2), "mask": torch.full((1, 2, 2), 7, dtype=torch.uint8)}
 
 
-def test_all_256_values_become_the_classic_floats() -> None:
+def test_all_256_values_equal_upstream() -> None:
     values = torch.arange(256, dtype=torch.uint8)
-    classic = values.to(torch.float32).div_(255).sub_(0.5).div_(0.5)
-    assert torch.equal(to_float(values), classic) and to_float(values).dtype == torch.float32
+    upstream = values.to(torch.float32).div_(255).sub_(0.5).div_(0.5)
+    assert torch.equal(to_float(values), upstream) and to_float(values).dtype == torch.float32
     assert values.tolist() == list(range(256))
 
 
 @pytest.mark.parametrize("num_threads", [0, 2])
-def test_the_loader_gives_the_floats_that_the_items_are(num_threads: int) -> None:
+def test_batches_equal_items_with_the_same_seed(num_threads: int) -> None:
     for items in (Pixels(), Repeating()):
         batches = list(Loader(items, batch_size=1, seed=3, num_threads=num_threads).epoch(2))
         for position, batch in enumerate(batches):
@@ -82,7 +83,7 @@ def test_the_loader_gives_the_floats_that_the_items_are(num_threads: int) -> Non
         assert len({batch["A"].sum().item() for batch in batches}) == 6
 
 
-def test_a_data_set_that_repeats_is_not_seeded() -> None:
+def test_global_generators_are_not_seeded_for_a_cacheable_data_set() -> None:
     def drawn(items: Pixels, start: int) -> list[float]:
         random.seed(start)
         return [batch["B"].item() for batch in Loader(items, batch_size=1)]
@@ -91,38 +92,38 @@ def test_a_data_set_that_repeats_is_not_seeded() -> None:
     assert drawn(Unseeded(), 1) != drawn(Unseeded(), 2)
 
 
-def test_an_own_getitem_is_called() -> None:
+def test_an_overridden_getitem_is_called() -> None:
     items = Doubled()
     (batch,) = Loader(items, batch_size=6, shuffle=False).epoch(1)
-    (plain,) = Loader(Pixels(), batch_size=6, shuffle=False).epoch(1)
-    assert torch.equal(batch["A"], plain["A"] * 2)
+    (expected,) = Loader(Pixels(), batch_size=6, shuffle=False).epoch(1)
+    assert torch.equal(batch["A"], expected["A"] * 2)
 
 
-def test_bytes_of_other_data_sets_stay_bytes() -> None:
+def test_uint8_tensors_of_other_data_sets_are_not_converted() -> None:
     (batch,) = Loader(Masks(), batch_size=2)
     assert batch["mask"].dtype == torch.uint8 and batch["mask"].unique().tolist() == [7]
 
 
-def test_the_next_element_is_begun_before_one_is_given_out() -> None:
+def test_one_ahead_computes_the_next_element_first() -> None:
     log: list[str] = []
 
     def begin(number: int) -> int:
         log.append(f"begin {number}")
         return number * 10
 
-    for number in ahead(range(3), begin):
+    for number in one_ahead(map(begin, range(3))):
         log.append(f"use {number}")
     assert log == ["begin 0", "begin 1", "use 0", "begin 2", "use 10", "use 20"]
-    assert list(ahead([], begin)) == []
+    assert list(one_ahead([])) == []
 
 
-def test_what_goes_wrong_is_raised_in_its_turn() -> None:
+def test_one_ahead_raises_after_the_elements_before() -> None:
     def broken() -> Iterator[int]:
         yield 1
         yield 2
         raise OSError("a worker died")
 
-    found = ahead(broken(), float)
+    found = one_ahead(map(float, broken()))
     assert (next(found), next(found)) == (1.0, 2.0)
     with pytest.raises(OSError, match="a worker died"):
         next(found)
@@ -158,7 +159,7 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: FakeStream("main", log))
     monkeypatch.setattr(Tensor, "is_cuda", property(lambda self: self.dtype == torch.float32), raising=False)
     monkeypatch.setattr(Tensor, "record_stream", lambda self, stream: log.append(f"{stream.name} reads"))
-    monkeypatch.setattr(gpu_prefetch, "floats", lambda batch: (log.append("floats"), to_floats(batch))[1])
+    monkeypatch.setattr(gpu_prefetch, "to_floats", lambda batch: (log.append("floats"), to_floats(batch))[1])
     return log
 
 
@@ -166,26 +167,21 @@ def to_floats(batch: dict) -> dict:
     return {key: to_float(value) if value.dtype == torch.uint8 else value for key, value in batch.items()}
 
 
-def test_an_upload_is_made_in_its_own_stream_and_waited_for_by_the_other(streams: list[str]) -> None:
-    batch = {"A": torch.tensor([[0, 255]], dtype=torch.uint8), "label": torch.tensor([4])}
-    begun = Uploader(torch.device("cpu")).begin(batch)
-    assert isinstance(begun, Upload)
-    assert streams == ["enter side", "floats", "mark in side", "leave"]
-    found = begun.finish()
-    assert streams[4:] == ["main waits for mark of side", "main reads"]
-    assert found["A"].tolist() == [[-1.0, 1.0]] and found["label"].tolist() == [4]
-
-
-def test_a_failure_passes_an_upload_as_it_is(streams: list[str]) -> None:
-    assert Uploader(torch.device("cpu")).begin("failure") == "failure" and streams == []
+def test_copies_have_a_stream_of_their_own_and_the_computing_stream_waits(streams: list[str]) -> None:
+    batches = [{"A": torch.tensor([[0, 255]], dtype=torch.uint8), "label": torch.tensor([n])} for n in (4, 5)]
+    found = prefetch(batches, torch.device("cpu"))
+    first, copy = next(found), ["enter side", "floats", "mark in side", "leave"]
+    assert streams == [*copy, *copy, "main waits for mark of side", "main reads"]  # the next copy has begun
+    assert first["A"].tolist() == [[-1.0, 1.0]] and first["label"].tolist() == [4]
+    assert next(found)["label"].tolist() == [5] and not list(found)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_on_a_gpu_the_batches_are_those_of_the_cpu() -> None:
+def test_batches_on_a_gpu_equal_those_on_the_cpu() -> None:
     device = torch.device("cuda", torch.cuda.current_device())
     values = torch.arange(256, dtype=torch.uint8)
     assert torch.equal(to_float(values.to(device)).cpu(), to_float(values))
-    plain = list(Loader(Pixels(), batch_size=2).epoch(1))
+    expected = list(Loader(Pixels(), batch_size=2).epoch(1))
     found = list(Loader(Pixels(), batch_size=2, num_threads=1, device=device).epoch(1))
     assert all(batch["A"].device == device and not batch["label"].is_cuda for batch in found)
-    assert all(torch.equal(a["A"].cpu(), b["A"]) for a, b in zip(found, plain, strict=True))
+    assert all(torch.equal(a["A"].cpu(), b["A"]) for a, b in zip(found, expected, strict=True))

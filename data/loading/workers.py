@@ -1,0 +1,77 @@
+"""The worker processes of torch's DataLoader: how they are started, and how they treat signals."""
+
+import os
+import signal
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from data.loading.sampler import EpochSampler
+from util.cpu_count import WORKER_START_METHOD
+from util.errors import RunFault
+
+WORKER_HINT = (
+    "if memory or shared memory ran out, lower --num_threads; with 0 the main process loads the data"
+)
+
+
+def data_loader(
+    items: Dataset, sampler: EpochSampler, num_threads: int, *, collate: Callable, pin_memory: bool
+) -> DataLoader:
+    """A DataLoader whose workers, at most one for each batch, stay alive between epochs."""
+    workers = min(num_threads, len(sampler))
+    with _any_number_of_workers():
+        return DataLoader(
+            items,
+            batch_sampler=sampler,
+            num_workers=workers,
+            multiprocessing_context=WORKER_START_METHOD if workers else None,
+            persistent_workers=workers > 0,
+            pin_memory=pin_memory,
+            collate_fn=collate,
+            worker_init_fn=_ignore_signals,
+            # by default a DataLoader draws a number from the global generator in each epoch
+            generator=torch.Generator(),
+        )
+
+
+def start_workers(loader: DataLoader) -> Iterator[Any]:
+    """`iter(loader)` without its SIGCHLD handler, which raises in whatever code the main process executes.
+
+    A dead worker is then noticed within seconds where its batch is awaited.
+    """
+    child_signal: int = getattr(signal, "SIGCHLD", 0)  # Windows has none
+    handler = signal.getsignal(child_signal) if child_signal else None
+    try:
+        with _any_number_of_workers():
+            batches = iter(loader)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise RunFault(f"the data workers could not be started ({reason}); {WORKER_HINT}") from error
+    if handler is not None and signal.getsignal(child_signal) is not handler:
+        signal.signal(child_signal, handler)
+    return batches
+
+
+def one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+@contextmanager
+def _any_number_of_workers() -> Iterator[None]:
+    """Suppress torch's warning of more workers than cores: the number is the user's decision."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        yield
+
+
+def _ignore_signals(worker: int) -> None:
+    """Leave Ctrl-C and SIGTERM to the main process, which saves first and then ends the workers."""
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)  # Ctrl-C and `timeout` send their signal to the whole process group
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a forked worker inherits the handler of the main process

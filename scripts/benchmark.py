@@ -66,9 +66,7 @@ def main() -> int:
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = Arguments(
-        prog="benchmark.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = Arguments(__doc__, prog="benchmark.py")
     add = parser.add_argument
     add("--only", nargs="+", default=[], metavar="NAME", help="run only these entries; see --list")
     add("--list", action="store_true", help="list the entries and exit")

@@ -4,18 +4,17 @@ visdom's package does not contain them: its server downloads them at the first s
 no internet. All of them are part of npm packages, so npm, or its mirror in a company network, can bring them.
 """
 
-import os
 import shutil
 import subprocess
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from util.errors import RunFault, UserError
+from util.files import write_whole
 from util.log import info
 
 NPM_TIMEOUT_S = 600
@@ -52,34 +51,26 @@ jax/output/SVG/config.js jax/output/SVG/fonts/TeX/fontdata.js jax/output/SVG/fon
 """
 
 
-@dataclass(frozen=True)
-class Package:
-    """An npm package; `files` maps a path inside it to paths below visdom's `static` folder."""
-
-    name: str
-    version: str
-    files: dict[str, list[str]]
-
-    @property
-    def tarball(self) -> str:
-        return f"{self.name}-{self.version}.tgz"
-
-
-def _packages() -> list[Package]:
-    found: dict[str, Package] = {}
+def _packages() -> dict[str, dict[str, list[str]]]:
+    """npm's name@version -> path inside the package -> paths below `static`."""
+    found: dict[str, dict[str, list[str]]] = {}
     for line in TABLE.strip().splitlines():
         name, version, inside, *paths = line.split()
-        found.setdefault(name, Package(name, version, {})).files[inside] = paths
-    mathjax = {file: [f"js/mathjax/2.7.5/{file}"] for file in MATHJAX.split()}
-    return [*found.values(), Package("mathjax", "2.7.5", mathjax)]
+        found.setdefault(f"{name}@{version}", {})[inside] = paths
+    return found | {"mathjax@2.7.5": {file: [f"js/mathjax/2.7.5/{file}"] for file in MATHJAX.split()}}
 
 
 PACKAGES = _packages()
 
 
+def tarball(package: str) -> str:
+    """The file that `npm pack` writes for name@version."""
+    return package.replace("@", "-") + ".tgz"
+
+
 def asset_paths() -> list[str]:
     """The paths below `static` of all web files."""
-    return [path for package in PACKAGES for paths in package.files.values() for path in paths]
+    return [path for files in PACKAGES.values() for paths in files.values() for path in paths]
 
 
 def is_complete(static: Path, version: str) -> bool:
@@ -96,23 +87,10 @@ def install(source: Path, static: Path, version: str) -> None:
     Raises:
         RunFault: a file cannot be written.
     """
-    try:
-        (static / STAMP).unlink(missing_ok=True)
-        for path in asset_paths():
-            _put((source / path).read_bytes(), static / path)
-        _put(version.encode(), static / STAMP)
-    except OSError as error:
-        raise RunFault(f"cannot write visdom's web files to {static}: {error.strerror}") from error
-
-
-def _put(content: bytes, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    (static / STAMP).unlink(missing_ok=True)
+    for path in asset_paths():
+        write_whole(static / path, (source / path).read_bytes())
+    write_whole(static / STAMP, version.encode())
 
 
 def export(static: Path, archive: Path) -> None:
@@ -122,7 +100,7 @@ def export(static: Path, archive: Path) -> None:
         raise UserError(f"--export {archive} must end in one of: {', '.join(SUFFIXES)}")
     with tempfile.TemporaryDirectory() as folder:
         for path in asset_paths():
-            _put((static / path).read_bytes(), Path(folder, "static", path))
+            write_whole(Path(folder, "static", path), (static / path).read_bytes())
         packed = shutil.make_archive(str(Path(folder, "assets")), kind, root_dir=folder, base_dir="static")
         try:
             archive.parent.mkdir(parents=True, exist_ok=True)
@@ -139,13 +117,14 @@ def from_path(given: Path) -> Iterator[Path]:
         UserError: it is missing, unreadable or incomplete.
     """
     with tempfile.TemporaryDirectory() as folder:
-        if given.is_dir():
-            source = given / "static" if (given / "static").is_dir() else given
-        elif given.is_file():
+        source = given
+        if given.is_file():
             source = Path(folder)
             _unpack(given, source)
-        else:
+        elif not given.is_dir():
             raise UserError(f"--assets {given} is neither a folder nor a file")
+        if (source / "static").is_dir():
+            source /= "static"
         missing = [path for path in asset_paths() if not (source / path).is_file()]
         if missing:
             raise UserError(
@@ -156,31 +135,19 @@ def from_path(given: Path) -> Iterator[Path]:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Extract only the known paths, whatever else the archive holds."""
+    """Extract an archive; members that would be written outside `folder` are refused or moved into it."""
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as zipped:
-                _take(zipped.namelist(), zipped.read, folder)
+                zipped.extractall(folder)
         else:
             with tarfile.open(archive) as tar:
-                files = {member.name: member for member in tar.getmembers() if member.isfile()}
-                _take(list(files), lambda name: _read(tar, files[name]), folder)
+                tar.extractall(folder, filter="data")
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-        raise UserError(f"--assets {archive} is not a readable .tar.gz or .zip archive") from error
-
-
-def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    stream = tar.extractfile(member)
-    assert stream is not None, member.name
-    return stream.read()
-
-
-def _take(names: list[str], read: Callable[[str], bytes], folder: Path) -> None:
-    wanted = set(asset_paths())
-    for name in names:
-        path = name.removeprefix("./").removeprefix("static/")
-        if path in wanted:
-            _put(read(name), folder / path)
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"--assets {archive} cannot be unpacked as a .tar.gz or .zip archive: {reason}"
+        ) from error
 
 
 @contextmanager
@@ -200,26 +167,26 @@ def from_npm() -> Iterator[Path]:
     info("visdom: downloading the web files of its page with npm, only this once")
     with tempfile.TemporaryDirectory() as folder:
         _npm_pack(npm, Path(folder))
-        for package in PACKAGES:
-            with tarfile.open(Path(folder, package.tarball)) as tar:
-                for inside, paths in package.files.items():
-                    content = _read(tar, tar.getmember(f"package/{inside}"))
-                    for path in paths:
-                        _put(content, Path(folder, "static", path))
+        for package, files in PACKAGES.items():
+            unpacked = Path(folder, package)
+            with tarfile.open(Path(folder, tarball(package))) as tar:
+                tar.extractall(unpacked, filter="data")
+            for inside, paths in files.items():
+                for path in paths:
+                    write_whole(Path(folder, "static", path), (unpacked / "package" / inside).read_bytes())
         yield Path(folder, "static")
 
 
 def _npm_pack(npm: str, folder: Path) -> None:
     quick = ["--loglevel=error", "--ignore-scripts", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
-    specs = [f"{package.name}@{package.version}" for package in PACKAGES]
-    command = [npm, "pack", *quick, "--pack-destination", str(folder), *specs]
+    command = [npm, "pack", *quick, "--pack-destination", str(folder), *PACKAGES]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=NPM_TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
         raise RunFault(
             f"npm did not download visdom's web files in {NPM_TIMEOUT_S} s: {ELSEWHERE}"
         ) from error
-    if done.returncode or not all((folder / package.tarball).is_file() for package in PACKAGES):
+    if done.returncode or not all((folder / tarball(package)).is_file() for package in PACKAGES):
         errors = [line.removeprefix("npm error ") for line in done.stderr.splitlines() if "error" in line]
         reason = errors[0] if errors else f"exit code {done.returncode}"
         raise RunFault(f"npm could not download visdom's web files ({reason}): {ELSEWHERE}")

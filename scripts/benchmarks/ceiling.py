@@ -1,5 +1,7 @@
 """Measures how many FLOP/s this machine reaches in its best matrix product and its best convolution."""
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch.utils.benchmark import Timer
@@ -13,14 +15,14 @@ MATRIX_SIDES = {"cpu": [1024, 2048], "cuda": [8192]}
 @torch.no_grad()
 def find_ceiling(device: str) -> tuple[float, float]:
     """FLOP/s of the best matrix product and of the best 3x3 convolution; bfloat16 on CUDA, else float32."""
-    options = {"device": device, "dtype": torch.bfloat16 if device == "cuda" else torch.float32}
+    randn = partial(torch.randn, device=device, dtype=torch.bfloat16 if device == "cuda" else torch.float32)
     products, convolutions = [], []
     for side in MATRIX_SIDES[device]:
-        a, b = torch.randn(2, side, side, **options)
+        a, b = randn(2, side, side)
         products.append(2 * side**3 / _least_seconds("a @ b", a=a, b=b))
     for count, channels, side in CONVOLUTIONS[device]:
-        x = torch.randn(count, channels, side, side, **options)
-        weight = torch.randn(channels, channels, 3, 3, **options)
+        x = randn(count, channels, side, side)
+        weight = randn(channels, channels, 3, 3)
         if device == "cuda":
             x, weight = (tensor.to(memory_format=torch.channels_last) for tensor in (x, weight))
         seconds = _least_seconds("conv2d(x, weight, padding=1)", conv2d=F.conv2d, x=x, weight=weight)

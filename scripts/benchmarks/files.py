@@ -16,7 +16,7 @@ from PIL import Image
 
 from scripts.benchmarks.measure import Case, Form, Reading
 from scripts.benchmarks.setting import Setting, build, random_batch
-from scripts.toy.scenes import draw_scene, render
+from scripts.toy.scenes import Style, draw_scene, render
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +39,8 @@ RESULTS = 20  # inputs on a results page
 
 def write_photos(root: Path, *, count: int, side: int = SIDE) -> None:
     """`count` square JPEG files, as large as photographs, in each of trainA and trainB below `root`."""
-    for name, style in {"trainA": "plain", "trainB": "striped"}.items():
+    styles: dict[str, Style] = {"trainA": "plain", "trainB": "striped"}
+    for name, style in styles.items():
         folder = root / name
         folder.mkdir(parents=True)
         rng = np.random.default_rng(0)
@@ -129,7 +130,7 @@ def _waiting(setting: Setting, words: str, fast: bool, shares: list[float]) -> F
 
 def save_case(setting: Setting) -> Case:
     """How long training waits while a checkpoint is written in the background, beside a save in the foreground."""
-    run = _run(setting)
+    run = _run(setting.options(RUN, fast=True), setting.device)
     save = setting.timed(lambda: run.save("latest"))
 
     def in_background(memory: bool) -> Reading:
@@ -142,7 +143,7 @@ def save_case(setting: Setting) -> Case:
 def load_case(setting: Setting) -> Case:
     from util.run import checkpoint
 
-    run = _run(setting)
+    run = _run(setting.options(RUN, fast=True), setting.device)
     run.save("latest")
     bare = setting.timed(lambda: checkpoint.load(run.checkpoint.path))
     return Case(setting.timed(run.checkpoint.load), bare, "torch.load alone")
@@ -152,9 +153,10 @@ def train_page_case(setting: Setting) -> Case:
     """Pictures and page of a late epoch, as --display html writes them."""
     from util.run import lifecycle
 
-    run = _run(setting, f"{SMALL} --display html --update_html_freq {POINTS}")
+    opt = setting.options(f"{RUN} {SMALL} --display html --update_html_freq {POINTS}", fast=True)
+    run = _run(opt, setting.device)
     clock, picture = run.clock, _picture()
-    page = lifecycle.visualizer(run.model.opt, run, images_per_epoch=1)
+    page = lifecycle.visualizer(opt, run, images_per_epoch=1)
     for clock.images in range(POINTS):
         page.scalars(dict.fromkeys(PANELS, 1 / (clock.images + 1)), clock)
 
@@ -184,13 +186,12 @@ def result_page_case(setting: Setting) -> Case:
     return Case(setting.timed(write), bare, "its pictures alone", units=count, images=1)
 
 
-def _run(setting: Setting, words: str = "") -> Run:
+def _run(opt: Namespace, device: str) -> Run:
     """A run after one step, so that its optimizers have a state to save."""
     from util.run import lifecycle
 
-    opt = setting.options(f"{RUN} {words}", fast=True)
     model = build(opt)
-    model.optimize_parameters(random_batch(opt, setting.device))
+    model.optimize_parameters(random_batch(opt, device))
     return lifecycle.begin(opt, model)
 
 

@@ -3,7 +3,7 @@
 from scripts.benchmarks.measure import Record
 
 # title, width, key of the record, factor, decimals, ending
-COLUMNS = (
+COLUMNS: tuple[tuple[str, int, str, float, int, str], ...] = (
     ("ms", 10, "seconds", 1e3, 1, ""),
     ("its ms", 10, "baseline_seconds", 1e3, 1, ""),
     ("ratio", 8, "ratio", 1, 2, " x"),
@@ -14,7 +14,7 @@ COLUMNS = (
     ("its MiB", 8, "baseline_peak_mib", 1, 0, ""),
     ("images/s", 9, "images_per_s", 1, 1, ""),
     ("its", 9, "baseline_images_per_s", 1, 1, ""),
-    ("GFLOP/s", 9, "gflops", 1e0, 0, ""),
+    ("GFLOP/s", 9, "gflops", 1, 0, ""),
     ("of best", 8, "of_ceiling", 100, 0, " %"),
 )
 
@@ -24,7 +24,10 @@ def header() -> str:
 
 
 def row(record: Record) -> str:
-    cells = [_cell(record[key], *form).rjust(width) for _, width, key, *form in COLUMNS]
+    cells = [
+        _cell(record[key], factor, decimals, ending).rjust(width)
+        for _, width, key, factor, decimals, ending in COLUMNS
+    ]
     note = f"; {record['note']}" if record["note"] else ""
     return f"{record['name']:<22}{''.join(cells)}  {record['beside']}{note}"
 

@@ -122,9 +122,9 @@ def describe(setting: Setting) -> str:
     machine = f"{torch.get_num_threads()} threads"
     if setting.device == "cuda":
         machine = torch.cuda.get_device_name()
-    beside = f"{setting.peer.title} in {setting.peer.path}" if setting.peer else "reference path"
+    against = f"{setting.peer.title} in {setting.peer.path}" if setting.peer else "reference path"
     words = " ".join([*setting.flags, *(f"[{word}]" for word in setting.fast_flags)])
-    return f"torch {torch.__version__}, {machine}, fast path against {beside} {words}".rstrip()
+    return f"torch {torch.__version__}, {machine}, fast path against {against} {words}".rstrip()
 
 
 def run(name: str, setting: Setting, seconds: float) -> Record:

@@ -29,7 +29,7 @@ from util.errors import RunFault, UserError, run
 from util.log import info
 
 DRAWING = 2  # raise this number when the pictures change, so that older sets are drawn again
-STYLES: dict[str, Style] = {"A": "plain", "B": "striped"}
+STYLES: dict[str, Style] = {"A": "brown", "B": "striped"}
 FOLDERS = [
     name + ending
     for name in ("trainA", "trainB", "testA", "testB", "train", "test")

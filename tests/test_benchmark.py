@@ -98,7 +98,7 @@ def test_flops_are_counted_while_the_baseline_warms_up() -> None:
 def test_a_row_is_aligned_with_its_titles() -> None:
     record, _ = measured([0, 0.5, 0.5, 0.5], [0, 1, 1, 1], images=3)
     header, row = table.header(), table.row(record)
-    assert row.index("other") == header.index("beside")
+    assert row.index("other") == header.index("against")
     for title, cell in {"ms": "500.0", "ratio": "2.00 x", "images/s": "6.00", "rounds": "3"}.items():
         assert row[: header.index(f" {title} ") + 1 + len(title)].endswith(f" {cell}"), title
 
@@ -278,4 +278,4 @@ def test_a_program_is_timed_until_it_reports(tmp_path: Path) -> None:
 
 def test_a_peer_that_does_not_start_is_replaced_and_named(setting: Setting, tmp_path: Path) -> None:
     case = starting.question_case("--help", replace(setting, peer=peers.Peer("cycle_gan", tmp_path)))
-    assert case.beside == "import torch" and str(tmp_path) in case.note()
+    assert case.against == "import torch" and str(tmp_path) in case.note()

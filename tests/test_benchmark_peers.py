@@ -1,4 +1,4 @@
-"""Checkouts of other repositories beside which scripts/benchmark.py measures, with stubs in their place."""
+"""scripts/benchmark.py --compare with checkouts of other repositories, of which these tests write stubs."""
 
 import textwrap
 from argparse import Namespace

@@ -41,11 +41,11 @@ def test_a_scene_depends_only_on_seed_split_and_index():
 def test_the_styles_differ_on_the_animals_and_nowhere_else():
     for index in range(8):
         scene = draw_scene(0, "trainA", index)
-        plain, striped = render(scene, "plain", 64), render(scene, "striped", 64)
+        brown, striped = render(scene, "brown", 64), render(scene, "striped", 64)
         mask = render_mask(scene, 64)
-        assert plain.shape == (64, 64, 3) and plain.dtype == np.uint8
-        assert np.array_equal(plain[mask == 0], striped[mask == 0])
-        difference = np.abs(plain.astype(int) - striped)[mask == 255]
+        assert brown.shape == (64, 64, 3) and brown.dtype == np.uint8
+        assert np.array_equal(brown[mask == 0], striped[mask == 0])
+        difference = np.abs(brown.astype(int) - striped)[mask == 255]
         assert difference.mean() > 50
 
 
@@ -78,7 +78,7 @@ def colour_keys(image: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("source", "target", "least"), [("plain", "striped", 0.6), ("striped", "plain", 0.75)]
+    ("source", "target", "least"), [("brown", "striped", 0.6), ("striped", "brown", 0.75)]
 )
 def test_the_truth_can_be_computed_from_the_source(source, target, least):
     """The colour of a pixel determines most of its translation, as learned on other scenes."""
@@ -86,8 +86,8 @@ def test_the_truth_can_be_computed_from_the_source(source, target, least):
     seen = np.stack([render(scene, source, 64) for scene in scenes])
     truth = np.stack([render(scene, target, 64) for scene in scenes])
     table = colour_table(seen[:30], truth[:30])
-    asked = seen[30:].reshape(-1, 3)
-    guess = np.array([table.get(key, own) for key, own in zip(colour_keys(asked), asked, strict=True)])
+    unseen = seen[30:].reshape(-1, 3)
+    guess = np.array([table.get(key, own) for key, own in zip(colour_keys(unseen), unseen, strict=True)])
     error = np.abs(guess - truth[30:].reshape(-1, 3)).mean()
     copied = np.abs(seen[30:].astype(int) - truth[30:]).mean()
     assert copied > 18
@@ -114,7 +114,7 @@ def test_an_unaligned_set_has_the_truth_of_its_test_images(unaligned):
     assert all(names(unaligned / folder) == ["0000.png", "0001.png"] for folder in folders)
     scene = draw_scene(0, "testB", 1)
     assert np.array_equal(pixels(unaligned / "testB" / "0001.png"), render(scene, "striped", 32))
-    assert np.array_equal(pixels(unaligned / "testB_truth" / "0001.png"), render(scene, "plain", 32))
+    assert np.array_equal(pixels(unaligned / "testB_truth" / "0001.png"), render(scene, "brown", 32))
     assert json.loads((unaligned / "toy.json").read_text())["seed"] == 0
 
 

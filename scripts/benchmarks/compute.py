@@ -1,4 +1,4 @@
-"""Work on tensors alone: training steps, images from generators, and self-attention."""
+"""Computation without files: training steps, images from generators, and self-attention."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def step_case(words: str, setting: Setting) -> Case:
     fast = setting.timed(training(build(opt)))
     if setting.peer:
         context = peer_step(setting.peer, opt, batch, folder=setting.folder, device=setting.device)
-        baseline, beside = setting.stack.enter_context(context), f"the checkout of {setting.peer.title}"
+        baseline, against = setting.stack.enter_context(context), f"the checkout of {setting.peer.title}"
     else:
         baseline = setting.timed(training(build(setting.options(words, fast=False))))
-        beside = "reference path"
+        against = "reference path"
     counted = setting.peer is None
-    return Case(fast, baseline, beside, steps, opt.batch_size, counted=counted, warm_ups=setting.warm_ups)
+    return Case(fast, baseline, against, steps, opt.batch_size, counted=counted, warm_ups=setting.warm_ups)
 
 
 def sampling_case(words: str, net: str, setting: Setting) -> Case:
@@ -74,7 +74,7 @@ def attention_case(channels: int, side: int, count: int, setting: Setting) -> Ca
     """Forward and backward of self-attention on features (count, channels, side, side), fused and with its map.
 
     The batch is smaller where the maps would not fit into memory; if a single map does not, the fused form
-    runs alone.
+    runs without a baseline.
     """
     fitting = maps_that_fit(count, side, free_bytes(setting.device))
     batch = fitting or count

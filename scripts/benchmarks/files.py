@@ -1,4 +1,4 @@
-"""Reading images and writing what a run leaves behind: checkpoints and pages."""
+"""Reading images, and writing checkpoints and pages."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ RESULTS = 20  # inputs on a results page
 
 def write_photos(root: Path, *, count: int, side: int = SIDE) -> None:
     """`count` square JPEG files, as large as photographs, in each of trainA and trainB below `root`."""
-    styles: dict[str, Style] = {"trainA": "plain", "trainB": "striped"}
+    styles: dict[str, Style] = {"trainA": "brown", "trainB": "striped"}
     for name, style in styles.items():
         folder = root / name
         folder.mkdir(parents=True)
@@ -129,7 +129,7 @@ def _waiting(setting: Setting, words: str, fast: bool, shares: list[float]) -> F
 
 
 def save_case(setting: Setting) -> Case:
-    """How long training waits while a checkpoint is written in the background, beside a save in the foreground."""
+    """How long training waits for a save in the background, against a save in the foreground."""
     run = _run(setting.options(RUN, fast=True), setting.device)
     save = setting.timed(lambda: run.save("latest"))
 
@@ -146,7 +146,7 @@ def load_case(setting: Setting) -> Case:
     run = _run(setting.options(RUN, fast=True), setting.device)
     run.save("latest")
     bare = setting.timed(lambda: checkpoint.load(run.checkpoint.path))
-    return Case(setting.timed(run.checkpoint.load), bare, "torch.load alone")
+    return Case(setting.timed(run.checkpoint.load), bare, "only torch.load")
 
 
 def train_page_case(setting: Setting) -> Case:
@@ -166,8 +166,8 @@ def train_page_case(setting: Setting) -> Case:
 
     for clock.epoch in range(1, EPOCHS + 1):
         update()
-    bare = setting.timed(lambda: _pictures_alone(setting.folder, picture, len(PANELS)))
-    return Case(setting.timed(update), bare, "its pictures alone")
+    bare = setting.timed(lambda: _pictures_only(setting.folder, picture, len(PANELS)))
+    return Case(setting.timed(update), bare, "only the pictures")
 
 
 def result_page_case(setting: Setting) -> Case:
@@ -182,8 +182,8 @@ def result_page_case(setting: Setting) -> Case:
             page.add(f"{index}.jpg", None, dict.fromkeys(PANELS[:3], picture))
         page.save()
 
-    bare = setting.timed(lambda: _pictures_alone(setting.folder, picture, count))
-    return Case(setting.timed(write), bare, "its pictures alone", units=count, images=1)
+    bare = setting.timed(lambda: _pictures_only(setting.folder, picture, count))
+    return Case(setting.timed(write), bare, "only the pictures", units=count, images=1)
 
 
 def _run(opt: Namespace, device: str) -> Run:
@@ -203,7 +203,7 @@ def _picture() -> Tensor:
     return (pixels.permute(2, 0, 1)[None].float() / 127.5 - 1).contiguous()
 
 
-def _pictures_alone(folder: Path, picture: Tensor, count: int) -> None:
+def _pictures_only(folder: Path, picture: Tensor, count: int) -> None:
     from util.imaging.images import save_image, to_uint8
 
     for index in range(count):

@@ -90,7 +90,7 @@ class Case:
 
     fast: Form
     baseline: Form | None
-    beside: str  # what the baseline is
+    against: str  # what the baseline is
     units: int = 1  # steps, images, ... of one run; times are reported for one unit
     images: int = 0  # per unit; 0 = the work is not about images
     flops: float = 0.0  # per unit on the reference path; 0 = unknown
@@ -115,7 +115,7 @@ def measure(name: str, case: Case, *, budget_s: float, best_flops: Callable[[], 
         turns = list(zip(forms, runs, strict=True))
         for form, seconds in turns if len(runs[0]) % 2 else reversed(turns):
             seconds.append(form(False).seconds / case.units)
-    record: Record = {"name": name, "beside": case.beside, "rounds": len(runs[0])}
+    record: Record = {"name": name, "against": case.against, "rounds": len(runs[0])}
     for prefix, times, peak in zip(("", "baseline_"), [*runs, []], [*peaks, None], strict=False):
         median = statistics.median(times) if times else None
         record[f"{prefix}seconds"], record[f"{prefix}peak_mib"] = median, peak

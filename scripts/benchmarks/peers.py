@@ -1,7 +1,7 @@
 """Checkouts of other repositories on this machine: which one a folder holds, and its training step.
 
 A peer runs in a process of its own, because its packages `models`, `util`, `data` and `options` have the
-names of ours, it changes global settings of torch, and its memory must not count with ours.
+same names as ours, it changes global settings of torch, and its memory must be measured separately.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def _requests(pipe: Connection, device: str) -> Iterator[None]:
     gauge = Gauge(device)
     reading = Reading(0.0)
     while True:
-        pipe.send(tuple(reading))  # a plain tuple, because the class cannot be imported here any more
+        pipe.send(tuple(reading))  # a tuple, because the class cannot be imported here any more
         try:
             memory = pipe.recv()
         except EOFError:

@@ -50,12 +50,12 @@ import data.unaligned_dataset, models.cycle_gan_model
 def question_case(words: str, setting: Setting) -> Case:
     """train.py with flags that make it print something and exit."""
     command = ["train.py", *words.split()]
-    return _beside(setting.peer, program(command, ROOT), command)
+    return _compared(setting.peer, program(command, ROOT), command)
 
 
 def imports_case(setting: Setting) -> Case:
     words = f"--model cycle_gan --dataroot {setting.folder} --checkpoints_dir {setting.folder}"
-    return _beside(setting.peer, program(["-c", IMPORTED, *words.split()], ROOT), ["-c", PEER_IMPORTED])
+    return _compared(setting.peer, program(["-c", IMPORTED, *words.split()], ROOT), ["-c", PEER_IMPORTED])
 
 
 def first_step_case(setting: Setting) -> Case:
@@ -64,11 +64,11 @@ def first_step_case(setting: Setting) -> Case:
     words = f"--model cycle_gan --dataroot {setting.folder}/data --checkpoints_dir {setting.folder}"
     command = [*words.split(), "--display", "console", "--device", setting.device]
     command += [*setting.flags, *setting.fast_flags]
-    return _beside(None, program(["-c", FIRST_STEP, *command], ROOT), [])
+    return _compared(None, program(["-c", FIRST_STEP, *command], ROOT), [])
 
 
-def _beside(peer: Peer | None, fast: Form, words: Sequence[str]) -> Case:
-    """`fast` beside the peer's program; beside `import torch` without a peer, or where it does not start."""
+def _compared(peer: Peer | None, fast: Form, words: Sequence[str]) -> Case:
+    """Compare with the peer's program; without a peer, or if its program fails, with `import torch`."""
     note = ""
     if peer:
         baseline = program(words, peer.path)

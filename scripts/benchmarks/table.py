@@ -20,7 +20,7 @@ COLUMNS: tuple[tuple[str, int, str, float, int, str], ...] = (
 
 
 def header() -> str:
-    return f"{'':22}" + "".join(f"{title:>{width}}" for title, width, *_ in COLUMNS) + "  beside"
+    return f"{'':22}" + "".join(f"{title:>{width}}" for title, width, *_ in COLUMNS) + "  against"
 
 
 def row(record: Record) -> str:
@@ -29,7 +29,7 @@ def row(record: Record) -> str:
         for _, width, key, factor, decimals, ending in COLUMNS
     ]
     note = f"; {record['note']}" if record["note"] else ""
-    return f"{record['name']:<22}{''.join(cells)}  {record['beside']}{note}"
+    return f"{record['name']:<22}{''.join(cells)}  {record['against']}{note}"
 
 
 def _cell(value: float | None, factor: float, decimals: int, ending: str) -> str:

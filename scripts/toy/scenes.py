@@ -15,11 +15,11 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from scripts.toy.animals import ANIMAL_INKS, Animal, Ink, paint_animal, polygon, smooth
 
-Style = Literal["plain", "striped"]
+Style = Literal["brown", "striped"]
 Colour = tuple[float, float, float]  # 8-bit grey levels of red, green, blue
 
 COATS: dict[Style, dict[Ink, Colour]] = {
-    "plain": {
+    "brown": {
         Ink.COAT: (150, 86, 42),
         Ink.STRIPE: (104, 62, 40),
         Ink.FAR_COAT: (112, 65, 33),

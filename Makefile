@@ -1,4 +1,4 @@
-# The README's commands: `make demo` and `make test`. Everything runs inside .venv.
+# `make demo` and `make test` are the first commands to try. All commands run in the environment .venv.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -18,6 +18,7 @@ $(STAMP): requirements.txt requirements-visdom.txt requirements-dev.txt constrai
 	PIP_CONSTRAINT=$(CURDIR)/constraints.txt PIP_BUILD_CONSTRAINT=$(CURDIR)/constraints.txt \
 	  $(BIN)/pip install -r requirements-visdom.txt
 	@touch $(STAMP)
+	@echo 'installed; activate the environment with: source $(VENV)/bin/activate'
 
 demo: setup
 	$(BIN)/python scripts/demo.py

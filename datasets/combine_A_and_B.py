@@ -1,4 +1,4 @@
-"""The well-known place of scripts/combine_A_and_B.py."""
+"""Runs scripts/combine_A_and_B.py from the place where upstream keeps it."""
 
 import runpy
 from pathlib import Path

@@ -1,11 +1,11 @@
-"""Time the fast path against the plain one, or against another repository, in turn, and print a table.
+"""Time the fast path against the reference path, or against another repository, and print a table.
 
 python scripts/benchmark.py [--only cycle_gan_256 start_help] [--seconds 60] [--json FILE]
 python scripts/benchmark.py --compare ~/pytorch-CycleGAN-and-pix2pix
 python scripts/benchmark.py --device cuda --fast_flags "--amp bf16 --compile" --flags "--batch_size 8"
 
-Machines are noisy and shared: read the ratios, which are medians over pairs of neighbouring runs, and not
-the seconds.
+Timings vary where other programs share the machine. The ratios, which are medians over pairs of neighbouring
+runs, vary less than the seconds.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ import argparse
 import gc
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from options.checks import writable
 from scripts.benchmarks import table
 from scripts.benchmarks.entries import ENTRIES
-from scripts.benchmarks.measure import Result, measure
+from scripts.benchmarks.measure import Record, measure
 from scripts.benchmarks.peers import Peer, recognise
 from scripts.benchmarks.setting import WARM_UPS, Setting
 from util import errors, log
@@ -33,127 +35,112 @@ from util.errors import UserError
 from util.files import write_whole
 from util.plugins import unknown
 
-if TYPE_CHECKING:
-    from scripts.benchmarks.ceiling import Ceiling
-
 
 def main() -> int:
     opt = parse()
     if opt.list:
         for name, entry in ENTRIES.items():
-            log.info(f"{name:<24} {entry.about}{'' if entry.usual else '  (when named)'}")
+            log.info(f"{name:<24} {entry.about}{'' if entry.usual else '  (only with --only)'}")
         return 0
-    peer = None if opt.compare == "plain" else recognise(opt.compare)
+    peer = None if opt.compare in ("reference", "plain") else recognise(opt.compare)
     setting = Setting(opt.device, opt.flags.split(), opt.fast_flags.split(), peer)
-    names = choose(opt.only, peer)
-    check_device(opt.device)
-    if opt.json:
-        check_place(Path(opt.json))
+    names, failed = choose(opt.only, peer)
+    check(opt)
     log.info(describe(setting))
     log.info(table.header())
-    results: list[Result] = []
+    records: list[Record] = []
     for name in names:
-        with ENTRIES[name].make(setting) as case:
-            result = measure(name, case, budget_s=opt.seconds, ceiling=best_flops(opt.device))
-        del case
-        gc.collect()
-        results.append(result)
-        log.info(table.row(result))
-        if opt.json:  # after each, so that nothing is lost where a later one fails
-            write(Path(opt.json), results)
-    if any(result.gflops for result in results):
-        log.info(str(ceiling(opt.device)))
-    return 0
+        try:
+            records.append(run(name, setting, opt.seconds))
+        except UserError as error:
+            failed.append(f"{name}: {error}")
+            log.warn(failed[-1])
+            continue
+        log.info(table.row(records[-1]))
+        if opt.json:  # after each entry, so that a later fault loses nothing
+            write_whole(Path(opt.json), json.dumps(records, indent=1).encode())
+    if any(record["gflops"] for record in records):
+        product, convolution = (f"{flops / 1e9:.0f} GFLOP/s" for flops in ceiling(opt.device))
+        log.info(f"best of this machine: matrix products {product}, convolutions {convolution}")
+    return 2 if failed else 0
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = Arguments(
-        prog="benchmark.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="run these; see --list")
-    parser.add_argument("--list", action="store_true", help="name the entries, and leave")
-    parser.add_argument(
-        "--compare",
-        default="plain",
-        metavar="WHAT",
-        help="plain = our own path under --fast off; or the folder of a checkout of\n"
-        "CycleGAN-and-pix2pix, Self-Attention-GAN or BigGAN-PyTorch",
-    )
-    parser.add_argument(
-        "--seconds", type=float, default=30.0, help="to spend on each (30); 3 rounds at least"
-    )
-    parser.add_argument("--json", metavar="FILE", help="write the results there, too")
-    parser.add_argument("--device", choices=tuple(WARM_UPS), default="cpu", help="where to compute (cpu)")
-    parser.add_argument("--flags", default="", help='of train.py, for both sides: "--batch_size 8"')
-    parser.add_argument("--fast_flags", default="", help='for the fast side alone: "--amp bf16 --compile"')
-    return parser.parse_args(list(_joined(sys.argv[1:] if argv is None else argv)))
+    parser = Arguments(__doc__, prog="benchmark.py")
+    add = parser.add_argument
+    add("--only", nargs="+", default=[], metavar="NAME", help="run only these entries; see --list")
+    add("--list", action="store_true", help="list the entries and exit")
+    compare = "reference (default) = this repository with --fast off; or the folder of a checkout of\n"
+    compare += "pytorch-CycleGAN-and-pix2pix, Self-Attention-GAN or BigGAN-PyTorch"
+    add("--compare", default="reference", metavar="WHAT", help=compare)
+    add("--seconds", type=float, default=30.0, help="time for each entry (30); at least 3 rounds are run")
+    add("--json", metavar="FILE", help="also write the results to this file")
+    add("--device", choices=tuple(WARM_UPS), default="cpu", help="where to compute (cpu)")
+    add("--flags", default="", help='flags of train.py for both sides, such as "--batch_size 8"')
+    add("--fast_flags", default="", help='flags for the fast side only, such as "--amp bf16 --compile"')
+    words = list(sys.argv[1:] if argv is None else argv)
+    for index, word in reversed(list(enumerate(words[:-1]))):
+        if word in ("--flags", "--fast_flags"):  # argparse refuses a separate value that begins with dashes
+            words[index : index + 2] = [f"{word}={words[index + 1]}"]
+    return parser.parse_args(words)
 
 
-def _joined(argv: Sequence[str]) -> Iterator[str]:
-    """`--flags --compile` -> `--flags=--compile`: argparse takes a word with dashes for a flag, not for a value."""
-    words = iter(argv)
-    for word in words:
-        value = next(words, None) if word in ("--flags", "--fast_flags") else None
-        yield word if value is None else f"{word}={value}"
-
-
-def choose(asked: Sequence[str], peer: Peer | None) -> list[str]:
-    """The entries to run: those named, or all usual ones that there is a counterpart of.
+def choose(only: Sequence[str], peer: Peer | None) -> tuple[list[str], list[str]]:
+    """The entries to run, and a sentence, printed as a warning, for each name of --only that cannot run.
 
     Raises:
-        UserError: there is no such entry, or the peer has nothing like it.
+        UserError: none of the names can run.
     """
-    for name in asked:
-        if name not in ENTRIES:
-            raise UserError(unknown("--only", name, ENTRIES))
     fitting = [name for name, entry in ENTRIES.items() if peer is None or entry.peer == peer.kind]
-    for name in asked:
-        if name not in fitting:
-            raise UserError(
-                f"--only {name} has no counterpart in {peer.title if peer else ''}, which has {', '.join(fitting)}"
-            )
-    return list(asked) or [name for name in fitting if ENTRIES[name].usual]
+    refused = [unknown("--only", name, ENTRIES) for name in only if name not in ENTRIES]
+    for name in only:
+        if name in ENTRIES and name not in fitting and peer:
+            refused.append(f"--only {name}: {peer.title} has only {', '.join(fitting)}")
+    names = [name for name in only if name in fitting] if only else fitting
+    if not names:
+        raise UserError("; ".join(refused))
+    for sentence in refused:
+        log.warn(sentence)
+    return [name for name in names if only or ENTRIES[name].usual], refused
 
 
-def check_device(device: str) -> None:
-    """Raise UserError for a device that this machine does not have."""
+def check(opt: argparse.Namespace) -> None:
+    """Raise UserError where the device is missing or the results cannot be written."""
     from util import distributed
 
-    distributed.pick_device(device)
-
-
-def check_place(path: Path) -> None:
-    """Raise UserError where the results could not be written."""
-    if path.is_dir():
-        raise UserError(f"--json {path} is a folder: name a file in it")
-    writable(path.parent, "--json")
+    distributed.pick_device(opt.device)
+    if opt.json:
+        if Path(opt.json).is_dir():
+            raise UserError(f"--json {opt.json} is a folder: name a file in it")
+        writable(Path(opt.json).parent, "--json")
 
 
 def describe(setting: Setting) -> str:
-    """What the table is about: the machine, and who stands beside us."""
+    """The machine, what the fast path is compared with, and the flags."""
     import torch
 
     machine = f"{torch.get_num_threads()} threads"
     if setting.device == "cuda":
         machine = torch.cuda.get_device_name()
-    beside = f"{setting.peer.title} in {setting.peer.path}" if setting.peer else "plain"
+    against = f"{setting.peer.title} in {setting.peer.path}" if setting.peer else "reference path"
     words = " ".join([*setting.flags, *(f"[{word}]" for word in setting.fast_flags)])
-    return f"torch {torch.__version__}, {machine}, fast against {beside} {words}".rstrip()
+    return f"torch {torch.__version__}, {machine}, fast path against {against} {words}".rstrip()
+
+
+def run(name: str, setting: Setting, seconds: float) -> Record:
+    """Measure one entry in a temporary folder."""
+    gc.collect()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        case = ENTRIES[name].case(replace(setting, folder=folder, stack=stack))
+        return measure(name, case, budget_s=seconds, best_flops=lambda: max(ceiling(setting.device)))
 
 
 @cache
-def ceiling(device: str) -> Ceiling:
+def ceiling(device: str) -> tuple[float, float]:
     from scripts.benchmarks.ceiling import find_ceiling
 
     return find_ceiling(device)
-
-
-def best_flops(device: str) -> Callable[[], float]:
-    return lambda: ceiling(device).best
-
-
-def write(path: Path, results: Sequence[Result]) -> None:
-    write_whole(path, json.dumps([result.record() for result in results], indent=1).encode())
 
 
 if __name__ == "__main__":

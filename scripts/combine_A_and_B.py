@@ -1,13 +1,12 @@
-"""Puts the images of two folders side by side, as --dataset_mode aligned reads them.
+"""Join the images of two folders side by side, as --dataset_mode aligned reads them.
 
     python scripts/combine_A_and_B.py --fold_A path/A --fold_B path/B --fold_AB path/AB
 
-Both folders hold the same sub-folders (train, val, test), or the images themselves; the two images of a
-pair have the same name, or with --use_AB the names 1_A.png and 1_B.png, and the same size.
+Both folders hold the same sub-folders (train, val, test) or the images themselves. The two images of a pair
+have the same size and the same name, or with --use_AB names such as 1_A.png and 1_B.png.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -19,7 +18,8 @@ from data.image_folder import is_image_file
 from data.images import open_image
 from util import log
 from util.cli.arguments import Arguments
-from util.errors import RunFault, UserError, run
+from util.errors import UserError, run
+from util.files import stream_whole
 
 Pair = tuple[Path, Path, Path]  # files of A, of B, and of both
 
@@ -28,11 +28,11 @@ def main() -> None:
     args = parse()
     for flag, folder in (("--fold_A", args.fold_A), ("--fold_B", args.fold_B)):
         if not folder.is_dir():
-            raise UserError(f"{flag}: there is no folder {folder}")
+            raise UserError(f"{flag} {folder} is not a folder: give the folder of these images")
     splits = sorted(entry.name for entry in args.fold_A.iterdir() if entry.is_dir()) or [""]
     pairs = {split: find_pairs(args, split)[: args.num_imgs] for split in splits}
     if not any(pairs.values()):
-        raise UserError(f"no images in {args.fold_A} or its sub-folders")
+        raise UserError(f"--fold_A {args.fold_A} holds no images, neither directly nor in its sub-folders")
     for split in splits:
         for count, pair in enumerate(pairs[split], start=1):
             combine(*pair)
@@ -41,14 +41,16 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--fold_A", type=Path, required=True, help="folder of the images A")
     parser.add_argument("--fold_B", type=Path, required=True, help="folder of the images B")
     parser.add_argument("--fold_AB", type=Path, required=True, help="folder to write to")
-    parser.add_argument("--num_imgs", type=int, default=1_000_000, help="most images of a sub-folder")
-    parser.add_argument("--use_AB", action="store_true", help="names are 1_A.png and 1_B.png, the pair 1.png")
     parser.add_argument(
-        "--no_multiprocessing", action="store_true", help="for old commands; there is one process anyway"
+        "--num_imgs", type=int, default=1_000_000, help="maximum number of pairs per sub-folder"
+    )
+    parser.add_argument("--use_AB", action="store_true", help="join 1_A.png and 1_B.png to 1.png")
+    parser.add_argument(
+        "--no_multiprocessing", action="store_true", help="accepted for old commands; has no effect"
     )
     return parser.parse_args()
 
@@ -59,29 +61,26 @@ def find_pairs(args: argparse.Namespace, split: str) -> list[Pair]:
     Raises:
         UserError: an image of A has no partner in B.
     """
-    names = sorted(
-        path.name
-        for path in (args.fold_A / split).iterdir()
-        if is_image_file(path.name) and (not args.use_AB or path.stem.endswith("_A"))
-    )
     pairs = []
-    for name in names:
-        stem, suffix = os.path.splitext(name)
-        B_name, AB_name = (f"{stem[:-2]}_B{suffix}", stem[:-2] + suffix) if args.use_AB else (name, name)
-        pairs.append(
-            (args.fold_A / split / name, args.fold_B / split / B_name, args.fold_AB / split / AB_name)
-        )
+    for A_path in sorted(path for path in (args.fold_A / split).iterdir() if is_image_file(path.name)):
+        B_name = AB_name = A_path.name
+        if args.use_AB:
+            if not A_path.stem.endswith("_A"):
+                continue
+            stem = A_path.stem.removesuffix("_A")
+            B_name, AB_name = f"{stem}_B{A_path.suffix}", stem + A_path.suffix
+        pairs.append((A_path, args.fold_B / split / B_name, args.fold_AB / split / AB_name))
     missing = [B_path for _, B_path, _ in pairs if not B_path.is_file()]
     if missing:
         raise UserError(
-            f"{len(missing)} of {len(pairs)} images in {args.fold_A / split} have no partner, the first needs "
-            f"{missing[0]}; add the partners, or remove those images"
+            f"{len(missing)} of {len(pairs)} images in {args.fold_A / split} have no partner; the first one "
+            f"needs {missing[0]}: add the missing files, or remove the images without a partner"
         )
     return pairs
 
 
 def combine(A_path: Path, B_path: Path, AB_path: Path) -> None:
-    """Write the RGB image [A|B]; the file appears whole or not at all.
+    """Write the RGB image [A|B], completely or not at all.
 
     Raises:
         UserError: an image cannot be read, or the two differ in size.
@@ -90,20 +89,15 @@ def combine(A_path: Path, B_path: Path, AB_path: Path) -> None:
     A, B = open_image(A_path, 3), open_image(B_path, 3)
     if A.size != B.size:
         raise UserError(
-            f"{A_path} has {A.width}x{A.height} pixels and {B_path} {B.width}x{B.height}; "
-            "make them the same size first"
+            f"{A_path} has {A.width}x{A.height} pixels and {B_path} has {B.width}x{B.height}: "
+            "give both images of a pair the same size"
         )
     AB = Image.new("RGB", (2 * A.width, A.height))
     AB.paste(A, (0, 0))
     AB.paste(B, (A.width, 0))
-    part = AB_path.with_name(f".{AB_path.stem}.part{AB_path.suffix}")
-    try:
-        AB_path.parent.mkdir(parents=True, exist_ok=True)
-        AB.save(part, quality=95, subsampling=0)  # JPEG: full colour resolution, for label images
-        os.replace(part, AB_path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise RunFault(f"{AB_path} cannot be written ({error.strerror or error})") from error
+    kind = Image.registered_extensions()[AB_path.suffix.lower()]
+    # JPEG without colour subsampling, which would blur the edges of label images
+    stream_whole(AB_path, lambda file: AB.save(file, kind, quality=95, subsampling=0), sync=False)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""Draws the built-in data set: the same kind of scenes with plain brown and with striped animals, from a seed.
+"""Draw the built-in data set: scenes with brown and with striped animals, from a seed.
 
     python scripts/make_toy_dataset.py --out datasets/toy --size 64 --train 400 --test 40 --seed 0
 
-A is plain, B is striped. `unaligned` writes trainA, trainB, testA and testB, all of different scenes, and
-the true translations of the test images into testA_truth and testB_truth. `aligned` writes train and test,
-each file one scene side by side, [A|B]. `--masks` adds, beside each folder, one that ends in _mask.
+Domain A has brown coats, B has stripes.
+--style unaligned  writes trainA, trainB, testA and testB, which all show different scenes,
+                   and the true translations of the test images in testA_truth and testB_truth
+--style aligned    writes train and test; each file shows one scene in both styles, [A|B]
+--masks            adds a folder that ends in _mask beside each of these
 """
 
 import argparse
@@ -21,13 +23,13 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.toy.scenes import Scene, Style, draw_scene, render, render_mask
+from scripts.toy.scenes import Style, draw_scene, render, render_mask
 from util.cli.arguments import Arguments
 from util.errors import RunFault, UserError, run
 from util.log import info
 
-DRAWING = 2  # raise it when the pictures change: an older set is then drawn anew
-UNALIGNED: dict[str, Style] = {"A": "plain", "B": "striped"}
+DRAWING = 2  # raise this number when the pictures change, so that older sets are drawn again
+STYLES: dict[str, Style] = {"A": "brown", "B": "striped"}
 FOLDERS = [
     name + ending
     for name in ("trainA", "trainB", "testA", "testB", "train", "test")
@@ -49,17 +51,20 @@ class ToySet:
 
 
 def make(out: Path, wanted: ToySet, *, force: bool = False) -> bool:
-    """Write the set into `out`; False where it is there already.
+    """Write the set to `out`; -> False if it is there already.
 
-    toy.json is named toy.json.partial until the last image is written.
-    Raises UserError for a folder that holds something else, RunFault when the disk refuses.
+    toy.json is called toy.json.partial until the last image is written.
+
+    Raises:
+        UserError: the folder holds something else.
+        RunFault: a file cannot be written.
     """
     ready, partial = out / "toy.json", out / "toy.json.partial"
     text = json.dumps(asdict(wanted), indent=2) + "\n"
     try:
         if ready.is_file() and ready.read_text() == text and not force:
             return False
-        _refuse_foreign(out, ready, partial, force)
+        _check_folder(out, ready, partial, force)
         out.mkdir(parents=True, exist_ok=True)
         if ready.is_file():
             os.replace(ready, partial)
@@ -74,48 +79,41 @@ def make(out: Path, wanted: ToySet, *, force: bool = False) -> bool:
     return True
 
 
-def _refuse_foreign(out: Path, ready: Path, partial: Path, force: bool) -> None:
+def _check_folder(out: Path, ready: Path, partial: Path, force: bool) -> None:
     if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out} is a file; name a folder that does not exist yet")
+        raise UserError(f"--out {out} is a file: name a folder that does not exist yet")
     if ready.is_file() and not force:
         raise UserError(
-            f"--out {out} holds a toy set with other parameters; choose another folder or add --force"
+            f"--out {out} holds a toy set with other parameters: name another folder or add --force"
         )
     if out.is_dir() and any(out.iterdir()) and not ready.is_file() and not partial.is_file():
-        raise UserError(f"--out {out} is not empty and not a toy set; name a new or an empty folder")
+        raise UserError(f"--out {out} is not empty and not a toy set: name a new or an empty folder")
 
 
 def _write_images(out: Path, wanted: ToySet) -> None:
     for phase, count in (("train", wanted.train), ("test", wanted.test)):
         for index in range(count):
-            if wanted.style in ("unaligned", "both"):
-                for domain in UNALIGNED:
-                    _write_unaligned(out, wanted, phase, domain, index)
-            if wanted.style in ("aligned", "both"):
-                _write_aligned(out, wanted, phase, index)
+            name = f"{index:04d}.png"
+            if wanted.style != "aligned":
+                for domain, style in STYLES.items():
+                    other = STYLES["B" if domain == "A" else "A"]
+                    _write_scene(
+                        out / f"{phase}{domain}", name, wanted, [style], other if phase == "test" else None
+                    )
+            if wanted.style != "unaligned":
+                _write_scene(out / phase, name, wanted, list(STYLES.values()))
 
 
-def _write_unaligned(out: Path, wanted: ToySet, phase: str, domain: str, index: int) -> None:
-    folder, name = phase + domain, f"{index:04d}.png"
-    scene = draw_scene(wanted.seed, folder, index)
-    own, other = (UNALIGNED[domain], UNALIGNED["B" if domain == "A" else "A"])
-    _save(out / folder / name, render(scene, own, wanted.size))
-    if phase == "test":
-        _save(out / f"{folder}_truth" / name, render(scene, other, wanted.size))
-    _write_mask(out / f"{folder}_mask" / name, wanted, scene)
-
-
-def _write_aligned(out: Path, wanted: ToySet, phase: str, index: int) -> None:
-    name = f"{index:04d}.png"
-    scene = draw_scene(wanted.seed, phase, index)
-    pair = [render(scene, style, wanted.size) for style in UNALIGNED.values()]
-    _save(out / phase / name, np.concatenate(pair, axis=1))
-    _write_mask(out / f"{phase}_mask" / name, wanted, scene)
-
-
-def _write_mask(path: Path, wanted: ToySet, scene: Scene) -> None:
+def _write_scene(
+    folder: Path, name: str, wanted: ToySet, styles: list[Style], truth: Style | None = None
+) -> None:
+    """Write one scene in the given styles, side by side, with its true translation and its mask."""
+    scene = draw_scene(wanted.seed, folder.name, int(Path(name).stem))
+    _save(folder / name, np.concatenate([render(scene, style, wanted.size) for style in styles], axis=1))
+    if truth:
+        _save(folder.with_name(f"{folder.name}_truth") / name, render(scene, truth, wanted.size))
     if wanted.masks:
-        _save(path, render_mask(scene, wanted.size))
+        _save(folder.with_name(f"{folder.name}_mask") / name, render_mask(scene, wanted.size))
 
 
 def _save(path: Path, image: np.ndarray) -> None:
@@ -124,32 +122,31 @@ def _save(path: Path, image: np.ndarray) -> None:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of the set")
     parser.add_argument("--size", type=int, default=64, help="width and height in pixels, 32 to 1024 (64)")
     parser.add_argument("--train", type=int, default=400, help="scenes in each training folder (400)")
     parser.add_argument("--test", type=int, default=40, help="scenes in each test folder (40)")
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same set (0)")
-    parser.add_argument("--style", choices=["unaligned", "aligned", "both"], default="unaligned")
-    parser.add_argument("--masks", action="store_true", help="also write where the animals are, in white")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same set (0)")
+    parser.add_argument(
+        "--style", choices=["unaligned", "aligned", "both"], default="unaligned", help="see above"
+    )
+    parser.add_argument("--masks", action="store_true", help="also write masks, white where the animals are")
     parser.add_argument("--force", action="store_true", help="replace a toy set with other parameters")
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    given = parse(argv)
-    for flag, value, least, most in (
-        ("--size", given.size, 32, 1024),
-        ("--train", given.train, 1, 9999),
-        ("--test", given.test, 1, 9999),
-        ("--seed", given.seed, 0, 2**63 - 1),
-    ):
+    args = parse(argv)
+    limits = {"size": (32, 1024), "train": (1, 9999), "test": (1, 9999), "seed": (0, 2**63 - 1)}
+    for name, (least, most) in limits.items():
+        value = getattr(args, name)
         if not least <= value <= most:
-            raise UserError(f"{flag} {value} is out of range; give a number from {least} to {most}")
-    wanted = ToySet(given.size, given.train, given.test, given.seed, given.style, given.masks)
-    drawn = make(given.out, wanted, force=given.force)
-    info(f"{'wrote the toy set into' if drawn else 'already there:'} {given.out}")
+            raise UserError(f"--{name} {value} is out of range: give a number from {least} to {most}")
+    wanted = ToySet(args.size, args.train, args.test, args.seed, args.style, args.masks)
+    drawn = make(args.out, wanted, force=args.force)
+    info(f"wrote the toy set to {args.out}" if drawn else f"{args.out} holds this toy set already")
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    raise SystemExit(run(main))

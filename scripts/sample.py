@@ -2,7 +2,7 @@
 
 python scripts/sample.py --name RUN [--sheets classes,truncation] [--gif]
 
-The nets are built with the options the run was trained with; see `python scripts/sample.py --help`.
+The networks are built with the options of the run. `python scripts/sample.py --help` lists the flags.
 """
 
 from __future__ import annotations
@@ -24,20 +24,29 @@ if TYPE_CHECKING:
     import numpy as np
 
     from models.latent_model import LatentModel
-    from util.imaging.sheets import Plan, Sheet
+    from util.imaging.sheets import Sheet
 
 
 def main() -> int:
     options = SampleOptions()
     opt = options.parse()
 
-    # torch is loaded after the flags are found to be right
+    # torch is imported only after the flags are checked
     from models import create_model
     from util.imaging import sheets
     from util.pages.sheet_page import SheetPage
     from util.run.random_state import seed_everything
 
-    plan = plan_of(opt)
+    plan = sheets.Plan(
+        z_dim=opt.z_dim,
+        n_classes=opt.n_classes,
+        classes=tuple(opt.labels),
+        seed=opt.seed,
+        truncation=opt.truncation,
+        columns=opt.columns,
+        steps=opt.steps,
+        truncations=tuple(opt.truncations),
+    )
     wanted = sheets.make(opt.sheets, plan)
     if opt.gif:
         wanted.append(sheets.loop(plan, frames=opt.frames, fps=opt.fps))
@@ -50,7 +59,7 @@ def main() -> int:
     drawn = draw_all(model, wanted, opt)
     seconds = time.perf_counter() - start
     count = sum(len(images) for _, images in drawn)
-    log.info(f"{count} images in {seconds:.1f} s, {count / seconds:.0f} a second")
+    log.info(f"{count} images in {seconds:.1f} s, {count / seconds:.0f} per second")
 
     page = SheetPage(results_folder(opt), f"{opt.name}, {opt.phase}, epoch {opt.epoch}")
     for sheet, images in drawn:
@@ -61,39 +70,26 @@ def main() -> int:
     return 0
 
 
-def plan_of(opt: Namespace) -> Plan:
-    from util.imaging.sheets import Plan
-
-    return Plan(
-        z_dim=opt.z_dim,
-        n_classes=opt.n_classes,
-        classes=tuple(opt.labels),
-        seed=opt.seed,
-        truncation=opt.truncation,
-        columns=opt.columns,
-        steps=opt.steps,
-        truncations=tuple(opt.truncations),
-    )
-
-
 def draw_all(model: LatentModel, wanted: list[Sheet], opt: Namespace) -> list[tuple[Sheet, np.ndarray]]:
-    """The sheets with their images; one that the model has nothing for is left out where nobody asked for it.
+    """The sheets with their images, without those that the model cannot make.
 
     Raises:
-        UserError: somebody did.
+        UserError: --sheets names such a sheet.
     """
     from util.pages.sheet_page import draw
 
     drawn = []
     for sheet in wanted:
-        # attention costs a second pass, which most sheets do not show
+        # test() also computes attention in a second pass, which only some sheets show
         make = model.test if sheet.shows != "fake" else lambda batch: {"fake": model.generate(batch)}
         images = draw(make, sheet, opt.batch_size)
         if images is not None:
             log.info(f"{sheet.name}: {len(images)} images")
             drawn.append((sheet, images))
         elif sheet.name in opt.sheets:
-            raise errors.UserError(f"--sheets {sheet.name}: --name {opt.name} has no attention; leave it out")
+            raise errors.UserError(
+                f"--sheets {sheet.name}: --name {opt.name} has no attention: leave this sheet out"
+            )
     return drawn
 
 

@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# Run from the root of the repository; further flags are handed on.
+# Run this in the root folder of the repository; additional flags are passed on.
 set -e
 python test.py --dataroot ./datasets/maps --name maps_cyclegan --model cycle_gan --phase test --no_dropout "$@"

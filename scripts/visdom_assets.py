@@ -1,104 +1,80 @@
-"""The web files visdom's page needs, and how they get into its `static` folder without its own downloader.
+"""The web files that visdom's page needs, and how they get into its `static` folder.
 
-visdom's package leaves them out: its server fetches them at the first start and dies where it cannot.
-Every one of them is part of an npm package, so the machine's npm client (and its mirror) can bring them.
+visdom's package does not contain them: its server downloads them at the first start and fails where there is
+no internet. All of them are part of npm packages, so npm, or its mirror in a company network, can bring them.
 """
 
-import os
 import shutil
 import subprocess
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from util.errors import RunFault, UserError
+from util.files import write_whole
 from util.log import info
 
 NPM_TIMEOUT_S = 600
-STAMP = "version.built"  # visdom's own mark of a complete folder
+STAMP = "version.built"  # with this file visdom considers the folder complete
 SUFFIXES = {".tar.gz": "gztar", ".tgz": "gztar", ".zip": "zip"}
+ELSEWHERE = "give --assets FILE, which --export FILE writes on a machine with internet"
+# package and version, path inside it, paths below visdom's `static` folder
+TABLE = """
+jquery 3.1.1              dist/jquery.min.js                 js/jquery.min.js
+bootstrap 3.3.7           dist/js/bootstrap.min.js           js/bootstrap.min.js
+bootstrap 3.3.7           dist/css/bootstrap.min.css         css/bootstrap.min.css
+bootstrap 3.3.7           dist/{glyphs}.eot                  {glyphs}.eot
+bootstrap 3.3.7           dist/{glyphs}.woff                 {glyphs}.woff
+bootstrap 3.3.7           dist/{glyphs}.woff2                {glyphs}.woff2
+bootstrap 3.3.7           dist/{glyphs}.ttf                  {glyphs}.ttf
+bootstrap 3.3.7           dist/{glyphs}.svg                  {glyphs}.svg {glyphs}.svg#glyphicons_halflingsregular
+react 16.2.0              umd/react.production.min.js        js/react-react.min.js
+react-dom 16.2.0          umd/react-dom.production.min.js    js/react-dom.min.js
+react-modal 3.1.10        dist/react-modal.min.js            js/react-modal.min.js
+plotly.js-dist-min 2.11.1 plotly.min.js                      js/plotly-plotly.min.js
+sjcl 1.0.7                sjcl.js                            js/sjcl.js
+layout-bin-packer 1.4.0   dist/layout-bin-packer.js          js/layout_bin_packer.js
+layout-bin-packer 1.4.0   dist/layout-bin-packer.js.map      js/layout-bin-packer.js.map
+d3 3.5.17                 d3.min.js                          js/d3.v3.min.js
+d3-selection-multi 1.0.1  build/d3-selection-multi.js        js/d3-selection-multi.v1.js
+save-svg-as-png 1.4.17    lib/saveSvgAsPng.js                js/saveSvgAsPng.js
+react-resizable 1.4.6     css/styles.css                     css/react-resizable-styles.css
+react-grid-layout 0.16.3  css/styles.css                     css/react-grid-layout-styles.css
+classnames 2.2.5          index.js                           fonts/classnames
+""".replace("{glyphs}", "fonts/glyphicons-halflings-regular")
+MATHJAX = """
+MathJax.js config/Safe.js config/TeX-AMS-MML_HTMLorMML.js extensions/Safe.js jax/output/SVG/jax.js
+jax/output/SVG/config.js jax/output/SVG/fonts/TeX/fontdata.js jax/output/SVG/fonts/TeX/Size1/Regular/Main.js
+"""
 
 
-@dataclass(frozen=True)
-class Package:
-    """An npm package; `files` maps a path inside it to paths under visdom's `static` folder."""
-
-    name: str
-    version: str
-    files: dict[str, tuple[str, ...]]
-
-    @property
-    def tarball(self) -> str:
-        return f"{self.name}-{self.version}.tgz"
+def _packages() -> dict[str, dict[str, list[str]]]:
+    """npm's name@version -> path inside the package -> paths below `static`."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for line in TABLE.strip().splitlines():
+        name, version, inside, *paths = line.split()
+        found.setdefault(f"{name}@{version}", {})[inside] = paths
+    return found | {"mathjax@2.7.5": {file: [f"js/mathjax/2.7.5/{file}"] for file in MATHJAX.split()}}
 
 
-def _glyphicons() -> dict[str, tuple[str, ...]]:
-    stem = "fonts/glyphicons-halflings-regular"
-    fonts = {f"dist/{stem}.{kind}": (f"{stem}.{kind}",) for kind in ("eot", "woff", "woff2", "ttf")}
-    # visdom's downloader saves the svg under its whole link; with both names there it rests content
-    return fonts | {f"dist/{stem}.svg": (f"{stem}.svg", f"{stem}.svg#glyphicons_halflingsregular")}
+PACKAGES = _packages()
 
 
-MATHJAX = (
-    "MathJax.js",
-    "config/Safe.js",
-    "config/TeX-AMS-MML_HTMLorMML.js",
-    "extensions/Safe.js",
-    "jax/output/SVG/jax.js",
-    "jax/output/SVG/config.js",
-    "jax/output/SVG/fonts/TeX/fontdata.js",
-    "jax/output/SVG/fonts/TeX/Size1/Regular/Main.js",
-)
-
-PACKAGES = (
-    Package("jquery", "3.1.1", {"dist/jquery.min.js": ("js/jquery.min.js",)}),
-    Package(
-        "bootstrap",
-        "3.3.7",
-        {
-            "dist/js/bootstrap.min.js": ("js/bootstrap.min.js",),
-            "dist/css/bootstrap.min.css": ("css/bootstrap.min.css",),
-            **_glyphicons(),
-        },
-    ),
-    Package("react", "16.2.0", {"umd/react.production.min.js": ("js/react-react.min.js",)}),
-    Package("react-dom", "16.2.0", {"umd/react-dom.production.min.js": ("js/react-dom.min.js",)}),
-    Package("react-modal", "3.1.10", {"dist/react-modal.min.js": ("js/react-modal.min.js",)}),
-    Package("plotly.js-dist-min", "2.11.1", {"plotly.min.js": ("js/plotly-plotly.min.js",)}),
-    Package("sjcl", "1.0.7", {"sjcl.js": ("js/sjcl.js",)}),
-    Package(
-        "layout-bin-packer",
-        "1.4.0",
-        {
-            "dist/layout-bin-packer.js": ("js/layout_bin_packer.js",),
-            "dist/layout-bin-packer.js.map": ("js/layout-bin-packer.js.map",),
-        },
-    ),
-    Package("d3", "3.5.17", {"d3.min.js": ("js/d3.v3.min.js",)}),
-    Package(
-        "d3-selection-multi",
-        "1.0.1",
-        {"build/d3-selection-multi.js": ("js/d3-selection-multi.v1.js",)},
-    ),
-    Package("save-svg-as-png", "1.4.17", {"lib/saveSvgAsPng.js": ("js/saveSvgAsPng.js",)}),
-    Package("react-resizable", "1.4.6", {"css/styles.css": ("css/react-resizable-styles.css",)}),
-    Package("react-grid-layout", "0.16.3", {"css/styles.css": ("css/react-grid-layout-styles.css",)}),
-    Package("classnames", "2.2.5", {"index.js": ("fonts/classnames",)}),
-    Package("mathjax", "2.7.5", {file: (f"js/mathjax/2.7.5/{file}",) for file in MATHJAX}),
-)
+def tarball(package: str) -> str:
+    """The file that `npm pack` writes for name@version."""
+    return package.replace("@", "-") + ".tgz"
 
 
-def asset_paths(packages: tuple[Package, ...] = PACKAGES) -> list[str]:
-    """Every path under `static` that the packages fill."""
-    return [path for package in packages for paths in package.files.values() for path in paths]
+def asset_paths() -> list[str]:
+    """The paths below `static` of all web files."""
+    return [path for files in PACKAGES.values() for paths in files.values() for path in paths]
 
 
 def is_complete(static: Path, version: str) -> bool:
-    """Whether `static` holds every asset and visdom's mark of `version`."""
+    """Whether `static` holds every web file and the stamp of this version of visdom."""
     stamp = static / STAMP
     if not stamp.is_file() or stamp.read_text().strip() != version:
         return False
@@ -106,37 +82,25 @@ def is_complete(static: Path, version: str) -> bool:
 
 
 def install(source: Path, static: Path, version: str) -> None:
-    """Copy the assets from the folder `source` into `static`, each whole, the mark of completeness last.
+    """Copy the web files from `source` to `static`, and write the stamp last.
 
-    Raises RunFault where the disk refuses.
+    Raises:
+        RunFault: a file cannot be written.
     """
-    try:
-        (static / STAMP).unlink(missing_ok=True)
-        for path in asset_paths():
-            _put((source / path).read_bytes(), static / path)
-        _put(version.encode(), static / STAMP)
-    except OSError as error:
-        raise RunFault(f"visdom's web files cannot be written to {static}: {error.strerror}") from error
-
-
-def _put(content: bytes, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    (static / STAMP).unlink(missing_ok=True)
+    for path in asset_paths():
+        write_whole(static / path, (source / path).read_bytes())
+    write_whole(static / STAMP, version.encode())
 
 
 def export(static: Path, archive: Path) -> None:
-    """Pack the assets of a complete `static` folder into `archive`, for a machine without internet."""
-    kind = SUFFIXES.get(_suffix(archive))
+    """Pack the web files of a complete `static` folder into `archive`, for a machine without internet."""
+    kind = next((kind for suffix, kind in SUFFIXES.items() if archive.name.lower().endswith(suffix)), None)
     if kind is None:
         raise UserError(f"--export {archive} must end in one of: {', '.join(SUFFIXES)}")
     with tempfile.TemporaryDirectory() as folder:
         for path in asset_paths():
-            _put((static / path).read_bytes(), Path(folder, "static", path))
+            write_whole(Path(folder, "static", path), (static / path).read_bytes())
         packed = shutil.make_archive(str(Path(folder, "assets")), kind, root_dir=folder, base_dir="static")
         try:
             archive.parent.mkdir(parents=True, exist_ok=True)
@@ -145,95 +109,84 @@ def export(static: Path, archive: Path) -> None:
             raise UserError(f"--export {archive} cannot be written: {error.strerror}") from error
 
 
-def _suffix(archive: Path) -> str:
-    return next((suffix for suffix in SUFFIXES if archive.name.lower().endswith(suffix)), archive.suffix)
-
-
 @contextmanager
 def from_path(given: Path) -> Iterator[Path]:
-    """A folder laid out as `static`, read from a folder or an archive that a person brought along.
+    """A folder with the layout of `static`, made from the folder or archive of --assets.
 
-    Raises UserError where `given` is missing, unreadable or incomplete.
+    Raises:
+        UserError: it is missing, unreadable or incomplete.
     """
     with tempfile.TemporaryDirectory() as folder:
-        if given.is_dir():
-            source = given / "static" if (given / "static").is_dir() else given
-        elif given.is_file():
+        source = given
+        if given.is_file():
             source = Path(folder)
             _unpack(given, source)
-        else:
+        elif not given.is_dir():
             raise UserError(f"--assets {given} is neither a folder nor a file")
+        if (source / "static").is_dir():
+            source /= "static"
         missing = [path for path in asset_paths() if not (source / path).is_file()]
         if missing:
             raise UserError(
-                f"--assets {given} lacks {len(missing)} of {len(asset_paths())} files, {missing[0]} for one; "
-                "make it with --export FILE.tar.gz on a machine that has internet"
+                f"--assets {given} lacks {len(missing)} of {len(asset_paths())} files, such as {missing[0]}: "
+                "make it with --export FILE.tar.gz on a machine with internet"
             )
         yield source
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Take the known paths out of `archive` and nothing else, whatever names it holds."""
+    """Extract an archive; members that would be written outside `folder` are refused or moved into it."""
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as zipped:
-                _take(zipped.namelist(), zipped.read, folder)
+                zipped.extractall(folder)
         else:
             with tarfile.open(archive) as tar:
-                files = {member.name: member for member in tar.getmembers() if member.isfile()}
-                _take(list(files), lambda name: _read(tar, files[name]), folder)
+                tar.extractall(folder, filter="data")
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-        raise UserError(f"--assets {archive} cannot be read as an archive: {error}") from error
-
-
-def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    stream = tar.extractfile(member)
-    assert stream is not None, member.name
-    return stream.read()
-
-
-def _take(names: list[str], read: Callable[[str], bytes], folder: Path) -> None:
-    wanted = set(asset_paths())
-    for name in names:
-        path = name.removeprefix("./").removeprefix("static/")
-        if path in wanted:
-            _put(read(name), folder / path)
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"--assets {archive} cannot be unpacked as a .tar.gz or .zip archive: {reason}"
+        ) from error
 
 
 @contextmanager
 def from_npm() -> Iterator[Path]:
-    """A folder laid out as `static`, fetched by the machine's npm client from whatever mirror it is set to.
+    """A folder with the layout of `static`, downloaded by npm from the mirror that it is configured for.
 
-    Raises UserError where there is no npm, RunFault where it brings nothing.
+    Raises:
+        UserError: npm is not installed.
+        RunFault: npm fails.
     """
     npm = shutil.which("npm")
     if npm is None:
         raise UserError(
-            "visdom's page needs web files that its package leaves out: install npm, or pass --assets FILE "
-            "(made by --export FILE elsewhere), or start `python -m visdom.server` where there is internet"
+            "visdom's page needs web files that its package does not contain: install npm, or "
+            f"{ELSEWHERE}, or start `python -m visdom.server` once with internet"
         )
-    info("visdom: fetching the page's web files with npm, once")
+    info("visdom: downloading the web files of its page with npm, only this once")
     with tempfile.TemporaryDirectory() as folder:
         _npm_pack(npm, Path(folder))
-        for package in PACKAGES:
-            with tarfile.open(Path(folder, package.tarball)) as tar:
-                for inside, paths in package.files.items():
-                    content = _read(tar, tar.getmember(f"package/{inside}"))
-                    for path in paths:
-                        _put(content, Path(folder, "static", path))
+        for package, files in PACKAGES.items():
+            unpacked = Path(folder, package)
+            with tarfile.open(Path(folder, tarball(package))) as tar:
+                tar.extractall(unpacked, filter="data")
+            for inside, paths in files.items():
+                for path in paths:
+                    write_whole(Path(folder, "static", path), (unpacked / "package" / inside).read_bytes())
         yield Path(folder, "static")
 
 
 def _npm_pack(npm: str, folder: Path) -> None:
     quick = ["--loglevel=error", "--ignore-scripts", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
-    specs = [f"{package.name}@{package.version}" for package in PACKAGES]
-    command = [npm, "pack", *quick, "--pack-destination", str(folder), *specs]
-    way_out = "pass --assets FILE, made by --export FILE on a machine that has internet"
+    command = [npm, "pack", *quick, "--pack-destination", str(folder), *PACKAGES]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=NPM_TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
-        raise RunFault(f"npm did not fetch visdom's web files in {NPM_TIMEOUT_S} s; {way_out}") from error
-    if done.returncode or not all((folder / package.tarball).is_file() for package in PACKAGES):
+        raise RunFault(
+            f"npm did not download visdom's web files in {NPM_TIMEOUT_S} s: {ELSEWHERE}"
+        ) from error
+    if done.returncode or not all((folder / tarball(package)).is_file() for package in PACKAGES):
         errors = [line.removeprefix("npm error ") for line in done.stderr.splitlines() if "error" in line]
         reason = errors[0] if errors else f"exit code {done.returncode}"
-        raise RunFault(f"npm could not fetch visdom's web files ({reason}); {way_out}")
+        raise RunFault(f"npm could not download visdom's web files ({reason}): {ELSEWHERE}")

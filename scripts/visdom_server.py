@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Start visdom's server, with or without internet: `python scripts/visdom_server.py`, then open its address."""
+"""Start visdom's server, with or without internet.
+
+python scripts/visdom_server.py     # prints the address to open in a browser
+"""
 
 import argparse
 import asyncio
@@ -15,16 +18,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from options.checks import writable
 from scripts import visdom_assets
 from util.cli.arguments import Arguments
 from util.errors import RunFault, UserError, run
+from util.files import make_folder
 from util.log import info, warn
 
 HOW_TO_INSTALL = "make setup, or: PIP_CONSTRAINT=constraints.txt pip install -r requirements-visdom.txt"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MAX_MESSAGE_BYTES = 1024**3  # as visdom's own server allows
-# visdom's page stays offline once its server was away, until the red button is clicked; this clicks it,
-# except where a person has gone offline with the same button
+# After a restart of the server, visdom's page stays offline until somebody clicks its red button. This script
+# clicks the button, unless the user went offline with the same button.
 RECONNECT = """<script>
 var wanted = true;
 document.addEventListener("click", function (event) {
@@ -41,33 +46,33 @@ setInterval(function () {
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = Arguments(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = Arguments(__doc__)
     add = parser.add_argument
-    add("--port", type=int, default=8097, help="port to listen on; train.py's --display_port")
-    add("--hostname", default="127.0.0.1", help="address to listen on; 0.0.0.0 opens it to the network")
-    add("--env_path", default="~/.visdom", help="folder of the environments saved from the page")
-    add("--assets", type=Path, help="folder or archive with the page's web files, made by --export")
-    add("--export", type=Path, metavar="FILE", help="write the web files to a .tar.gz or .zip and end")
-    add("--install_only", action="store_true", help="install the page's web files and end")
+    add("--port", type=int, default=8097, help="port to listen on, the --display_port of train.py (8097)")
+    add("--hostname", default="127.0.0.1", help="address to listen on (127.0.0.1); 0.0.0.0 = all")
+    add("--env_path", default="~/.visdom", help="folder of saved environments (~/.visdom)")
+    add("--assets", type=Path, help="folder or archive of web files, made by --export")
+    add("--export", type=Path, metavar="FILE", help="write the web files to a .tar.gz or .zip file and exit")
+    add("--install_only", action="store_true", help="install the web files and exit")
     return parser.parse_args(arguments)
 
 
 def check_packages() -> str:
-    """visdom's version. Raises UserError where it, or a tornado that it works with, is missing."""
+    """-> the version of visdom; UserError if it is missing, or tornado has a version that does not work."""
     try:
         version = metadata.version("visdom")
         tornado = metadata.version("tornado")
     except metadata.PackageNotFoundError as error:
-        raise UserError(f"the package {error.name} is missing; install it with {HOW_TO_INSTALL}") from error
+        raise UserError(f"the package {error.name} is missing: install it with {HOW_TO_INSTALL}") from error
     if tuple(int(part) for part in tornado.split(".")[:2]) >= (6, 6):
         raise UserError(
-            f"visdom's page answers 403 under tornado {tornado}; install an older one: pip install 'tornado<6.6'"
+            f"visdom's page answers 403 with tornado {tornado}: install an older version, pip install 'tornado<6.6'"
         )
     return version
 
 
 def take_port(hostname: str, port: int) -> list[socket.socket]:
-    """Listening sockets, taken before anything slow. Raises UserError where they cannot be had."""
+    """-> listening sockets, opened before anything slow; UserError if that fails."""
     from tornado.netutil import bind_sockets
 
     if not 0 < port < 65536:
@@ -75,23 +80,25 @@ def take_port(hostname: str, port: int) -> list[socket.socket]:
     try:
         return bind_sockets(port, address=hostname)
     except (socket.gaierror, UnicodeError) as error:
-        raise UserError(f"--hostname {hostname} is not an address of this machine; leave it out") from error
+        raise UserError(
+            f"--hostname {hostname} is not an address of this machine: leave the flag out"
+        ) from error
     except OSError as error:
         raise UserError(
-            f"port {port} of {hostname} cannot be had ({os.strerror(error.errno or 0).lower()}); "
-            "end what runs there or choose another with --port, and give train.py the same --display_port"
+            f"--port {port} of {hostname} cannot be opened ({os.strerror(error.errno or 0).lower()}): choose another "
+            "--port and give train.py the same --display_port, or end the program that uses it"
         ) from error
 
 
 def find_static() -> Path:
-    """The folder of visdom's web files, found without the cost of importing visdom (and torch with it)."""
+    """The folder of visdom's web files, found without importing visdom, which would import torch."""
     spec = importlib.util.find_spec("visdom")
     assert spec is not None and spec.origin is not None
     return Path(spec.origin).parent / "static"
 
 
 def prepare_static(version: str, assets: Path | None) -> Path:
-    """A complete `static` folder: visdom's own, or a copy in the user's cache where that is read-only."""
+    """-> a complete `static` folder: visdom's own, or a copy in the user's cache if that one is read-only."""
     packaged = find_static()
     caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     cache = caches / "zebrawood" / f"visdom-{version}"
@@ -101,39 +108,24 @@ def prepare_static(version: str, assets: Path | None) -> Path:
     static = packaged if os.access(packaged, os.W_OK) else cache
     with visdom_assets.from_path(assets) if assets else visdom_assets.from_npm() as source:
         if static is cache:
-            _copy(packaged, cache)
+            try:
+                shutil.copytree(packaged, cache, dirs_exist_ok=True, copy_function=shutil.copyfile)
+            except OSError as error:
+                raise RunFault(f"cannot write visdom's web files to {packaged} or to {cache}") from error
         visdom_assets.install(source, static, version)
     info(f"visdom: web files installed in {static}")
     return static
 
 
-def _copy(packaged: Path, cache: Path) -> None:
-    try:
-        shutil.copytree(packaged, cache, dirs_exist_ok=True, copy_function=shutil.copyfile)
-    except OSError as error:
-        raise RunFault(f"visdom's web files can be written neither to {packaged} nor to {cache}") from error
-
-
-def prepare_env_path(given: str) -> str:
-    path = Path(given).expanduser()
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--env_path {path} cannot be made: {error.strerror}") from error
-    if not os.access(path, os.W_OK):
-        raise UserError(f"--env_path {path} is not writable; pass a folder of your own")
-    return str(path)
-
-
 def address(hostname: str, port: int) -> str:
     if hostname not in LOOPBACK:
-        warn(f"visdom asks for no password: whoever reaches {hostname}:{port} sees and changes its pages")
+        warn(f"visdom has no password: everyone who can reach {hostname}:{port} can see and change its pages")
     shown = socket.gethostname() if hostname in ("", "0.0.0.0", "::") else hostname
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
 
 
 def serve(sockets: list[socket.socket], static: Path, env_path: str, *, where: str, port: int) -> None:
-    """Serve until a signal comes. Goes around visdom's own start, which downloads first."""
+    """Serve until a signal comes, without the downloads of visdom's own start."""
     from tornado.httpserver import HTTPServer
     from tornado.template import DictLoader
     from visdom.server import app as visdom_app
@@ -143,9 +135,9 @@ def serve(sockets: list[socket.socket], static: Path, env_path: str, *, where: s
     visdom_app.tornado_settings.update(
         static_path=str(static),
         template_loader=DictLoader(pages, autoescape=None),
-        autoreload=False,  # visdom's debug mode would restart the server whenever a source file changes
+        autoreload=False,  # would restart the server whenever a source file changes
     )
-    # the page asks for a style sheet that is not there, and tornado would tell it at every opening
+    # the page requests a style sheet that does not exist, and tornado would log this every time
     logging.getLogger("tornado.general").setLevel(logging.CRITICAL)
     application = visdom_app.Application(port=port, env_path=env_path)
     server = HTTPServer(application, max_buffer_size=MAX_MESSAGE_BYTES)
@@ -167,13 +159,15 @@ def main() -> int:
             static = prepare_static(version, options.assets)
             if options.export:
                 visdom_assets.export(static, options.export)
-                info(f"visdom: web files written; install them elsewhere with --assets {options.export}")
+                info(f"visdom: wrote the web files; install them elsewhere with --assets {options.export}")
             return 0
         sockets = take_port(options.hostname, options.port)
-        env_path = prepare_env_path(options.env_path)
+        env_path = Path(options.env_path).expanduser()
+        writable(env_path, "--env_path")
+        make_folder(env_path)
         static = prepare_static(version, options.assets)
         where = address(options.hostname, options.port)
-        serve(sockets, static, env_path, where=where, port=options.port)
+        serve(sockets, static, str(env_path), where=where, port=options.port)
     except KeyboardInterrupt:
         info("visdom: server ended")
     return 0

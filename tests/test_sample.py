@@ -1,4 +1,4 @@
-"""scripts/sample.py on runs of the models that start from noise: files, page, seeds, mistakes."""
+"""scripts/sample.py with models that start from noise: files, page, seeds, errors."""
 
 import re
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import small_nets
+from conftest import names_all, small_nets
 from PIL import Image
 
 from data.noise_dataset import NoiseDataset
@@ -23,7 +23,7 @@ MODELS = {"dcgan": "", "cgan": "--n_classes 3 --output_nc 1", "sagan": "--attn_r
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a run of each model, as it is before its first step."""
+    """A folder with a run of each model before its first step."""
     folder = tmp_path_factory.mktemp("runs")
     for name, words in MODELS.items():
         argv = ["--model", name, "--name", name, "--checkpoints_dir", str(folder), "--dataroot", "."]
@@ -38,7 +38,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sample(run_script: Run, runs: Path, tmp_path: Path) -> Callable[..., Path]:
-    """Sample a run, small sheets; the folder of the results."""
+    """Make small sheets of a run; -> the folder of the results."""
 
     def run(name: str, *words: object) -> Path:
         argv = ["--name", name, "--checkpoints_dir", runs, "--results_dir", tmp_path / "results"]
@@ -56,18 +56,18 @@ def pixels(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path)).astype(int)
 
 
-def test_a_model_without_labels(sample, capsys):
+def test_sheets_of_a_model_without_labels(sample, capsys):
     folder = sample("dcgan")
     singles = {f"seed{seed:06d}.png" for seed in range(9)}
     assert names(folder) == singles | {"grid.png", "interpolate_z.png", "truncation.png"}
     assert Image.open(folder / "images" / "grid.png").size == (100, 100)
-    told = capsys.readouterr().out
-    assert "grid: 9 images" in told and re.search(r"36 images in [\d.]+ s, \d+ a second", told)
+    text = capsys.readouterr().out
+    assert "grid: 9 images" in text and re.search(r"36 images in [\d.]+ s, \d+ per second", text)
     headings = re.findall(r"<h3>(.*?)</h3>", (folder / "index.html").read_text())
     assert headings == ["Samples", "Interpolation in z", "Truncation"]
 
 
-def test_a_conditional_model_needs_no_labels_given(sample, runs):
+def test_sheets_of_a_conditional_model_without_the_flag_labels(sample, runs):
     folder = sample("cgan", "--gif", "--frames", 8)
     sheets = {f"{name}.png" for name in SHEETS if name != "attention"}
     assert names(folder) >= sheets | {"interpolation.gif", "seed000004_class01.png"}
@@ -83,7 +83,7 @@ def test_a_conditional_model_needs_no_labels_given(sample, runs):
         assert gif.n_frames == 8 and gif.size == (100, 32)
 
 
-def test_attention_is_shown_where_there_is_one(sample):
+def test_the_attention_sheet_shows_each_image_once_per_point(sample):
     points = "0.5,0.5;0.25,0.5;0,0"
     folder = sample("sagan", "--sheets", "attention,grid", "--columns", 6, "--attn_points", points)
     assert names(folder) >= {"attention.png", "grid.png", "seed000035.png"}
@@ -96,7 +96,7 @@ def test_attention_is_shown_where_there_is_one(sample):
 
 
 @pytest.mark.parametrize("name", ["dcgan", "cgan", "sagan"])
-def test_a_seed_gives_its_image_whatever_the_batch(sample, name):
+def test_an_image_depends_on_its_seed_and_not_on_the_batch_size(sample, name):
     files = ["grid.png", "truncation.png", "seed000005.png"]
     files[2:] = ["seed000005_class02.png"] if name == "cgan" else files[2:]
     found = {}
@@ -110,7 +110,7 @@ def test_a_seed_gives_its_image_whatever_the_batch(sample, name):
     assert abs(pixels(alone / "images" / files[2]) - found[1][2]).max() <= 1
 
 
-def test_single_images_are_named_as_the_noise_data_set_names_them(sample, runs):
+def test_single_images_have_the_names_of_the_noise_data_set(sample, runs):
     given = ["--name", "cgan", "--checkpoints_dir", str(runs), "--labels", "2,0", "--seed", "3"]
     opt = SampleOptions().parse([*given, "--columns", "3"])
     opt.num_test = 9
@@ -119,7 +119,7 @@ def test_single_images_are_named_as_the_noise_data_set_names_them(sample, runs):
     assert names(sample("cgan", "--labels", "2,0", "--seed", 3, "--sheets", "grid")) == wanted | {"grid.png"}
 
 
-def test_truncation_comes_to_the_mean_image(sample):
+def test_strong_truncation_approaches_one_image(sample):
     folder = sample("dcgan", "--sheets", "truncation", "--truncations", "0.0001,inf")
     picture = pixels(folder / "images" / "truncation.png")
     first, second = picture[:32, :32], picture[:32, 34:66]
@@ -127,7 +127,7 @@ def test_truncation_comes_to_the_mean_image(sample):
     assert abs(picture[34:, :32] - picture[34:, 34:66]).max() > 1
 
 
-def test_another_epoch_goes_into_another_folder(run_script, runs, tmp_path):
+def test_each_epoch_has_its_own_folder_of_samples(run_script, runs, tmp_path):
     for file in (runs / "dcgan").glob("latest_net_G*.pth"):
         (runs / "dcgan" / file.name.replace("latest", "iter_7")).write_bytes(file.read_bytes())
     words = ["--name", "dcgan", "--checkpoints_dir", runs, "--results_dir", tmp_path, "--columns", 1]
@@ -136,35 +136,37 @@ def test_another_epoch_goes_into_another_folder(run_script, runs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "named"),
     [
-        ("--name nosuch", "nosuch: check --name and --checkpoints_dir"),
-        ("--name dcgan --sheets clases", "--sheets clases is unknown; did you mean classes?"),
-        ("--name dcgan --sheets classes", "needs 1 class, but the model knows no labels"),
-        ("--name dcgan --sheets grid,attention", "--sheets attention: --name dcgan has no attention"),
-        ("--name dcgan --labels 1", "--labels 1: this model has no classes"),
-        ("--name cgan --labels 1,3", "--labels 1,3: class 3 is out of range"),
-        ("--name cgan --truncations 0.5,0", "--truncations: 0 must be more than 0"),
-        ("--name cgan --truncations ,", "holds no number"),
-        ("--name cgan --truncation 0", "must be more than 0"),
-        ("--name cgan --steps 1", "--steps: 1 must be at least 2"),
-        ("--name cgan --frames 1", "--frames: 1 must be at least 2"),
-        ("--name cgan --seed 4294967290", "leads beyond the last seed of noise, 4294967295"),
-        ("--name cgan --epoch 9", "--epoch can be latest"),
-        ("--name cgan --dataset_mode folder", "sheets are made of noise"),
-        ("--name cgan --model cycle_gan", "--model cycle_gan makes images from images"),
+        ("--name nosuch", "nosuch --name --checkpoints_dir"),
+        ("--name dcgan --sheets clases", "clases classes"),
+        ("--name dcgan --sheets classes", "--sheets classes"),
+        ("--name dcgan --sheets grid,attention", "--sheets attention --name dcgan"),
+        ("--name dcgan --labels 1", "--labels 1"),
+        ("--name cgan --labels 1,3", "--labels 3 0 2"),
+        ("--name cgan --truncations 0.5,0", "--truncations 0"),
+        ("--name cgan --truncations ,", "--truncations"),
+        ("--name cgan --truncation 0", "--truncation 0"),
+        ("--name cgan --steps 1", "--steps 1 2"),
+        ("--name cgan --frames 1", "--frames 1 2"),
+        ("--name cgan --seed 4294967290", "--seed 4294967295"),
+        ("--name cgan --epoch 9", "9_net_G.pth"),
+        ("--name cgan --dataset_mode folder", "--dataset_mode folder"),
+        ("--name cgan --model cycle_gan", "--model cycle_gan"),
     ],
 )
-def test_mistakes_are_told_in_one_sentence_and_write_nothing(words, says, run_script, runs, tmp_path, capsys):
+def test_mistakes_are_reported_in_one_sentence_and_write_nothing(
+    words, named, run_script, runs, tmp_path, capsys
+):
     argv = ["--checkpoints_dir", runs, "--results_dir", tmp_path / "results", *words.split()]
     assert run_script("scripts/sample.py", *argv) == 2
-    told = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("warning: ")]
-    assert len(told) == 1 and says in told[0]
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("warning: ")]
+    assert len(lines) == 1 and names_all(lines[0], named.split()), lines
     assert not (tmp_path / "results").exists()
 
 
 def test_the_help_names_every_sheet(capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit):
         SampleOptions().parse(["--help"])
-    told = capsys.readouterr().out
-    assert [name for name in SHEETS if name not in told] == []
+    text = capsys.readouterr().out
+    assert [name for name in SHEETS if name not in text] == []

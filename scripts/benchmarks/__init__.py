@@ -1,1 +1,1 @@
-"""The entries of scripts/benchmark.py and how each is timed."""
+"""The entries of scripts/benchmark.py, and how each of them is timed."""

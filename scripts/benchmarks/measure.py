@@ -1,151 +1,146 @@
-"""Two forms of the same work in turn, and what their times say."""
+"""Runs two forms of the same work in turn and computes medians, ratios and rates from their times."""
 
+from __future__ import annotations
+
+import ctypes
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Protocol
-
-from scripts.benchmarks.gauge import Gauge, Reading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 LEAST_ROUNDS = 3
+Record = dict[str, Any]  # one line of the results, with the keys that --json writes
 
 
-class Form(Protocol):
-    """A piece of work that tells what it took."""
+class Reading(NamedTuple):
+    """One run: its seconds, and the MiB that it took beyond those in use before (None = not measured)."""
 
-    def __call__(self, memory: bool) -> Reading:
-        """With `memory` it looks at that, and its seconds are not to be used."""
+    seconds: float
+    peak_mib: float | None = None
 
 
-def timed(gauge: Gauge, work: Callable[[], object]) -> Form:
-    """A form that is timed in this process."""
+# Work that measures itself: with True it measures its memory, and the seconds are then too long to be used.
+Form = Callable[[bool], Reading]
 
-    def run(memory: bool) -> Reading:
-        gauge.start(memory)
-        work()
-        return gauge.stop()
 
-    return run
+class Gauge:
+    """Measures what happens between start() and stop(), on CUDA including all queued work.
+
+    This module imports torch late and nothing else of the project, because the processes of other
+    repositories use it.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._cuda = None
+        if device == "cuda":
+            import torch
+
+            self._cuda = torch.cuda
+        self._before: float | None = None
+        self._started = 0.0
+
+    def start(self, memory: bool) -> None:
+        self._before = self._reset_peak() if memory else None
+        if self._cuda:
+            self._cuda.synchronize()
+        self._started = time.perf_counter()
+
+    def stop(self) -> Reading:
+        if self._cuda:
+            self._cuda.synchronize()
+        seconds = time.perf_counter() - self._started
+        return Reading(seconds, None if self._before is None else self._peak() - self._before)
+
+    def timed(self, work: Callable[[], object]) -> Form:
+        def run(memory: bool) -> Reading:
+            self.start(memory)
+            work()
+            return self.stop()
+
+        return run
+
+    def _reset_peak(self) -> float | None:
+        """Reset the peak; -> MiB in use now, None where the system does not report memory."""
+        if self._cuda:
+            self._cuda.reset_peak_memory_stats()
+            return self._cuda.memory_allocated() / 2**20
+        with suppress(OSError, AttributeError):  # Linux only
+            ctypes.CDLL(None).malloc_trim(0)
+            Path("/proc/self/clear_refs").write_text("5")
+            return _status_mib("VmRSS")
+        return None
+
+    def _peak(self) -> float:
+        if self._cuda:
+            return self._cuda.max_memory_allocated() / 2**20
+        return _status_mib("VmHWM")
+
+
+def _status_mib(field: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is timed: the fast form, what it stands beside (nothing, where that cannot run), and its measures."""
+    """What is timed: the fast form, and the baseline that it is compared with (None where nothing can run)."""
 
     fast: Form
     baseline: Form | None
-    beside: str  # what the baseline is
-    units: int = 1  # a run is so many steps, images, ...; times are told of one of them
-    images: int = 0  # of a unit; 0 = it makes and takes none
-    flops: float = 0.0  # of a unit on the plain path; 0 = not known
-    counted: bool = False  # find the FLOPs while the baseline warms up
-    warm_ups: int = 1  # runs of each that do not count
-    note: Callable[[], str] = str  # what else there is to say, asked when all is measured
+    against: str  # what the baseline is
+    units: int = 1  # steps, images, ... of one run; times are reported for one unit
+    images: int = 0  # per unit; 0 = the work is not about images
+    flops: float = 0.0  # per unit on the reference path; 0 = unknown
+    counted: bool = False  # count the FLOPs while the baseline warms up
+    warm_ups: int = 1  # runs of each form that do not count
+    note: Callable[[], str] = str  # further results, called after the last run
 
 
-@dataclass(frozen=True)
-class Result:
-    """Medians; `ratio` is how many times faster than the baseline, over pairs of neighbouring runs.
+def measure(name: str, case: Case, *, budget_s: float, best_flops: Callable[[], float]) -> Record:
+    """Run both forms in turn for `budget_s` seconds, but at least three rounds, after runs that do not count.
 
-    Without a baseline its numbers are None.
-    """
-
-    name: str
-    beside: str
-    rounds: int
-    seconds: float
-    baseline_seconds: float | None
-    ratio: float | None
-    ratio_low: float | None  # quartiles over the rounds
-    ratio_high: float | None
-    peak_mib: float | None
-    baseline_peak_mib: float | None
-    images_per_s: float | None
-    baseline_images_per_s: float | None
-    gflops: float | None  # of the plain path's operations, a second of the fast form
-    of_ceiling: float | None  # `gflops` as a share of the best that this machine was seen to do
-    note: str
-
-    def record(self) -> dict[str, object]:
-        return asdict(self)
-
-
-def measure(name: str, case: Case, *, budget_s: float, ceiling: Callable[[], float]) -> Result:
-    """Run both forms in turn until the time is spent, three rounds at least.
-
-    Before that come runs that do not count, and one of each that looks at memory alone.
-
-    `ceiling` gives the FLOP/s that the machine can do, and is asked only where FLOPs are known.
+    `ratio` is the median over pairs of neighbouring runs, because other programs slow both down alike.
+    `best_flops` returns the FLOP/s that the machine can reach; it is called only where FLOPs are known.
     """
     flops = _warm_up(case)
-    peaks = [None if form is None else form(memory=True).peak_mib for form in (case.fast, case.baseline)]
-    fast: list[Reading] = []
-    baseline: list[Reading] = []
+    forms = [case.fast] if case.baseline is None else [case.fast, case.baseline]
+    peaks = [form(True).peak_mib for form in forms]
+    runs: list[list[float]] = [[] for _ in forms]
     end = time.perf_counter() + budget_s
-    while len(fast) < LEAST_ROUNDS or time.perf_counter() < end:
-        turns = [(case.fast, fast)] + ([] if case.baseline is None else [(case.baseline, baseline)])
-        # the first of a pair changes, so that what one leaves behind slows down both alike
-        for form, readings in turns if len(fast) % 2 else reversed(turns):
-            readings.append(form(memory=False))
-    return _result(name, case, (fast, baseline), peaks, flops, ceiling)
+    while len(runs[0]) < LEAST_ROUNDS or time.perf_counter() < end:
+        # the order alternates, so that what one form leaves in the caches affects both alike
+        turns = list(zip(forms, runs, strict=True))
+        for form, seconds in turns if len(runs[0]) % 2 else reversed(turns):
+            seconds.append(form(False).seconds / case.units)
+    record: Record = {"name": name, "against": case.against, "rounds": len(runs[0])}
+    for prefix, times, peak in zip(("", "baseline_"), [*runs, []], [*peaks, None], strict=False):
+        median = statistics.median(times) if times else None
+        record[f"{prefix}seconds"], record[f"{prefix}peak_mib"] = median, peak
+        record[f"{prefix}images_per_s"] = case.images / median if case.images and median else None
+    ratios = [slow / fast for fast, slow in zip(*runs, strict=True)] if case.baseline else []
+    quartiles = statistics.quantiles(ratios, n=4, method="inclusive") if ratios else [None] * 3
+    record |= dict(zip(("ratio_low", "ratio", "ratio_high"), quartiles, strict=True))
+    flops_per_s = flops / record["seconds"]
+    record["gflops"] = flops_per_s / 1e9 if flops else None
+    record["of_ceiling"] = flops_per_s / best_flops() if flops else None
+    return record | {"note": case.note()}
 
 
 def _warm_up(case: Case) -> float:
-    """Run each form without counting, and return the FLOPs of a unit."""
+    """Run each form without counting; -> the FLOPs of a unit."""
     for _ in range(case.warm_ups):
-        case.fast(memory=False)
+        case.fast(False)
     if case.baseline is None:
         return case.flops
-    for _ in range(case.warm_ups - 1):
-        case.baseline(memory=False)
+    for _ in range(case.warm_ups - case.counted):
+        case.baseline(False)
     if not case.counted:
-        case.baseline(memory=False)
         return case.flops
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
-        case.baseline(memory=False)
+        case.baseline(False)
     return counter.get_total_flops() / case.units
-
-
-def _result(
-    name: str,
-    case: Case,
-    runs: tuple[list[Reading], list[Reading]],
-    peaks: Sequence[float | None],
-    flops: float,
-    ceiling: Callable[[], float],
-) -> Result:
-    fast, baseline = runs
-    seconds, usual = (_median([one.seconds / case.units for one in side]) for side in runs)
-    assert seconds is not None
-    low, ratio, high = _quartiles([b.seconds / a.seconds for a, b in zip(fast, baseline, strict=False)])
-    return Result(
-        name=name,
-        beside=case.beside,
-        rounds=len(fast),
-        seconds=seconds,
-        baseline_seconds=usual,
-        ratio=ratio,
-        ratio_low=low,
-        ratio_high=high,
-        peak_mib=peaks[0],
-        baseline_peak_mib=peaks[1],
-        images_per_s=case.images / seconds if case.images else None,
-        baseline_images_per_s=case.images / usual if case.images and usual else None,
-        gflops=flops / seconds / 1e9 if flops else None,
-        of_ceiling=flops / seconds / ceiling() if flops else None,
-        note=case.note(),
-    )
-
-
-def _median(values: list[float]) -> float | None:
-    return statistics.median(values) if values else None
-
-
-def _quartiles(ratios: list[float]) -> tuple[float, float, float] | tuple[None, None, None]:
-    if not ratios:
-        return None, None, None
-    low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
-    return low, middle, high

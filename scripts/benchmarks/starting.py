@@ -1,119 +1,98 @@
-"""From the shell to an answer: train.py's questions, the end of its imports, its first step."""
+"""How long train.py takes to answer a question, to finish its imports, and to begin its first step."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.benchmarks.gauge import Reading
-from scripts.benchmarks.measure import Case, Form
+from scripts.benchmarks.files import write_photos
+from scripts.benchmarks.measure import Case, Form, Reading
 from scripts.benchmarks.peers import Peer
-from scripts.benchmarks.photos import write_photos
-from scripts.benchmarks.setting import ROOT, Make, Setting
+from scripts.benchmarks.setting import ROOT, Setting
 from util.errors import UserError
 
-READY = "benchmark: ready"
-TELL = f"print({READY!r}, flush=True); sys.exit()"
-BARE = ["-c", f"import sys, torch; {TELL}"]
-
-# train.py up to its first call behind the imports of its main()
+# time.monotonic() is the same clock in all processes of a machine
+REPORT = "import sys, time; print('benchmark: ready at', time.monotonic(), flush=True); sys.exit()"
+IMPORT_TORCH = ["-c", f"import torch; {REPORT}"]
+# train.py up to the first call after the imports of its main()
 IMPORTED = f"""
-import sys, data
+import data
 def ready(opt):
     import data.loader
-    {TELL}
+    {REPORT}
 data.create_dataset = ready
 import train
 train.main()
 """
 FIRST_STEP = f"""
-import sys
 from models.base_model import BaseModel
 def ready(model, batch):
-    {TELL}
+    {REPORT}
 BaseModel.optimize_parameters = ready
 import train
 train.main()
 """
-# what the CycleGAN-and-pix2pix repository's train.py imports, and the plugins that it loads while it parses
+# what upstream's train.py imports, and the plugins that it loads while it parses
 PEER_IMPORTED = f"""
-import sys
 from options.train_options import TrainOptions
 from data import create_dataset
 from models import create_model
 from util.visualizer import Visualizer
 import data.unaligned_dataset, models.cycle_gan_model
-{TELL}
+{REPORT}
 """
 
 
-def question_case(*words: str) -> Make:
-    """train.py asked something, until it has left."""
-
-    @contextmanager
-    def make(setting: Setting) -> Iterator[Case]:
-        yield _beside(setting.peer, program(["train.py", *words], ROOT), ["train.py", *words])
-
-    return make
+def question_case(words: str, setting: Setting) -> Case:
+    """train.py with flags that make it print something and exit."""
+    command = ["train.py", *words.split()]
+    return _compared(setting.peer, program(command, ROOT), command)
 
 
-@contextmanager
-def imports_case(setting: Setting) -> Iterator[Case]:
-    """From launch to the end of train.py's imports."""
-    with tempfile.TemporaryDirectory() as folder:
-        words = ["--model", "cycle_gan", "--dataroot", folder, "--checkpoints_dir", folder]
-        yield _beside(setting.peer, program(["-c", IMPORTED, *words], ROOT), ["-c", PEER_IMPORTED])
+def imports_case(setting: Setting) -> Case:
+    words = f"--model cycle_gan --dataroot {setting.folder} --checkpoints_dir {setting.folder}"
+    return _compared(setting.peer, program(["-c", IMPORTED, *words.split()], ROOT), ["-c", PEER_IMPORTED])
 
 
-@contextmanager
-def first_step_case(setting: Setting) -> Iterator[Case]:
-    """From launch until the first step of a CycleGAN of full size could begin, its batch read."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_photos(Path(folder, "data"), count=8, side=256)
-        words = f"--model cycle_gan --dataroot {folder}/data --checkpoints_dir {folder} --display console"
-        command = ["-c", FIRST_STEP, *words.split(), "--device", setting.device]
-        command += [*setting.flags, *setting.fast_flags]
-        yield Case(program(command, ROOT), program(BARE, ROOT), "import torch")
+def first_step_case(setting: Setting) -> Case:
+    """From launch until the first step of a CycleGAN of full size has its batch."""
+    write_photos(setting.folder / "data", count=8)
+    words = f"--model cycle_gan --dataroot {setting.folder}/data --checkpoints_dir {setting.folder}"
+    command = [*words.split(), "--display", "console", "--device", setting.device]
+    command += [*setting.flags, *setting.fast_flags]
+    return _compared(None, program(["-c", FIRST_STEP, *command], ROOT), [])
 
 
-def _beside(peer: Peer | None, ours: Form, words: Sequence[str]) -> Case:
-    if peer is None:
-        return Case(ours, program(BARE, ROOT), "import torch")
-    return Case(ours, program(words, peer.path), peer.title)
+def _compared(peer: Peer | None, fast: Form, words: Sequence[str]) -> Case:
+    """Compare with the peer's program; without a peer, or if its program fails, with `import torch`."""
+    note = ""
+    if peer:
+        baseline = program(words, peer.path)
+        try:
+            baseline(False)
+            return Case(fast, baseline, peer.title)
+        except UserError as error:
+            note = str(error)
+    return Case(fast, program(IMPORT_TORCH, ROOT), "import torch", note=lambda: note)
 
 
 def program(words: Sequence[str], folder: Path) -> Form:
-    """A form that runs Python in a folder, and reads the seconds until it says READY or has nothing more to say."""
+    """Runs Python in `folder` and reads the seconds until it executes REPORT, or else until it exits."""
 
     def run(memory: bool) -> Reading:
-        with tempfile.TemporaryFile("w+") as errors:
-            start = time.perf_counter()
-            with subprocess.Popen(
-                [sys.executable, *words],
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-            ) as child:
-                assert child.stdout is not None
-                any(READY in line for line in child.stdout)  # reads up to there
-                seconds = time.perf_counter() - start
-                child.stdout.read()
-            errors.seek(0)
-            _check(child.returncode, words, folder, errors.read())
-        return Reading(seconds)
+        start = time.monotonic()
+        command = [sys.executable, *words]
+        done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        end = time.monotonic()
+        if done.returncode:
+            reason = " ".join(done.stderr.strip().splitlines()[-1:]) or f"exit code {done.returncode}"
+            what = "importing its modules" if words[0] == "-c" else " ".join(words)
+            raise UserError(f"{folder}: {what} failed: {reason}")
+        ready = re.search(r"^benchmark: ready at (\S+)$", done.stdout, re.MULTILINE)
+        return Reading((float(ready[1]) if ready else end) - start)
 
     return run
-
-
-def _check(code: int, words: Sequence[str], folder: Path, said: str) -> None:
-    if code:
-        last = " ".join(said.strip().splitlines()[-1:]) or f"exit code {code}"
-        what = "its imports" if words[0] == "-c" else " ".join(words)
-        raise UserError(f"{folder}: {what} failed: {last}")

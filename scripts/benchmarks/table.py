@@ -1,54 +1,39 @@
-"""Results as lines of a table that a person reads."""
+"""Formats results as a table; columns called "its" belong to the baseline, which the last column names."""
 
-from scripts.benchmarks.measure import Result
+from scripts.benchmarks.measure import Record
 
-TITLES = (
-    "",
-    "ms",
-    "its ms",
-    "ratio",
-    "quartiles",
-    "rounds",
-    "MiB",
-    "its MiB",
-    "images/s",
-    "its",
-    "GFLOP/s",
-    "of best",
+# title, width, key of the record, factor, decimals, ending
+COLUMNS: tuple[tuple[str, int, str, float, int, str], ...] = (
+    ("ms", 10, "seconds", 1e3, 1, ""),
+    ("its ms", 10, "baseline_seconds", 1e3, 1, ""),
+    ("ratio", 8, "ratio", 1, 2, " x"),
+    ("from", 7, "ratio_low", 1, 2, ""),
+    ("to", 7, "ratio_high", 1, 2, ""),
+    ("rounds", 7, "rounds", 1, 0, ""),
+    ("MiB", 8, "peak_mib", 1, 0, ""),
+    ("its MiB", 8, "baseline_peak_mib", 1, 0, ""),
+    ("images/s", 9, "images_per_s", 1, 1, ""),
+    ("its", 9, "baseline_images_per_s", 1, 1, ""),
+    ("GFLOP/s", 9, "gflops", 1, 0, ""),
+    ("of best", 8, "of_ceiling", 100, 0, " %"),
 )
-WIDTHS = (22, 10, 10, 8, 15, 7, 8, 8, 9, 9, 9, 8)
 
 
 def header() -> str:
-    return _line(TITLES) + "  beside"
+    return f"{'':22}" + "".join(f"{title:>{width}}" for title, width, *_ in COLUMNS) + "  against"
 
 
-def row(result: Result) -> str:
-    """One line; `its` is the baseline's, which the last column names."""
-    spread = "-" if result.ratio is None else f"{result.ratio_low:.2f} to {result.ratio_high:.2f}"
-    cells = (
-        result.name,
-        _number(1e3 * result.seconds),
-        _number(None if result.baseline_seconds is None else 1e3 * result.baseline_seconds),
-        "-" if result.ratio is None else f"{result.ratio:.2f} x",
-        spread,
-        str(result.rounds),
-        _number(result.peak_mib, digits=0),
-        _number(result.baseline_peak_mib, digits=0),
-        _number(result.images_per_s),
-        _number(result.baseline_images_per_s),
-        _number(result.gflops, digits=0),
-        "-" if result.of_ceiling is None else f"{100 * result.of_ceiling:.0f} %",
-    )
-    return _line(cells) + f"  {result.beside}" + (f"; {result.note}" if result.note else "")
+def row(record: Record) -> str:
+    cells = [
+        _cell(record[key], factor, decimals, ending).rjust(width)
+        for _, width, key, factor, decimals, ending in COLUMNS
+    ]
+    note = f"; {record['note']}" if record["note"] else ""
+    return f"{record['name']:<22}{''.join(cells)}  {record['against']}{note}"
 
 
-def _line(cells: tuple[str, ...]) -> str:
-    first, *rest = zip(cells, WIDTHS, strict=True)
-    return f"{first[0]:<{first[1]}}" + "".join(f"{cell:>{width}}" for cell, width in rest)
-
-
-def _number(value: float | None, digits: int = 1) -> str:
+def _cell(value: float | None, factor: float, decimals: int, ending: str) -> str:
     if value is None:
         return "-"
-    return f"{value:.{digits + (digits > 0 and value < 10)}f}"
+    decimals += decimals == 1 and factor * value < 10
+    return f"{factor * value:.{decimals}f}{ending}"

@@ -52,14 +52,14 @@ MUZZLE = [(0.34, 0.053), (0.38, 0.051), (0.425, 0.048)]
 class Ink(IntEnum):
     """What a fine pixel of a drawing shows."""
 
-    OPEN = 0  # sky and ground, which are computed and not drawn
+    OPEN = 0  # sky and ground, which are computed instead of drawn
     HILL = 1
     BUSH = 2
     LEAF = 3
     BLADE = 4
     COAT = 5
-    STRIPE = 6  # of a coat: the next number
-    FAR_COAT = 7  # legs and ear on the far side, in the shade
+    STRIPE = 6  # always the number after that of its coat
+    FAR_COAT = 7  # legs and ear on the far side, which are darker
     FAR_STRIPE = 8
     DARK = 9  # mane, tail, muzzle, hooves, eye
 
@@ -69,10 +69,10 @@ ANIMAL_INKS = (Ink.COAT, Ink.STRIPE, Ink.FAR_COAT, Ink.FAR_STRIPE, Ink.DARK)
 
 @dataclass(frozen=True)
 class Animal:
-    """Where an animal stands, in picture units (x right, y down, 0 to 1), and how."""
+    """Position and pose of an animal, in picture units (x right, y down, 0 to 1)."""
 
     x: float  # middle of the trunk
-    y: float  # where the hooves stand
+    y: float  # of the hooves
     height: float  # at the withers
     facing: int  # 1 right, -1 left
     neck: float  # 0 grazing, 1 head up
@@ -81,12 +81,12 @@ class Animal:
 
 
 class Part(NamedTuple):
-    """A spine with a radius, and the stripes across it."""
+    """A part of the body: a spine with a radius at each point, and the stripes across it."""
 
     spine: Spine
     ink: Ink = Ink.COAT
     stripes: int = 0
-    first: float = 0.0  # the stripes lie between these two places on the spine, 0 to 1
+    first: float = 0.0  # the stripes lie between these two positions on the spine, 0 to 1
     last: float = 1.0
     taper: float = 1.0  # width of a stripe's lower end by that of its upper end
     round_ends: tuple[int, ...] = (0, -1)
@@ -130,12 +130,12 @@ def _weights(knots: int, samples: int) -> np.ndarray:
 
 
 def polygon(draw: ImageDraw.ImageDraw, points: np.ndarray, ink: Ink) -> None:
-    """Fill the outline of `points`, x and y in turn, in pixels."""
+    """Fill the polygon of `points` (N, 2), in pixels."""
     draw.polygon(points.ravel().tolist(), fill=int(ink))
 
 
 def _parts(animal: Animal) -> Iterator[Part]:
-    """All parts, from the far side to the near one."""
+    """All parts, from the far side to the near side."""
     swing, out = animal.stride, animal.tail
     yield from _leg((-0.31, 0.7), HIND_LEG, -0.8 * swing - 0.1, Ink.FAR_COAT)
     yield from _leg((0.36, 0.64), FORE_LEG, 0.8 * swing + 0.1, Ink.FAR_COAT)
@@ -148,7 +148,7 @@ def _parts(animal: Animal) -> Iterator[Part]:
 
 
 def _leg(hip: tuple[float, float], joints: Spine, swing: float, ink: Ink) -> Iterator[Part]:
-    """A leg that hangs from `hip`, turned by `swing` radians; its hoof stays on the ground."""
+    """A leg below `hip`, turned by `swing` radians; its hoof stays on the ground."""
     cos, sin = np.cos(swing), np.sin(swing)
     turned = [(hip[0] + x * cos - y * sin, x * sin + y * cos, r) for x, y, r in joints]
     reach = -hip[1] / turned[-1][1]
@@ -162,7 +162,7 @@ def _leg(hip: tuple[float, float], joints: Spine, swing: float, ink: Ink) -> Ite
 def _neck_and_head(raised: float) -> Iterator[Part]:
     towards, over = _axes(np.deg2rad(-36 + 106 * raised))
     along, up = _axes(np.deg2rad(-78 + 32 * raised))
-    # a low neck starts further back, inside the trunk, and its corner does not stick out of the withers
+    # a low neck starts farther back, inside the trunk, so that its corner stays hidden behind the withers
     base = np.array([0.35, 0.8]) - (1 - raised) * np.array([0.12, 0.05])
     middle, poll = base + 0.27 * towards - 0.03 * over, base + 0.55 * towards
     ear, eye = poll - 0.01 * along + 0.06 * up, poll + 0.14 * along + 0.035 * up
@@ -207,7 +207,7 @@ def _paint_part(draw: ImageDraw.ImageDraw, part: Part, lines: Lines, radius: np.
 
 
 def _paint_stripe(draw: ImageDraw.ImageDraw, part: Part, lines: Lines, at: float, half: float) -> None:
-    """A stripe from the upper to the lower line, of `half` a width to either side of the place `at`."""
+    """A stripe from the upper to the lower line, `half` its width to either side of the position `at`."""
     upper, centre, lower = lines
     top, foot = _stretch(at, half), _stretch(at, half * part.taper)
     waist = centre[_stretch(at, half * (1 + part.taper) / 2)]
@@ -216,5 +216,5 @@ def _paint_stripe(draw: ImageDraw.ImageDraw, part: Part, lines: Lines, at: float
 
 
 def _stretch(at: float, half: float) -> slice:
-    """The samples of a spine within `half` of the place `at`, both 0 to 1."""
+    """The samples of a spine within `half` of the position `at`, both 0 to 1."""
     return slice(max(round((at - half) * (SAMPLES - 1)), 0), round((at + half) * (SAMPLES - 1)) + 1)

@@ -1,8 +1,8 @@
-"""Draws the built-in scenes: animals in a landscape, each scene with a plain brown or a striped coat.
+"""Draws scenes of animals in a landscape, in two styles: with brown or with striped coats.
 
-A scene is a handful of numbers, so that it can be drawn at any size and in both styles. The coats alone
-differ: stripes lie across each part of the body, at places that its shape decides, and the brown coat is
-a little darker there, so that either picture tells the other.
+A scene consists of a few numbers, so that it can be drawn at any size and in both styles. The styles differ only
+in the coats. Stripes lie at places that follow from the shape of the body, and the brown coat is a little darker
+there, so that each picture determines the other.
 """
 
 import functools
@@ -15,11 +15,11 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from scripts.toy.animals import ANIMAL_INKS, Animal, Ink, paint_animal, polygon, smooth
 
-Style = Literal["plain", "striped"]
+Style = Literal["brown", "striped"]
 Colour = tuple[float, float, float]  # 8-bit grey levels of red, green, blue
 
 COATS: dict[Style, dict[Ink, Colour]] = {
-    "plain": {
+    "brown": {
         Ink.COAT: (150, 86, 42),
         Ink.STRIPE: (104, 62, 40),
         Ink.FAR_COAT: (112, 65, 33),
@@ -52,11 +52,11 @@ class Scene:
     dryness: float  # 0 green meadow, 1 straw-coloured savannah
     haze: float  # 0 deep blue sky, 1 pale
     texture: int  # seed of hills, bushes, clouds and grass
-    animals: tuple[Animal, ...]  # the furthest first
+    animals: tuple[Animal, ...]  # from the farthest to the nearest
 
 
 def draw_scene(seed: int, split: str, index: int) -> Scene:
-    """Scene number `index` of `split`; the same, however many scenes are drawn around it."""
+    """Scene number `index` of `split`; it does not depend on how many scenes are drawn."""
     rng = np.random.default_rng([seed, zlib.crc32(split.encode()), index])
     facing = int(rng.choice([-1, 1]))
     if rng.random() < 0.85:
@@ -85,10 +85,10 @@ def _draw_animal(
     y: tuple[float, float],
     height: tuple[float, float],
 ) -> Animal:
-    """An animal whose outline has its middle near `middle`, within the given ranges."""
+    """An animal whose outline is centred near `middle`, with `y` and `height` in the given ranges."""
     tall = rng.uniform(*height)
     return Animal(
-        # the head reaches further than the tail
+        # the head is farther from the middle of the trunk than the tail
         x=middle - facing * 0.1 * tall + rng.uniform(-0.02, 0.02),
         y=rng.uniform(*y),
         height=tall,
@@ -111,20 +111,20 @@ def render(scene: Scene, style: Style, size: int) -> np.ndarray:
 
 
 def render_mask(scene: Scene, size: int) -> np.ndarray:
-    """(size, size) uint8: 255 on the animals, 0 elsewhere, the share covered on their rim."""
+    """(size, size) uint8: 255 on the animals, 0 elsewhere, and the covered share on their edges."""
     shares, _, _ = _layers(scene, size)
     return np.round(255 * shares[list(ANIMAL_INKS)].sum(axis=0)).astype(np.uint8)
 
 
-@functools.lru_cache(maxsize=1)  # both styles and the mask of a scene are asked for in turn
+@functools.lru_cache(maxsize=1)  # both styles and the mask of a scene are drawn one after the other
 def _layers(scene: Scene, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What both styles share: the inks' shares (inks, size, size), the open land, the light on bodies."""
+    """What both styles share: the share of each ink (inks, size, size), the open land, the light on bodies."""
     shares = _shares(scene, size)
     return shares, _open_land(scene, size), _light(shares, size)
 
 
 def _shares(scene: Scene, size: int) -> np.ndarray:
-    """(inks, size, size): how much of each pixel each ink covers; over all inks the sum is 1."""
+    """(inks, size, size): the share of each pixel that each ink covers; the shares of a pixel sum to 1."""
     fine = 4 if size <= 256 else 2
     drawing = Image.new("L", (size * fine, size * fine), int(Ink.OPEN))
     draw = ImageDraw.Draw(drawing)
@@ -162,7 +162,7 @@ def _ellipse(
 
 
 def _paint_blades(draw: ImageDraw.ImageDraw, scene: Scene, pixels: int) -> None:
-    """Tufts of grass, in front of the hooves too."""
+    """Tufts of grass, some of them in front of the hooves."""
     rng = np.random.default_rng([scene.texture, 1])
     x = rng.uniform(0, 1, (16, 1))
     y = rng.uniform(scene.horizon + 0.35, 1.02, (16, 1))

@@ -1,4 +1,4 @@
-"""How far translations of the built-in data set are from the truth, and from leaving the input as it is."""
+"""Scores translations of the toy data set by their distance to the truth, compared with the unchanged input."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +12,14 @@ DIRECTIONS: Mapping[str, tuple[str, str]] = {"A_to_B": ("testA", "fake_B"), "B_t
 
 
 def score(results: Path, dataroot: Path) -> dict[str, float]:
-    """Mean absolute errors of all test images, in 8-bit grey levels / 255, so 0 to 1.
+    """Mean absolute errors of all test images, in 8-bit grey levels / 255 (0 to 1).
 
     `results` holds <stem>_fake_B.png and <stem>_fake_A.png, `dataroot` testA, testA_truth, testB and
-    testB_truth. For A_to_B, B_to_A and their mean: `<name>_mae` of the translations, `<name>_copy_mae` of
-    the untouched inputs and `<name>_lower_percent`, by how much the first is lower than the second.
-    Raises UserError for what is missing, unreadable or of another size.
+    testB_truth. The keys, for A_to_B, B_to_A and their mean: `<name>_mae` of the translations,
+    `<name>_copy_mae` of the unchanged inputs, and `<name>_lower_percent`, by how much the first is lower.
+
+    Raises:
+        UserError: an image is missing, unreadable or of another size.
     """
     figures: dict[str, float] = {}
     for direction, (folder, label) in DIRECTIONS.items():
@@ -33,7 +35,7 @@ def score(results: Path, dataroot: Path) -> dict[str, float]:
 def summary(figures: Mapping[str, float]) -> str:
     """The figures of score() in three lines."""
     return "\n".join(
-        f"{name:6}  error {figures[f'{name}_mae']:.4f}, of the copied input {figures[f'{name}_copy_mae']:.4f}:"
+        f"{name:6}  error {figures[f'{name}_mae']:.4f}, unchanged input {figures[f'{name}_copy_mae']:.4f}:"
         f" {figures[f'{name}_lower_percent']:.1f} % lower"
         for name in (*DIRECTIONS, "mean")
     )
@@ -52,8 +54,8 @@ def _errors(results: Path, dataroot: Path, folder: str, label: str) -> tuple[flo
     sources = sorted((dataroot / folder).glob("*.png"))
     if not sources or not (dataroot / f"{folder}_truth").is_dir():
         raise UserError(
-            f"--dataroot {dataroot} has no {folder} with {folder}_truth; "
-            "make it with: python scripts/make_toy_dataset.py"
+            f"--dataroot {dataroot} lacks {folder} or {folder}_truth: "
+            "draw the data set with python scripts/make_toy_dataset.py"
         )
     errors = []
     for source in sources:
@@ -62,8 +64,8 @@ def _errors(results: Path, dataroot: Path, folder: str, label: str) -> tuple[flo
         if translation.shape != truth.shape:
             (h, w), (H, W) = translation.shape[:2], truth.shape[:2]
             raise UserError(
-                f"the {label} of {source.name} is {w}x{h} and the truth {W}x{H}; "
-                f"test with --load_size {W} --crop_size {W}"
+                f"the {label} of {source.name} is {w}x{h} and the truth {W}x{H}: "
+                f"run test.py with --load_size {W} --crop_size {W}"
             )
         errors.append([_difference(translation, truth), _difference(_read(source), truth)])
     translated, copied = np.mean(errors, axis=0).tolist()
@@ -80,6 +82,8 @@ def _read(path: Path) -> np.ndarray:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"), np.float32)
     except FileNotFoundError as error:
-        raise UserError(f"{path} is missing; translate all test images first, see --num_test") from error
+        raise UserError(
+            f"{path} is missing: translate all test images with test.py --num_test all"
+        ) from error
     except OSError as error:
-        raise UserError(f"{path} cannot be read as an image; make it anew") from error
+        raise UserError(f"{path} cannot be read as an image: make it again") from error

@@ -1,6 +1,6 @@
-"""Two classifiers that know nothing of the generators: they label images and give the features for distances.
+"""Two classifiers, independent of the generators, that label images and compute features for distances.
 
-Neither is Inception, so no score from them is an FID.
+Neither of them is Inception, so none of their scores is an FID.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ class Verdict(NamedTuple):
 class Judge(nn.Module):
     """Images (N, C, H, W) in [-1, 1] -> features, and features -> logits of classes."""
 
-    extractor: str  # what its scores are called by
+    extractor: str  # name of the features in reports
 
     def features(self, images: Tensor) -> Tensor:
         raise NotImplementedError
@@ -31,14 +31,14 @@ class Judge(nn.Module):
 
     @torch.no_grad()
     def look(self, images: Tensor) -> Verdict:
-        """The features and the labels of images (N, C, H, W) in [-1, 1], of any size, part by part."""
+        """The features and the labels of images (N, C, H, W) in [-1, 1], of any size."""
         self.eval()
         features = torch.cat([self.features(part) for part in images.split(BATCH)])
         return Verdict(features, self.logits(features).argmax(1))
 
 
 class MnistClassifier(Judge):
-    """Two convolutions and two linear layers over digits of 28 px; 64 features."""
+    """Two convolutions and two linear layers for digits of 28 px; 64 features."""
 
     extractor = "a small MNIST classifier trained here, 64 features"
 
@@ -58,7 +58,7 @@ class MnistClassifier(Judge):
         return self.head(features)
 
 
-def taught_on_digits(images: Tensor, labels: Tensor, *, epochs: int, seed: int) -> MnistClassifier:
+def train_mnist_classifier(images: Tensor, labels: Tensor, *, epochs: int, seed: int) -> MnistClassifier:
     """A classifier of digits (N, 1, 28, 28) in [-1, 1] with labels (N,) int64."""
     torch.manual_seed(seed)
     judge = MnistClassifier()
@@ -91,7 +91,7 @@ class Resnet20(Judge):
         self.linear = nn.Linear(64, 10)
 
     def features(self, images: Tensor) -> Tensor:
-        # the mean and deviation of ImageNet, with which this classifier was taught
+        # the mean and deviation of ImageNet, with which this classifier was trained
         mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
         deviation = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
         x = ((_resize(images, 32) + 1) / 2 - mean) / deviation
@@ -103,7 +103,7 @@ class Resnet20(Judge):
 
 
 class _Block(nn.Module):
-    """Two 3x3 convolutions and a shortcut without parameters; more channels come with half the side."""
+    """Two 3x3 convolutions and a shortcut without parameters; more channels go with half the side."""
 
     def __init__(self, in_nc: int, out_nc: int) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class _Block(nn.Module):
 
 
 def load_resnet20(path: Path) -> Resnet20:
-    """The classifier from a checkpoint whose `state_dict` was saved of a DataParallel net."""
+    """The classifier from a checkpoint of a DataParallel network."""
     saved = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     judge = Resnet20()
     judge.load_state_dict({name.removeprefix("module."): value for name, value in saved.items()})

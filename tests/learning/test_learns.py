@@ -1,6 +1,6 @@
-"""Trains each family for minutes and judges what it draws:  make test-learning
+"""Train each family for minutes and judge its images with classifiers:  make test-learning
 
-One alone: python -m pytest -m learning -s -k test_cgan. Sheets of what was drawn go to learning/.
+To run one of them: python -m pytest -m learning -s -k test_cgan. Sheets of the images are written to learning/.
 """
 
 import gzip
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from judges import Judge, MnistClassifier, Resnet20, load_resnet20, taught_on_digits
+from judges import Judge, MnistClassifier, Resnet20, load_resnet20, train_mnist_classifier
 from PIL import Image
 from torch import Tensor
 
@@ -38,7 +38,7 @@ SEED = 0
 FAKES, REALS, PAIRED = 1000, 4000, 500
 
 MNIST = "--dataset_mode torchvision --tv_dataset MNIST --crop_size 32 --ngf 24 --ndf 24"
-# how each family is trained; the data set's place and COMMON are added
+# the flags of each family, to which the place of its data set and COMMON are added
 TRAINING = {
     "cgan": f"{MNIST} --n_epochs 2 --n_epochs_decay 1 --lr_policy linear --lr 4e-4 --ema_decay 0.998",
     "dcgan": f"{MNIST} --n_epochs 1 --lr 4e-4 --ema_decay 0.998",
@@ -60,12 +60,12 @@ pytestmark = [
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a generator drew before and after training, with what it learned from; images in [-1, 1]."""
+    """Images in [-1, 1]: real ones, and those of a generator before and after training."""
 
     real: Tensor
     before: Tensor
     after: Tensor
-    labels: Tensor | None  # asked for, (FAKES,) int64
+    labels: Tensor | None  # requested, (FAKES,) int64
 
 
 # ---------------------------------------------------------------------- the judges
@@ -74,9 +74,9 @@ class Drawn:
 @pytest.fixture(scope="module")
 def digits_judge() -> MnistClassifier:
     learned, unseen = digits("train"), digits("t10k")
-    judge = taught_on_digits(*learned, epochs=2, seed=SEED)
+    judge = train_mnist_classifier(*learned, epochs=2, seed=SEED)
     right = share_of(judge, *unseen)
-    print(f"\nthe judge of digits labels {right:.2%} of unseen digits right")
+    print(f"\nthe digit classifier labels {right:.2%} of unseen digits correctly")
     assert right >= 0.985
     return judge
 
@@ -87,7 +87,7 @@ def photo_judge() -> Resnet20:
     with np.load(DATA / "cifar10" / "train5085.npz") as stored:
         images, labels = stored["x"], torch.from_numpy(stored["y"]).long()
     right = share_of(judge, torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1, labels)
-    print(f"\nthe judge of photographs labels {right:.2%} of CIFAR-10's right")
+    print(f"\nthe photograph classifier labels {right:.2%} of CIFAR-10 correctly")
     assert right >= 0.9
     return judge
 
@@ -106,14 +106,14 @@ def digits(part: str) -> tuple[Tensor, Tensor]:
 
 
 def share_of(judge: Judge, images: Tensor, labels: Tensor) -> float:
-    """The share of images that are labelled so."""
+    """The share of images that the classifier labels like `labels`."""
     return (judge.look(images).labels == labels).float().mean().item()
 
 
 # ---------------------------------------------------------------------- the four families
 
 
-def test_cgan_draws_the_digits_that_are_asked_for(tmp_path: Path, digits_judge: MnistClassifier) -> None:
+def test_cgan_draws_the_requested_digits(tmp_path: Path, digits_judge: MnistClassifier) -> None:
     drawn = train_and_draw("cgan", DATA / "mnist", tmp_path)
     assert drawn.labels is not None
     verdict = digits_judge.look(drawn.after).labels
@@ -121,7 +121,7 @@ def test_cgan_draws_the_digits_that_are_asked_for(tmp_path: Path, digits_judge: 
         right = (verdict == digit)[drawn.labels == digit].float().mean().item()
         print(f"  {right:.0%} of the {digit}s", end="")
     right = (verdict == drawn.labels).float().mean().item()
-    print(f"\n  {right:.1%} of {FAKES} digits are labelled as asked for")
+    print(f"\n  {right:.1%} of {FAKES} digits are classified as the requested digit")
     assert right >= 0.95
 
 
@@ -140,12 +140,12 @@ def test_biggan_draws_objects(tmp_path: Path, photo_judge: Resnet20) -> None:
     assert drawn.labels is not None
     judge_likeness(drawn, photo_judge)
     print(
-        f"  {share_of(photo_judge, drawn.after, drawn.labels):.1%} are labelled as asked for; by chance 10 %"
+        f"  {share_of(photo_judge, drawn.after, drawn.labels):.1%} are classified as the requested class; by chance it would be 10 %"
     )
 
 
 def judge_likeness(drawn: Drawn, judge: Judge) -> None:
-    """Features have come at least half of the way to the real ones, and images differ as real ones do."""
+    """Training at least halves the distance of features to the real ones, and the images stay diverse."""
     real = judge.look(drawn.real).features
     halves = [statistics(half) for half in real.chunk(2)]
     before, after = (
@@ -166,7 +166,7 @@ def judge_likeness(drawn: Drawn, judge: Judge) -> None:
 
 
 def train_and_draw(model: str, dataroot: Path, folder: Path) -> Drawn:
-    """Train with the real command line below `folder`; what the nets drew, and a sheet of it."""
+    """Train with the command line in `folder`, draw images and write a sheet of them."""
     words = [*run_words(model, folder), "--model", model, "--dataroot", str(dataroot)]
     words += [*TRAINING[model].split(), *COMMON.split()]
     print(f"\npython train.py {' '.join(words)}", flush=True)
@@ -189,8 +189,8 @@ def run_words(model: str, folder: Path) -> list[str]:
 
 
 def draw(model: str, folder: Path, labels: Tensor | None, *, trained: bool) -> Tensor:
-    """FAKES images on the CPU, of the seeds from 0 on."""
-    # untrained nets have no statistics of their own yet, so those of the batch stand for them
+    """FAKES images on the CPU, with seeds from 0."""
+    # untrained networks have no batch statistics yet, so those of the batch are used
     opt = TestOptions().parse([*run_words(model, folder), "--eval", str(trained).lower()])
     seed_everything(SEED)
     generator = create_model(opt)
@@ -208,7 +208,7 @@ def parts_drawn(model: BaseModel, opt: Namespace, labels: Tensor | None) -> Iter
 
 
 def real_images(opt: Namespace) -> Tensor:
-    """REALS images as the nets saw them, in random order."""
+    """REALS images as the networks see them, in random order."""
     seed_everything(SEED)
     loader = create_dataset(opt)
     chosen = torch.randperm(len(loader))[:REALS].tolist()

@@ -1,6 +1,6 @@
 """A run of 10,000 steps takes no more memory, and no more time a step, at its end than near its start.
 
-One alone: python -m pytest -m learning -s -k test_memory. Takes a few minutes.
+To run only this: python -m pytest -m learning -s -k test_memory. It takes a few minutes.
 """
 
 import json
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.learning
 STEPS, EARLY = 10_000, 2_000
 MOST_MIB = 16  # between the two; a tensor of one 16 x 16 picture kept at every step would take 24
 MOST_SLOWER = 1.25  # of the processor's time for as many steps
-# all that could grow with a run, often: 260 epochs, so that it goes on a little beyond STEPS
+# everything that could grow happens often; 260 epochs are a little more than STEPS
 FLAGS = """
 --model one_layer --netD pixel --load_size 20 --crop_size 16 --pool_size 50
 --batch_size 1 --num_threads 1 --n_epochs 260 --n_epochs_decay 0 --device cpu --display console,loss_log,jsonl,html
@@ -43,7 +43,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="me
 
 @dataclass(frozen=True)
 class Mark:
-    """What a process had used when it had made so many steps."""
+    """The memory and processor time of a process after a number of steps."""
 
     steps: int
     resident_mib: float
@@ -69,7 +69,7 @@ def test_memory_and_step_time_do_not_grow(tmp_path: Path) -> None:
 
 
 def train(data: Path, folder: Path) -> list[Mark]:
-    """Run train.py and look at it every 250 steps or so."""
+    """Run train.py and measure it about every 250 steps."""
     (folder / "one_layer_model.py").write_text(PLUGIN)
     words = [
         "train.py",
@@ -99,7 +99,7 @@ def train(data: Path, folder: Path) -> list[Mark]:
 
 
 def steps_of(log: Path) -> int:
-    """The steps that a run has written down; a step is one image here."""
+    """The steps that a run has logged; a step is one image here."""
     if not log.exists():
         return 0
     with log.open("rb") as file:
@@ -121,6 +121,6 @@ def closest(marks: list[Mark], steps: int) -> Mark:
 
 
 def seconds_a_step(marks: list[Mark], start: int, end: int) -> float:
-    """The processor's time, of all threads, for a step between two marks."""
+    """Processor time of all threads per step between two marks."""
     a, b = closest(marks, start), closest(marks, end)
     return (b.processor_s - a.processor_s) / (b.steps - a.steps)

@@ -12,6 +12,7 @@ class TorchvisionDataset(RealImages):
     """--dataroot is what torchvision calls root; the phase says whether training or test images are given."""
 
     repeats = True
+    dataroot_must_exist = False  # --download makes it
 
     @staticmethod
     def modify_commandline_options(

@@ -12,136 +12,210 @@ def add(parser: Parser) -> None:
     _data_flags(parser)
     _network_flags(parser)
     _weight_flags(parser)
-    _showing_flags(parser)
+    _display_flags(parser)
 
 
 def _run_flags(parser: Parser) -> None:
+    add = parser.add_argument
     with parser.section("run"):
-        parser.add_argument("--name", default="experiment_name", help="name of the run, and of its folder")
-        parser.add_argument("--checkpoints_dir", default="./checkpoints", help="where runs are kept")
-        parser.add_argument("--suffix", default="", help="added to the name, e.g. {netG}_size{load_size}")
-        parser.add_argument(
-            "--config", default=None, metavar="FILE", help="YAML file of options, below the command line"
+        add("--name", default="experiment_name", fresh_start=True, help="name of the run and of its folder")
+        add("--checkpoints_dir", default="./checkpoints", fresh_start=True, help="folder that holds all runs")
+        add("--suffix", default="", fresh_start=True, help="suffix of the name, e.g. {netG}_size{load_size}")
+        add(
+            "--config",
+            metavar="FILE",
+            fresh_start=True,
+            help="YAML file of options; the command line overrides it",
         )
-        parser.add_argument("--seed", type=whole(0, 2**63 - 1), default=0, help="of every random number")
-        parser.add_argument(
-            "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute"
-        )
-        parser.add_argument(
+        add("--seed", type=whole(0, 2**63 - 1), default=0, help="seed of all random number generators")
+        add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="device to compute on")
+        add(
             "--gpu_ids",
             type=gpu_ids,
             default="0",
-            help="the GPU to use, -1 = CPU; for several use torchrun",
+            help="index of the GPU, -1 for the CPU; for several GPUs use torchrun",
         )
-        parser.add_argument("--amp", choices=("none", "bf16", "fp16"), default="none", help="mixed precision")
-        parser.add_argument(
+        add(
+            "--amp",
+            choices=("none", "bf16", "fp16"),
+            default="none",
+            help="data type of mixed-precision computing",
+        )
+        add(
             "--fast",
             choices=("auto", "off"),
             default="auto",
-            help="the same mathematics by faster means (C++ convolutions, caches, ...); "
-            "off = the plain path, for comparisons",
+            help="use the faster implementations of the same mathematics (C++ convolutions, caches); "
+            "off is for comparisons",
         )
-        parser.flag("--compile", "compile the nets: slow to start, then faster")
-        parser.flag("--verbose", "print the nets")
+        parser.flag("--compile", "compile the networks with torch.compile: a slower start, then faster steps")
+        parser.flag("--verbose", "print the architecture of the networks")
 
 
 def _plugin_flags(parser: Parser) -> None:
+    add = parser.add_argument
     with parser.section("plugins"):
-        parser.add_argument("--model", default="cycle_gan", help="which model; see --list_models")
-        parser.add_argument(
-            "--dataset_mode", default="unaligned", help="which kind of data set; see --list_datasets"
+        add(
+            "--model",
+            default="cycle_gan",
+            for_testing=True,
+            help="name of the model; --list_models lists them",
         )
-        parser.add_argument(
+        add(
+            "--dataset_mode",
+            default="unaligned",
+            for_testing=True,
+            changes_pixels=True,
+            help="name of the data set plugin; --list_datasets lists them",
+        )
+        add(
             "--plugin_path",
             action="append",
             default=[],
             metavar="FOLDER",
-            help="where else to look for plugins",
+            for_testing=True,
+            help="a further folder with plugins; can be given several times",
         )
 
 
 def _data_flags(parser: Parser) -> None:
+    add = parser.add_argument
     with parser.section("data"):
-        parser.add_argument(
-            "--dataroot",
-            default=None,
-            help="folder of images: trainA, trainB, testA, testB or as the data set says",
+        add(
+            "--dataroot", metavar="FOLDER", help="folder of images, e.g. with trainA, trainB, testA and testB"
         )
-        parser.add_argument(
-            "--direction", choices=("AtoB", "BtoA"), default="AtoB", help="which domain is the source"
+        add(
+            "--direction",
+            choices=("AtoB", "BtoA"),
+            default="AtoB",
+            for_testing=True,
+            changes_pixels=True,
+            help="direction of the translation",
         )
-        parser.flag("--serial_batches", "take images in order, not shuffled")
-        parser.add_argument(
+        parser.flag("--serial_batches", "read the images in order instead of shuffling them")
+        add(
             "--num_threads",
             type=whole(0),
-            default=None,
-            help="processes that load images; default: chosen by the cores of the machine, 0 in testing",
+            help="number of processes that load images",
         )
-        parser.add_argument(
+        add(
             "--cache",
             choices=("auto", "disk", "off"),
             default="auto",
-            help="keep prepared images: in a quarter of the free memory, in a file that stays, or not",
+            help="where to keep prepared images: auto, in a quarter of the free memory; disk, in a file that later "
+            "runs use again; off, nowhere",
         )
-        parser.add_argument("--batch_size", type=whole(1), default=1, help="images a step, in each process")
-        parser.add_argument("--load_size", type=whole(1), default=286, help="scale images to this size")
-        parser.add_argument("--crop_size", type=whole(1), default=256, help="then crop to this size")
-        parser.add_argument(
+        add("--batch_size", type=whole(1), default=1, help="number of images per step and process")
+        add(
+            "--load_size",
+            type=whole(1),
+            default=286,
+            changes_pixels=True,
+            help="size that images are scaled to",
+        )
+        add(
+            "--crop_size",
+            type=whole(1),
+            default=256,
+            for_testing=True,
+            changes_pixels=True,
+            help="size that images are cropped to after scaling",
+        )
+        add(
             "--max_dataset_size",
             type=count_or_all,
             default=float("inf"),
-            help="at most so many images a folder",
+            metavar="N",
+            changes_pixels=True,
+            help="largest number of images to read from each folder",
         )
-        parser.add_argument(
+        add(
             "--preprocess",
             choices=PREPROCESS,
             default="resize_and_crop",
-            help="how images get their size",
+            for_testing=True,
+            changes_pixels=True,
+            help="how images are scaled and cropped",
         )
         parser.flag("--no_flip", "do not mirror images at random")
-        parser.flag("--check_data", "open every image before training starts")
+        parser.note_defaults(num_threads="depends on the number of CPU cores", max_dataset_size="all")
+        parser.flag("--check_data", "read every image once before the start and report the broken ones")
 
 
 def _network_flags(parser: Parser) -> None:
+    def add(*names: str, **settings: object) -> None:
+        parser.add_argument(*names, for_testing=True, **settings)  # type: ignore[arg-type]
+
     with parser.section("networks"):
-        parser.add_argument(
-            "--input_nc", type=whole(1), default=3, help="channels of the input: 3 colour, 1 grey"
+        add(
+            "--input_nc",
+            type=whole(1),
+            default=3,
+            changes_pixels=True,
+            help="number of channels of the input images: 3 for RGB, 1 for grey",
         )
-        parser.add_argument("--output_nc", type=whole(1), default=3, help="channels of the output")
-        parser.add_argument("--ngf", type=whole(1), default=64, help="filters in the generator's last layer")
-        parser.add_argument(
-            "--ndf", type=whole(1), default=64, help="filters in the discriminator's first layer"
+        add(
+            "--output_nc",
+            type=whole(1),
+            default=3,
+            changes_pixels=True,
+            help="number of channels of the output images",
         )
-        parser.add_argument(
-            "--netG", default="resnet_9blocks", help="resnet_9blocks, resnet_6blocks, unet_256, unet_128"
+        add("--ngf", type=whole(1), default=64, help="number of filters in the generator's last layer")
+        add("--ndf", type=whole(1), default=64, help="number of filters in the discriminator's first layer")
+        add("--netG", default="resnet_9blocks", help=NET_G)
+        add("--netD", default="basic", help=NET_D)
+        add(
+            "--n_layers_D",
+            type=whole(1),
+            default=3,
+            help="number of layers of the discriminator with --netD n_layers",
         )
-        parser.add_argument("--netD", default="basic", help="basic (70 x 70 PatchGAN), n_layers, pixel")
-        parser.add_argument("--n_layers_D", type=whole(1), default=3, help="with --netD n_layers")
-        parser.add_argument("--norm", default="instance", help="instance, batch, syncbatch, none")
-        parser.add_argument(
-            "--init_type", default="normal", help="normal, xavier, kaiming, orthogonal, default (torch's)"
+        add("--norm", default="instance", help="normalisation layers: instance, batch, syncbatch or none")
+        add(
+            "--init_type",
+            default="normal",
+            help="initialisation of the weights: normal, xavier, kaiming, orthogonal, or default for torch's own",
         )
-        parser.add_argument(
-            "--init_gain", type=number(above=0), default=0.02, help="scale of the initial weights"
-        )
-        parser.flag("--no_dropout", "no dropout in the generator")
+        add("--init_gain", type=number(above=0), default=0.02, help="scale of the initial weights")
+        parser.flag("--no_dropout", "do not use dropout in the generator", for_testing=True)
+
+
+# the names of the families, read by --help without torch
+NET_G = "architecture of the generator: resnet_9blocks, resnet_6blocks, unet_256 or unet_128; noise-to-image models have their own"
+NET_D = "architecture of the discriminator: basic (70 x 70 PatchGAN), n_layers or pixel; noise-to-image models have their own"
 
 
 def _weight_flags(parser: Parser) -> None:
-    with parser.section("which weights"):
-        parser.add_argument(
-            "--epoch", default="latest", help="which weights to load: latest or an epoch's number"
+    add = parser.add_argument
+    with parser.section("which weights to load"):
+        add(
+            "--epoch",
+            default="latest",
+            fresh_start=True,
+            help="number of the epoch whose weights are loaded, or latest",
         )
-        parser.add_argument("--load_iter", type=whole(0), default=0, help="load iter_<n> instead, if > 0")
+        add(
+            "--load_iter",
+            type=whole(0),
+            default=0,
+            fresh_start=True,
+            help="if above 0, load the weights saved as iter_<load_iter> instead",
+        )
 
 
-def _showing_flags(parser: Parser) -> None:
-    with parser.section("showing"):
-        parser.add_argument(
+def _display_flags(parser: Parser) -> None:
+    add = parser.add_argument
+    with parser.section("display"):
+        add(
             "--display_winsize",
             type=whole(16),
             default=256,
-            help="width of an image on pages and in visdom",
+            help="width of an image on pages and in visdom, in pixels",
         )
-        parser.flag("--use_wandb", "show the run on Weights & Biases, too")
-        parser.add_argument("--wandb_project_name", default="CycleGAN-and-pix2pix", help="its project there")
+        parser.flag("--use_wandb", "also send losses and images to Weights & Biases")
+        add(
+            "--wandb_project_name",
+            default="CycleGAN-and-pix2pix",
+            help="name of the project at Weights & Biases",
+        )

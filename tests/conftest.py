@@ -19,6 +19,7 @@ from PIL import Image
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
 from util import plugins
+from util.cli.options import Options
 from util.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -137,7 +138,9 @@ def data_options(root: Path, mode: str, **changed: object) -> Namespace:
         "cache": "auto",
         "fast": "auto",
     }
-    return Namespace(**(values | changed))
+    opt = Options(**(values | changed))
+    opt.pixel_options = TrainOptions().parse(["--dataroot", "."]).pixel_options  # type: ignore[attr-defined]
+    return opt
 
 
 def load_script(name: str) -> ModuleType:

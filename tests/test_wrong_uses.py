@@ -193,7 +193,7 @@ ROWS = [
           "checkpoints/run --ngf many", before=edited("checkpoints/run/opt.json", '"ngf": 8', '"ngf": "many"')),
     # ------------------------------------------------------------------ data
     Wrong("dataroot_not_given", "train.py --model cycle_gan", "--dataroot"),
-    Wrong("dataroot_missing", "train --dataroot nowhere", "nowhere/trainA --dataroot"),
+    Wrong("dataroot_missing", "train --dataroot nowhere", "--dataroot nowhere"),
     Wrong("dataroot_empty", "train --dataroot mine", "mine/trainA mine", before=folder("mine")),
     Wrong("dataroot_is_trainA", "train --dataroot data/trainA", "data/trainA --dataroot"),
     Wrong("dataroot_is_file", "train --dataroot data/trainA/000.png", "data/trainA/000.png --dataroot"),

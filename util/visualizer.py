@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from util import log
 from util.background import Background
 from util.cli.packages import require
+from util.cli.suggest import unknown
 from util.clock import Clock
 from util.display.backends.base import Backend
 from util.display.loss_history import History
@@ -173,9 +173,7 @@ def check_names(names: Sequence[str]) -> None:
     """UserError for a name that is not in BACKENDS."""
     for name in names:
         if name not in BACKENDS:
-            near = difflib.get_close_matches(name, BACKENDS, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise UserError(f"--display {name}: {hint}known are {', '.join(BACKENDS)}")
+            raise UserError(unknown("--display", name, BACKENDS))
 
 
 def check_packages(names: Sequence[str]) -> None:

@@ -13,9 +13,6 @@ from data.cache.choose_store import Make, Store, choose_store
 from data.transforms import Preprocess, to_pixels
 from util import log
 
-# beside --preprocess and the files themselves, what prepared images depend on
-SHAPING = "dataset_mode phase input_nc output_nc direction max_dataset_size".split()
-
 
 class Prepared:
     """Entries of `each` images of one size, as `make` gives them: prepared, but not cropped.
@@ -69,8 +66,10 @@ def prepared_from(
                 f"in spite of {'--load_in_mem' if cache == 'all' else '--cache disk'}"
             )
         cache = "off"
-    known = [vars(opt).get(name) for name in SHAPING]
-    identity = f"{os.path.realpath(opt.dataroot)} {known} {replace(preprocess, flip=True)}"
+    # without the parser's list of the flags that change pixels, every option may be one
+    names = getattr(opt, "pixel_options", sorted(vars(opt)))
+    values = {name: vars(opt).get(name) for name in names}
+    identity = f"{os.path.realpath(opt.dataroot)} {values} {replace(preprocess, flip=True)}"
     store = choose_store(cache, make, count, each=each, identity=identity, files=dataset.files_to_check)
     return Prepared(make, preprocess, store=store, each=each)
 

@@ -33,7 +33,6 @@ class BaseDataset(torch.utils.data.Dataset, ABC):
     """
 
     needs_dataroot = True  # False: --dataroot may be left out
-    dataroot_must_exist = False  # True: a --dataroot that does not exist is refused before torch is imported
 
     def __init__(self, opt: argparse.Namespace) -> None:
         self.opt = opt
@@ -77,7 +76,7 @@ class PixelDataset(BaseDataset):
     """
 
     repeats = False
-    dataroot_must_exist = True
+    dataroot_must_exist = True  # a --dataroot that does not exist is refused, before torch is imported
 
     @abstractmethod
     def read(self, index: int, rng: random.Random) -> Item:

@@ -7,7 +7,6 @@ source does not tell.
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from options import checks, saved_options
 from options.parser import Parser
@@ -34,35 +33,58 @@ def check(gather: Gather, rules: Iterable[Callable[[Namespace], None]], *, needs
             rule(opt)
         _check_plugins(opt, parser, words, needs_data=needs_data)
     except UserError:
-        model = plugins.file("model", opt.model, opt.plugin_path)
-        facts = plugin_source.read([model, *_possible_datasets(opt, parser, model).values()], opt.isTrain)
+        facts = _read_plugins(opt, parser)
         not_given = {"name", "checkpoints_dir", "epoch", "load_iter"} - parser.given()
         if not any(map(facts.may_set, not_given)):
             raise
 
 
 def _check_plugins(opt: Namespace, parser: Parser, words: Sequence[str], *, needs_data: bool) -> None:
-    model = plugins.file("model", opt.model, opt.plugin_path)
+    _plugin_files(opt, parser)
     source, config = parser.layers[-1]
     unknown = [f"--{name}" for name in config if not parser.has(f"--{name}")]
     no_data = needs_data and (opt.dataroot is None or not Path(opt.dataroot).exists())
-    if "dataset_mode" in parser.given():
-        plugins.file("dataset", opt.dataset_mode, opt.plugin_path)
     if not words and not unknown and not no_data:
         return  # without the time to read the source of the plugins
-    datasets = _possible_datasets(opt, parser, model)
-    facts = plugin_source.read([model, *datasets.values()], opt.isTrain)
+    facts = _read_plugins(opt, parser)
     if facts.complete:
         _check_flags(parser, words, facts.flags)
         for flag in unknown:
             if _is_unknown(flag, parser, facts.flags):
                 raise UserError(f"{source}: {parser.about_unknown(flag)}")
-    if not no_data:
-        return
-    if opt.dataroot is not None and _all_say(datasets, "dataroot_must_exist"):
+    if no_data and opt.dataroot is not None and facts.says("dataroot_must_exist", True):
         raise UserError(f"--dataroot {opt.dataroot} does not exist: check the path")
-    if opt.dataroot is None and not facts.may_set("dataroot") and _all_say(datasets, "needs_dataroot"):
+    if (
+        no_data
+        and opt.dataroot is None
+        and facts.says("needs_dataroot", True)
+        and not facts.may_set("dataroot")
+    ):
         raise checks.no_dataroot(opt)
+
+
+def _read_plugins(opt: Namespace, parser: Parser) -> plugin_source.Facts:
+    """The facts about the model and about each data set that it may choose."""
+    files = _plugin_files(opt, parser)
+    if "dataset_mode" not in parser.given():
+        known = plugins.files("dataset", opt.plugin_path)
+        facts = plugin_source.read(files, opt.isTrain)
+        names = {opt.dataset_mode} | facts.defaults.get("dataset_mode", set())
+        # at test time a model may choose by its attribute, too
+        if not names <= known.keys() or not (opt.isTrain or facts.says("test_dataset", None)):
+            names = set(known)
+        files += [known[name] for name in names]
+    return plugin_source.read(files, opt.isTrain)
+
+
+def _plugin_files(opt: Namespace, parser: Parser) -> list[Path]:
+    """The files of the model and, if it is given, of the data set.
+
+    Raises:
+        UserError: there is no such plugin.
+    """
+    given = ["model", *(["dataset"] if "dataset_mode" in parser.given() else [])]
+    return [plugins.file(kind, getattr(opt, plugins.FLAGS[kind]), opt.plugin_path) for kind in given]
 
 
 def _check_flags(parser: Parser, words: Sequence[str], plugin_flags: set[str]) -> None:
@@ -78,27 +100,3 @@ def _is_unknown(flag: str, parser: Parser, plugin_flags: set[str]) -> bool:
     if flag in plugin_flags:
         return False
     return bool(plugin_source.owners(flag)) or parser.nearest(flag, plugin_flags) not in plugin_flags
-
-
-def _possible_datasets(opt: Namespace, parser: Parser, model: Path) -> dict[str, Path]:
-    """Name -> file of every data set plugin that may be used."""
-    if "dataset_mode" in parser.given():
-        return {opt.dataset_mode: plugins.file("dataset", opt.dataset_mode, opt.plugin_path)}
-    known = plugins.files("dataset", opt.plugin_path)
-    facts = plugin_source.read([model], opt.isTrain)
-    names = {opt.dataset_mode} | facts.defaults.get("dataset_mode", set())
-    if not opt.isTrain:
-        names |= {_attribute(model, f"{opt.model}model", "test_dataset")} - {None, plugin_source.MISSING}
-    return {name: known[name] for name in names} if facts.complete and names <= known.keys() else known
-
-
-def _all_say(datasets: dict[str, Path], attribute: str) -> bool:
-    return all(_attribute(path, f"{name}dataset", attribute) is True for name, path in datasets.items())
-
-
-def _attribute(path: Path, class_name: str, attribute: str) -> Any:
-    """The value of a class attribute; text where the source does not tell it."""
-    try:
-        return plugin_source.class_attribute(path, class_name, attribute)
-    except (LookupError, SyntaxError, UnicodeDecodeError):
-        return "unknown"

@@ -159,10 +159,6 @@ def test_training_imports_no_heavy_package_but_torch() -> None:
 # ---------------------------------------------------------------------- plugins of users
 
 
-HEAD = "from models.template_model import TemplateModel\n"
-CLASS = "class OwnModel(TemplateModel):\n    test_dataset = 'noise'\n"
-
-
 def own_facts(folder: Path, text: str) -> plugin_source.Facts:
     (folder / "own_model.py").write_text(text)
     return plugin_source.read([folder / "own_model.py"], is_train=True)
@@ -190,39 +186,48 @@ def test_flags_are_read_from_the_source(tmp_path: Path, line: str, flags: set, c
         (tmp_path / f"{name}.py").write_text(f"def add(p): p.add_argument('--{Path(name).name}')")
     facts = own_facts(tmp_path, line)
     assert facts.complete == complete and (flags <= facts.flags or not complete)
-    assert "--lambda_regression" in own_facts(tmp_path, HEAD).flags
+    assert "--lambda_regression" in own_facts(tmp_path, "from models.template_model import *").flags
 
 
 def test_defaults_are_read_from_the_branch_of_training(tmp_path: Path) -> None:
     text = "def f(p, is_train):\n  if is_train: p.set_defaults(name='a', x=len('b'))\n  else: p.set_defaults(epoch='c')"
     facts = own_facts(tmp_path, text)
-    assert facts.defaults == {"name": {"a"}, "x": {None}}
+    assert facts.defaults == {"name": {"a"}, "x": {plugin_source.COMPUTED}}
     assert facts.may_set("name") and not facts.may_set("epoch")
     assert own_facts(tmp_path, "p.set_defaults(**more)").may_set("epoch")
 
 
 def test_class_attributes_are_read_from_the_source(tmp_path: Path) -> None:
-    (tmp_path / "own_model.py").write_text(HEAD + CLASS)
-    (tmp_path / "child_model.py").write_text("from own_model import *\nclass Child(OwnModel): pass")
-    (tmp_path / "odd_model.py").write_text("import odd\nclass Odd(odd.Model): pass")
+    (tmp_path / "own_dataset.py").write_text("from data.base_dataset import *\nclass Own(BaseDataset): pass")
+    (tmp_path / "pixel_dataset.py").write_text(
+        "from data.base_dataset import *\nclass Own(PixelDataset): pass"
+    )
+    (tmp_path / "child_dataset.py").write_text(
+        "import own_dataset\nclass C(own_dataset.Own): needs_dataroot = False"
+    )
+    (tmp_path / "odd_dataset.py").write_text(
+        "import odd\nfrom data.base_dataset import *\nclass Odd(odd.Own): pass"
+    )
 
-    def value(file: str, name: str, attribute: str = "test_dataset") -> object:
-        return plugin_source.class_attribute(tmp_path / file, name, attribute)
+    def says(file: str, attribute: str = "needs_dataroot") -> bool:
+        return plugin_source.read([tmp_path / f"{file}_dataset.py"], is_train=True).says(attribute, True)
 
-    assert value("own_model.py", "own_model") == value("child_model.py", "Child") == "noise"
-    (tmp_path / "own_model.py").write_text(HEAD + CLASS.replace("test_dataset", "other"))
-    assert value("own_model.py", "OwnModel") is None
-    with pytest.raises(LookupError):
-        value("odd_model.py", "Odd")
+    assert says("own") and says("pixel") and not says("child") and not says("odd")
+    assert says("pixel", "dataroot_must_exist") and not says("own", "dataroot_must_exist")
 
 
-@pytest.mark.parametrize(("kind", "attribute"), [("model", "test_dataset"), ("dataset", "needs_dataroot")])
-def test_the_source_of_each_built_in_plugin_tells_what_its_class_says(kind: str, attribute: str) -> None:
-    attributes = [attribute, *["dataroot_must_exist"] * (kind == "dataset")]
-    for name, path in plugins.files(kind).items():
-        found = plugins.find(kind, name)
-        for each in attributes:
-            assert plugin_source.class_attribute(path, f"{name}{kind}", each) == getattr(found, each)
+def test_what_the_source_of_a_built_in_plugin_says_is_true() -> None:
+    values = {"test_dataset": None, "needs_dataroot": True, "dataroot_must_exist": True}
+    said = set()
+    for kind in plugins.PACKAGES:
+        for name, path in plugins.files(kind).items():
+            facts = plugin_source.read([path], is_train=False)
+            for attribute in (
+                attribute for attribute, value in values.items() if facts.says(attribute, value)
+            ):
+                assert getattr(plugins.find(kind, name), attribute) == values[attribute]
+                said.add(f"{name} {attribute}")
+    assert said >= {"unaligned needs_dataroot", "aligned dataroot_must_exist", "cycle_gan test_dataset"}
 
 
 @pytest.fixture

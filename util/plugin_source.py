@@ -1,4 +1,4 @@
-"""What the source of plugins says about flags and class attributes, read without importing it, and so without torch."""
+"""What the source of plugins says about their flags, read without importing it, and so without torch."""
 
 import ast
 import sys
@@ -20,28 +20,38 @@ NO_FLAGS = {
     "numpy",
     "PIL",
 }
-MISSING = object()
+COMPUTED = object()  # a value that the source does not spell out
 
 
 @dataclass
 class Facts:
-    """Flags and defaults that plugins and the modules that they import may add.
+    """What plugins and the modules that they import may add.
 
-    `complete` is False if they may add others: a name is computed, or a package is not known to add none.
+    `complete` is False if they may add more: a name is computed, or a package is not known to add no flags.
     """
 
     flags: set[str] = field(default_factory=set)
-    defaults: dict[str | None, set[Any]] = field(default_factory=dict)  # option -> its values; None: any
+    defaults: dict[str | None, set[Any]] = field(
+        default_factory=dict
+    )  # option -> its values; None: any option
+    attributes: dict[str, dict[str, Any]] = field(default_factory=dict)  # attribute -> class -> value
+    classes: set[str] = field(default_factory=set)  # those of the plugins and their base classes
     complete: bool = True
 
     def may_set(self, option: str) -> bool:
         """Whether a plugin may change the default of an option."""
         return bool({option, None} & self.defaults.keys()) or not self.complete
 
+    def says(self, attribute: str, value: Any) -> bool:
+        """Whether a class attribute has this value, in a plugin's class and in its base classes."""
+        values = [its for name, its in self.attributes.get(attribute, {}).items() if name in self.classes]
+        return self.complete and bool(values) and all(each is value for each in values)
+
 
 def read(paths: Iterable[Path], is_train: bool) -> Facts:
     """The facts about plugin files and the modules of models/, data/ or their own folder that they import."""
-    facts, queue, done = Facts(), list(paths), set()
+    facts, plugin_files, done = Facts(), list(paths), set()
+    queue = plugin_files.copy()
     while queue:
         path = queue.pop()
         if path in done:
@@ -52,13 +62,13 @@ def read(paths: Iterable[Path], is_train: bool) -> Facts:
         except (SyntaxError, UnicodeDecodeError):
             facts.complete = False
             continue
+        for module in _imports(tree):
+            files = [file for name in module if (file := _locate(name, path.parent))]
+            queue += [file for file in files if file.parent == path.parent or _adds_flags(file)]
+            facts.complete &= bool(files) or module[-1].split(".")[0] in NO_FLAGS
         _add_flags(facts, tree)
-        for _, modules in _imports(tree):
-            imported = [file for module in modules if (file := _locate(module, path.parent))]
-            queue += [file for file in imported if file.parent == path.parent or _adds_flags(file)]
-            if not imported and modules[0].split(".")[0] not in NO_FLAGS:
-                facts.complete = False
         _add_defaults(facts, _walk(tree, is_train))
+        _add_classes(facts, tree, are_plugins=path in plugin_files)
     return facts
 
 
@@ -72,59 +82,18 @@ def owners(flag: str) -> list[str]:
     ]
 
 
-def class_attribute(path: Path, class_name: str, attribute: str) -> Any:
-    """The literal value of a class attribute, own or inherited; MISSING where neither is there.
-
-    Letter case and underscores of `class_name` are ignored.
-
-    Raises:
-        LookupError: the source does not tell.
-    """
-    name = class_name.replace("_", "").lower()
-    tree = _parse(path.read_text(encoding="utf-8"))
-    found = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name.lower() == name]
-    if not found:
-        raise LookupError(class_name)
-    for statement in found[0].body:
-        targets = (
-            statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-        )
-        if any(isinstance(target, ast.Name) and target.id == attribute for target in targets):
-            try:
-                return ast.literal_eval(statement.value)  # type: ignore[attr-defined]
-            except ValueError as error:
-                raise LookupError(attribute) from error
-    for base in map(ast.unparse, found[0].bases):
-        value = class_attribute(_file_of_base(tree, path, base), base.split(".")[-1], attribute)
-        if value is not MISSING:
-            return value
-    return MISSING
-
-
-def _file_of_base(tree: ast.Module, path: Path, base: str) -> Path:
-    """The file that defines a base class."""
-    if any(isinstance(node, ast.ClassDef) and node.name == base for node in tree.body):
-        return path
-    for name, modules in _imports(tree):
-        if name in (base.split(".")[0], "*"):
-            for file in filter(None, (_locate(module, path.parent) for module in modules)):
-                return file
-    raise LookupError(base)
-
-
 @cache
 def _parse(text: str) -> ast.Module:
     return ast.parse(text)
 
 
-def _imports(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
-    """The names that a file imports, each with the modules it may be or come from."""
+def _imports(tree: ast.Module) -> Iterator[list[str]]:
+    """For each imported name the modules that it may be or come from."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from ((alias.asname or alias.name, [alias.name]) for alias in node.names)
+            yield from ([alias.name] for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                yield alias.asname or alias.name, [f"{node.module}.{alias.name}", str(node.module)]
+            yield from ([f"{node.module}.{alias.name}", str(node.module)] for alias in node.names)
 
 
 def _locate(module: str, folder: Path) -> Path | None:
@@ -156,7 +125,19 @@ def _add_defaults(facts: Facts, nodes: Iterable[ast.AST]) -> None:
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "set_defaults":
             for keyword in node.keywords:
                 values = facts.defaults.setdefault(keyword.arg, set())
-                values.add(getattr(keyword.value, "value", None))
+                values.add(getattr(keyword.value, "value", COMPUTED))
+
+
+def _add_classes(facts: Facts, tree: ast.Module, *, are_plugins: bool) -> None:
+    for node in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+        facts.classes |= {ast.unparse(base).split(".")[-1] for base in node.bases} | (
+            {node.name} if are_plugins else set()
+        )
+        for statement in node.body:
+            if isinstance(statement, ast.Assign | ast.AnnAssign):
+                target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+                values = facts.attributes.setdefault(ast.unparse(target), {})
+                values[node.name] = getattr(statement.value, "value", COMPUTED)
 
 
 def _walk(node: ast.AST, is_train: bool) -> Iterator[ast.AST]:

@@ -9,15 +9,8 @@ from util.cli.suggest import unknown
 from util.errors import UserError
 from util.run import weight_files
 
-PREPROCESS = (
-    "resize_and_crop",
-    "crop",
-    "scale_width",
-    "scale_width_and_crop",
-    "none",
-    "resize",
-    "center",
-    "long_edge",
+PREPROCESS = tuple(
+    "resize_and_crop crop scale_width scale_width_and_crop none resize center long_edge".split()
 )
 AUGMENTATIONS = ("color", "translation", "cutout")
 LONGEST_NAME = 200  # bytes; file systems allow 255, and prefixes and file name endings are added

@@ -86,6 +86,11 @@ class Parser(Arguments):
             self.note_defaults(**{action.dest: "as in training"})
         return action
 
+    def option(self, name: str, type: Any, default: Any, help: str, **settings: Any) -> None:
+        """A flag with one value; `type` converts it, or is the tuple of its choices."""
+        kind = {"choices": type} if isinstance(type, tuple) else {"type": type}
+        self.add_argument(name, default=default, help=help, **kind, **settings)
+
     def flag(self, name: str, help: str, **attributes: Any) -> None:
         """A switch: `--x` turns it on, `--x false` off, whatever default a plugin sets."""
         settings = {"type": switch, "nargs": "?", "const": True, "default": False, "metavar": "BOOL"}

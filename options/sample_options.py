@@ -29,38 +29,28 @@ class SampleOptions(TestOptions):
         parser.epilog = (
             "All flags of test.py are accepted, too: see test.py --help, and test.py --model NAME --help."
         )
-        add = parser.add_argument
+        add = parser.option
         with parser.section("sheets"):
             add(
                 "--sheets",
-                type=names,
-                default=[],
-                metavar="NAMES",
-                help="grid, classes, interpolate_z, interpolate_label, interpolate_both, truncation, attention, "
+                names,
+                [],
+                "grid, classes, interpolate_z, interpolate_label, interpolate_both, truncation, attention, "
                 "separated by commas (default: all that fit the model)",
+                metavar="NAMES",
             )
-            add(
-                "--columns",
-                type=whole(1),
-                default=8,
-                help="number of seeds side by side, and of rows of an interpolation",
-            )
-            add(
-                "--steps",
-                type=whole(2),
-                default=8,
-                help="number of images of an interpolation, both ends included",
-            )
+            add("--columns", whole(1), 8, "number of seeds side by side, and of rows of an interpolation")
+            add("--steps", whole(2), 8, "number of images of an interpolation, both ends included")
             add(
                 "--truncations",
-                type=truncations,
-                default=[0.1, 0.4, 0.7, 1.0, 2.0, math.inf],
+                truncations,
+                [0.1, 0.4, 0.7, 1.0, 2.0, math.inf],
+                "truncations of the rows of the truncation sheet; inf means none",
                 metavar="NUMBERS",
-                help="truncations of the rows of the truncation sheet; inf means none",
             )
             parser.flag("--gif", "also write interpolation.gif, a closed loop through several seeds")
-            add("--frames", type=whole(2), default=60, help="number of images of the loop")
-            add("--fps", type=whole(1, 50), default=15, help="number of images of the loop per second")
+            add("--frames", whole(2), 60, "number of images of the loop")
+            add("--fps", whole(1, 50), 15, "number of images of the loop per second")
         parser.set_defaults(phase="samples")
 
     def _check_plugins(self, opt: Namespace) -> None:

@@ -18,26 +18,21 @@ class TestOptions(BaseOptions):
 
     def initialize(self, parser: Parser) -> None:
         super().initialize(parser)
-        add = parser.add_argument
+        add = parser.option
         with parser.section("results"):
-            add("--results_dir", default="./results/", help="folder that pages of results are written to")
+            add("--results_dir", str, "./results/", "folder that pages of results are written to")
             add(
                 "--phase",
-                default="test",
+                str,
+                "test",
+                "part of the data set to read, e.g. test or train",
                 changes_pixels=True,
-                help="part of the data set to read, e.g. test or train",
             )
-            add(
-                "--num_test",
-                type=count_or_all,
-                default=50,
-                metavar="N",
-                help="number of images to make, or all",
-            )
-            add("--aspect_ratio", type=number(above=0), default=1.0, help="factor that widens the results")
+            add("--num_test", count_or_all, 50, "number of images to make, or all", metavar="N")
+            add("--aspect_ratio", number(above=0), 1.0, "factor that widens the results")
             parser.flag("--eval", "put batch norm and dropout into evaluation mode instead of training mode")
             parser.flag("--no_ema", "load the weights of the last step instead of their moving average")
-            add("--save_only", type=names, default=[], metavar="LABELS", help="images to write, e.g. fake_B")
+            add("--save_only", names, [], "images to write, e.g. fake_B", metavar="LABELS")
         parser.set_defaults(model="test", num_threads=0, serial_batches=True, no_flip=True)
         parser.note_defaults(load_size="the value of --crop_size", num_threads="0")
         parser.note_defaults(no_flip="always true", serial_batches="always true")

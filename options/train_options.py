@@ -64,155 +64,75 @@ def displays(opt: Namespace) -> list[str]:
 
 
 def _schedule_flags(parser: Parser) -> None:
-    add = parser.add_argument
+    add = parser.option
     with parser.section("schedule and optimizer"):
-        add("--n_epochs", type=whole(0), default=100, help="number of epochs with the initial learning rate")
-        add(
-            "--n_epochs_decay",
-            type=whole(0),
-            default=100,
-            help="number of further epochs, in which --lr_policy linear lowers the learning rate to 0",
-        )
-        add("--epoch_count", type=whole(1), default=1, help="number of the first epoch")
-        add("--lr", type=number(above=0), default=0.0002, help="initial learning rate of Adam")
+        add("--n_epochs", whole(0), 100, "number of epochs with the initial learning rate")
+        about = "number of further epochs, in which --lr_policy linear lowers the learning rate to 0"
+        add("--n_epochs_decay", whole(0), 100, about)
+        add("--epoch_count", whole(1), 1, "number of the first epoch")
+        add("--lr", number(above=0), 0.0002, "initial learning rate of Adam")
         for name, nets in (("--lr_G", "generators"), ("--lr_D", "discriminators")):
-            add(
-                name,
-                type=number(above=0),
-                follows=("lr",),
-                help=f"initial learning rate of the {nets} (default: that of the model, or --lr)",
-            )
-        add(
-            "--beta1",
-            type=number(least=0, below=1),
-            default=0.5,
-            help="Adam's decay rate of the first moment",
-        )
-        add(
-            "--beta2",
-            type=number(least=0, below=1),
-            default=0.999,
-            help="Adam's decay rate of the second moment",
-        )
-        add("--lr_policy", choices=LR_POLICIES, default="linear", help="schedule of the learning rate")
-        add(
-            "--lr_decay_iters",
-            type=whole(1),
-            default=50,
-            help="number of epochs between reductions of the learning rate with --lr_policy step",
-        )
-        add(
-            "--accumulate",
-            type=whole(1),
-            default=1,
-            help="number of parts that each batch is split into to save memory; their gradients are added up",
-        )
-        add(
-            "--clip_grad",
-            type=number(least=0),
-            default=0.0,
-            help="largest norm of a network's gradient; 0 means no limit",
-        )
-        add(
-            "--ema_decay",
-            type=number(least=0, below=1),
-            default=0.0,
-            help="decay of the moving average of the generators' weights, e.g. 0.999; 0 turns it off",
-        )
+            about = f"initial learning rate of the {nets} (default: that of the model, or --lr)"
+            add(name, number(above=0), None, about, follows=("lr",))
+        add("--beta1", number(least=0, below=1), 0.5, "Adam's decay rate of the first moment")
+        add("--beta2", number(least=0, below=1), 0.999, "Adam's decay rate of the second moment")
+        add("--lr_policy", LR_POLICIES, "linear", "schedule of the learning rate")
+        about = "number of epochs between reductions of the learning rate with --lr_policy step"
+        add("--lr_decay_iters", whole(1), 50, about)
+        about = "number of parts that each batch is split into to save memory; their gradients are added up"
+        add("--accumulate", whole(1), 1, about)
+        add("--clip_grad", number(least=0), 0.0, "largest norm of a network's gradient; 0 means no limit")
+        about = "decay of the moving average of the generators' weights, e.g. 0.999; 0 turns it off"
+        add("--ema_decay", number(least=0, below=1), 0.0, about)
 
 
 def _loss_flags(parser: Parser) -> None:
-    add = parser.add_argument
+    add = parser.option
     with parser.section("losses"):
-        add("--gan_mode", choices=GAN_MODES, default="lsgan", help="adversarial loss")
-        add(
-            "--lambda_gp",
-            type=number(least=0),
-            follows=("gan_mode",),
-            help="weight of the gradient penalty (default: 10 with --gan_mode wgangp, otherwise 0)",
-        )
-        add(
-            "--r1_gamma",
-            type=number(least=0),
-            default=0.0,
-            help="weight of the R1 penalty, e.g. 1; 0 turns it off",
-        )
-        add("--r1_every", type=whole(1), default=16, help="number of steps between R1 penalties")
+        add("--gan_mode", GAN_MODES, "lsgan", "adversarial loss")
+        about = "weight of the gradient penalty (default: 10 with --gan_mode wgangp, otherwise 0)"
+        add("--lambda_gp", number(least=0), None, about, follows=("gan_mode",))
+        add("--r1_gamma", number(least=0), 0.0, "weight of the R1 penalty, e.g. 1; 0 turns it off")
+        add("--r1_every", whole(1), 16, "number of steps between R1 penalties")
         for name, nets in (("--ortho_G", "generators"), ("--ortho_D", "discriminators")):
-            add(
-                name,
-                type=number(least=0),
-                default=0.0,
-                help=f"weight of the orthogonal regularisation of the {nets}, e.g. 1e-4; 0 turns it off",
-            )
-        add(
-            "--diffaug",
-            type=names,
-            nargs="?",
-            const=list(AUGMENTATIONS),
-            default=[],
-            metavar="KINDS",
-            help="differentiable augmentation of the discriminators' input, for small data sets: "
-            f"{','.join(AUGMENTATIONS)}, or without a value all of them",
+            about = f"weight of the orthogonal regularisation of the {nets}, e.g. 1e-4; 0 turns it off"
+            add(name, number(least=0), 0.0, about)
+        kinds = list(AUGMENTATIONS)
+        about = (
+            "differentiable augmentation of the discriminators' input, for small data sets: "
+            f"{','.join(kinds)}, or without a value all of them"
         )
-        add(
-            "--pool_size",
-            type=whole(0),
-            default=50,
-            help="number of earlier generated images that the discriminator sees",
-        )
+        add("--diffaug", names, [], about, nargs="?", const=kinds, metavar="KINDS")
+        add("--pool_size", whole(0), 50, "number of earlier generated images that the discriminator sees")
 
 
 def _saving_flags(parser: Parser) -> None:
-    add = parser.add_argument
+    add = parser.option
     with parser.section("saving and resuming"):
-        add(
-            "--save_latest_freq",
-            type=whole(1),
-            default=5000,
-            help="number of images between saves of the latest state",
-        )
-        add(
-            "--save_epoch_freq", type=whole(1), default=5, help="number of epochs between saves that are kept"
-        )
+        add("--save_latest_freq", whole(1), 5000, "number of images between saves of the latest state")
+        add("--save_epoch_freq", whole(1), 5, "number of epochs between saves that are kept")
         parser.flag("--save_by_iter", "keep every save of --save_latest_freq, as iter_<number of images>")
         parser.flag("--continue_train", "resume the run called --name, with its options", fresh_start=True)
-        add(
-            "--init_from",
-            metavar="FOLDER",
-            fresh_start=True,
-            help="folder of a run whose weights are loaded at the start, as far as their names agree",
-        )
-        add("--phase", default="train", changes_pixels=True, help="part of the data set to read, e.g. train")
+        about = "folder of a run whose weights are loaded at the start, as far as their names agree"
+        add("--init_from", str, None, about, metavar="FOLDER", fresh_start=True)
+        add("--phase", str, "train", "part of the data set to read, e.g. train", changes_pixels=True)
 
 
 def _display_flags(parser: Parser) -> None:
-    add = parser.add_argument
+    add = parser.option
     with parser.section("display in training"):
-        add(
-            "--display",
-            type=names,
-            metavar="NAMES",
-            follows=("display_id", "no_html", "use_wandb"),
-            help="console, loss_log, jsonl, html, visdom, tensorboard, wandb, separated by commas "
-            "(default: the first five)",
+        about = (
+            "console, loss_log, jsonl, html, visdom, tensorboard, wandb, separated by commas "
+            "(default: the first five)"
         )
-        add("--print_freq", type=whole(1), default=100, help="number of images between reports of the losses")
-        add("--display_freq", type=whole(1), default=400, help="number of images between displays of images")
-        add(
-            "--update_html_freq",
-            type=whole(1),
-            default=1000,
-            help="number of images between updates of the page",
-        )
+        follows = ("display_id", "no_html", "use_wandb")
+        add("--display", names, None, about, metavar="NAMES", follows=follows)
+        add("--print_freq", whole(1), 100, "number of images between reports of the losses")
+        add("--display_freq", whole(1), 400, "number of images between displays of images")
+        add("--update_html_freq", whole(1), 1000, "number of images between updates of the page")
         parser.flag("--no_html", "do not write a page")
-        add("--display_id", type=int, default=1, help="window of visdom; 0 or less turns visdom off")
-        add(
-            "--display_ncols",
-            type=int,
-            default=4,
-            help="number of images in a row in visdom; 0 or less: a window for each image",
-        )
-        add("--display_server", default="http://localhost", help="address of the visdom server")
-        add("--display_port", type=whole(1, 65535), default=8097, help="port of the visdom server")
-        add("--display_env", default="main", help="visdom environment")
+        add("--display_id", int, 1, "window of visdom; 0 or less turns visdom off")
+        add("--display_ncols", int, 4, "number of images in a row in visdom; 0 or less: a window per image")
+        add("--display_server", str, "http://localhost", "address of the visdom server")
+        add("--display_port", whole(1, 65535), 8097, "port of the visdom server")
+        add("--display_env", str, "main", "visdom environment")

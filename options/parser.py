@@ -35,9 +35,7 @@ class Parser(Arguments):
 
     def __init__(self, prog: str, argv: Sequence[str], *, is_train: bool = True) -> None:
         usage = f"{prog} --dataroot FOLDER --name RUN [flags]"
-        super().__init__(
-            prog=prog, usage=usage, allow_abbrev=False, add_help=False, formatter_class=_Formatter
-        )
+        super().__init__(prog, usage, allow_abbrev=False, add_help=False, formatter_class=_Formatter)
         self.argv = list(argv)
         self.layers: list[tuple[str, dict[str, Any]]] = []
         self.is_train = is_train
@@ -48,7 +46,9 @@ class Parser(Arguments):
     @contextmanager
     def section(self, title: str, *, of_plugin: bool = False) -> Iterator[None]:
         """Flags added within the context stand under `title` in --help."""
-        self._section, self._plugin_section = self.add_argument_group(title), of_plugin
+        note = "the values of training, where it has these flags, replace the defaults shown here"
+        self._section = self.add_argument_group(title, note if of_plugin and not self.is_train else None)
+        self._plugin_section = of_plugin
         try:
             yield
         finally:
@@ -73,16 +73,15 @@ class Parser(Arguments):
             follows: options that this one is computed from; a resumed run does not take it over where one of
                 them is given.
         """
+        add = self._section.add_argument if self._section else super().add_argument
         try:
-            action = (self._section.add_argument if self._section else super().add_argument)(
-                *names, **settings
-            )
+            action = add(*names, **settings)
         except argparse.ArgumentError as error:
             where = f"{self._section.title}: " if self._section else ""
             raise UserError(f"{where}{names[0]} exists already; rename it there") from error
         inherited = self._plugin_section if for_testing is None else for_testing
         self._attributes[action.dest] = Attributes(inherited, changes_pixels, fresh_start, tuple(follows))
-        if inherited and not self.is_train:
+        if for_testing and not self.is_train:
             self.note_defaults(**{action.dest: "as in training"})
         return action
 
@@ -93,8 +92,7 @@ class Parser(Arguments):
 
     def flag(self, name: str, help: str, **attributes: Any) -> None:
         """A switch: `--x` turns it on, `--x false` off, whatever default a plugin sets."""
-        settings = {"type": switch, "nargs": "?", "const": True, "default": False, "metavar": "BOOL"}
-        self.add_argument(name, help=help, **settings, **attributes)
+        self.option(name, switch, False, help, nargs="?", const=True, metavar="BOOL", **attributes)
 
     def note_defaults(self, **notes: str) -> None:
         """Make --help say `(default: note)` for an option whose default is not a constant."""
@@ -193,6 +191,6 @@ class _Formatter(argparse.HelpFormatter):
         if isinstance(default, list):
             default = ",".join(map(str, default))
         note = getattr(action, "default_note", default)
-        if note in (None, "", False, argparse.SUPPRESS) or "(default:" in text:
+        if note in (None, "", False, argparse.SUPPRESS) or "default:" in text:
             return text
         return f"{text} (default: {note})".replace("%", "%%")

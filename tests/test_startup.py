@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, draw_images, names_all, refused
+from wrong_uses import snapshot
 
 import data
 import models
@@ -111,8 +112,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple]:
     commands = json.dumps([*QUESTIONS, *MISTAKES, *IMPORTING])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(root / "fake")])}
     argv = [sys.executable, "-c", f"import sys; sys.path[0] = {str(ROOT)!r}\n{DRIVER}", commands]
+    before = snapshot(root)
     done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=root, env=environment)
     assert not done.returncode, done.stderr
+    assert snapshot(root) == before, "no command may write a file"
     return json.loads(done.stdout)
 
 

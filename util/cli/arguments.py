@@ -1,4 +1,4 @@
-"""An argument parser that tells a mistake in one sentence, as everything else does."""
+"""An argument parser that reports an error in one sentence, like the rest of the project."""
 
 import argparse
 from typing import NoReturn

@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -110,6 +111,13 @@ def test_opt(tmp_path: Path) -> Callable[..., Namespace]:
     return make
 
 
+@cache
+def pixel_options() -> tuple[str, ...]:
+    """The options that the flags declare to change pixels."""
+    opt = TrainOptions().parse(["--dataroot", ".", "--display", "console"])
+    return opt.pixel_options  # type: ignore[attr-defined]
+
+
 def data_options(root: Path, mode: str, **changed: object) -> Namespace:
     """What a data set of this mode and its loader ask of the options: small images of training, read by this process."""
     values: dict = {
@@ -139,7 +147,7 @@ def data_options(root: Path, mode: str, **changed: object) -> Namespace:
         "fast": "auto",
     }
     opt = Options(**(values | changed))
-    opt.pixel_options = TrainOptions().parse(["--dataroot", "."]).pixel_options  # type: ignore[attr-defined]
+    opt.pixel_options = pixel_options()
     return opt
 
 

@@ -28,7 +28,7 @@ def check(gather: Gather, rules: Iterable[Callable[[Namespace], None]], *, needs
         return  # the name of the run may contain options of plugins
     try:
         folder = checks.run_folder(opt)
-        opt, words, parser = gather(saved_options.read_run(folder), str(folder))
+        opt, words, parser = gather(saved_options.read_run(folder), f"the options of {folder}")
         for rule in rules:
             rule(opt)
         _check_plugins(opt, parser, words, needs_data=needs_data)

@@ -1,4 +1,4 @@
-"""Datasets: found by name, read by workers, given out in batches that only seed and epoch decide."""
+"""Data sets: plugins found by name, read by several processes, in an order that depends on seed and epoch only."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -20,17 +20,17 @@ def find_dataset_using_name(name: str, plugin_path: Sequence[str] = ()) -> type:
 
 
 def get_option_setter(name: str, plugin_path: Sequence[str] = ()) -> Callable:
-    """The function with which that dataset adds its flags to a parser."""
+    """The static method of that dataset that adds its flags to a parser."""
     return find_dataset_using_name(name, plugin_path).modify_commandline_options  # type: ignore[attr-defined]
 
 
 def create_dataset(opt: argparse.Namespace) -> "Loader":
-    """The dataset of --dataset_mode in a Loader; training shuffles and drops the rest, testing does neither.
+    """The dataset of --dataset_mode in a Loader; training shuffles and drops an incomplete batch, testing does not.
 
     Raises:
-        UserError: no such dataset, no images, or with --check_data a broken one.
+        UserError: there is no such dataset, it has no images, or --check_data finds a broken one.
     """
-    # torch is loaded here and not above, so that --help stays quick
+    # imported here because they import torch, which --help does not need
     from data.loader import Loader
     from data.loading.check_images import check_images
     from util import distributed

@@ -72,6 +72,7 @@ class PixelDataset(BaseDataset):
     """
 
     cacheable = False
+    dataroot_must_exist = True  # refuse a --dataroot that does not exist before torch is imported
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

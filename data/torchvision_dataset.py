@@ -12,6 +12,7 @@ class TorchvisionDataset(RealImages):
     """--dataroot is what torchvision calls `root`; --phase selects training or test images."""
 
     cacheable = True
+    dataroot_must_exist = False  # --download creates it
 
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:

@@ -1,4 +1,4 @@
-"""Models: plugins found by name, the nets they are made of, and the step that trains them."""
+"""Models: plugins found by name, the networks they consist of, and the training step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from util import plugins
 
-if TYPE_CHECKING:  # torch is loaded with the first plugin, not with the flags
+if TYPE_CHECKING:  # it imports torch, which --help does not need
     from models.base_model import BaseModel
 
 
@@ -16,13 +16,13 @@ def find_model_using_name(model_name: str, plugin_path: Sequence[str] = ()) -> t
     """The class `<Name>Model` of `models/<name>_model.py` or of a folder of --plugin_path.
 
     Raises:
-        UserError: there is none, or it does not import.
+        UserError: there is no such model, or its file cannot be imported.
     """
     return plugins.find("model", model_name, plugin_path)
 
 
 def create_model(opt: Namespace) -> BaseModel:
-    """The model that `--model` names, built on its device.
+    """The model that `--model` names, on its device.
 
     Raises:
         UserError: the options do not fit the model.

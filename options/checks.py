@@ -1,31 +1,23 @@
-"""What is refused before anything is built: impossible values and combinations."""
+"""Checks of values and combinations of options that cannot work, made before anything is built."""
 
 import os
 from argparse import Namespace
 from pathlib import Path
 
-from options import ahead
 from util.cli.packages import require
+from util.cli.suggest import unknown
 from util.errors import UserError
-from util.plugins import file, unknown
 from util.run import weight_files
 
-PREPROCESS = (
-    "resize_and_crop",
-    "crop",
-    "scale_width",
-    "scale_width_and_crop",
-    "none",
-    "resize",
-    "center",
-    "long_edge",
+PREPROCESS = tuple(
+    "resize_and_crop crop scale_width scale_width_and_crop none resize center long_edge".split()
 )
 AUGMENTATIONS = ("color", "translation", "cutout")
-LONGEST_NAME = 200  # bytes; file systems take 255, and prefixes and endings are added
+LONGEST_NAME = 200  # bytes; file systems allow 255, and prefixes and file name endings are added
 
 
 def with_suffix(opt: Namespace) -> str:
-    """The run's name with --suffix filled in."""
+    """The run's name with --suffix appended, in which {option} stands for a value."""
     try:
         return f"{opt.name}_{opt.suffix.format(**vars(opt))}"
     except (LookupError, ValueError, AttributeError, TypeError) as error:
@@ -33,75 +25,54 @@ def with_suffix(opt: Namespace) -> str:
 
 
 def run_folder(opt: Namespace) -> Path:
-    """The folder of the run, refused where the name leads out of --checkpoints_dir."""
-    if not stays_inside(opt.name):
+    """The folder of the run.
+
+    Raises:
+        UserError: --name is not a path inside --checkpoints_dir.
+    """
+    if not _stays_inside(opt.name):
         raise UserError(
-            f"--name {opt.name or repr('')} must be a plain name inside {opt.checkpoints_dir}, "
-            f"without .. or a leading / and of at most {LONGEST_NAME} letters"
+            f"--name {opt.name or repr('')} must be a name inside {opt.checkpoints_dir}, "
+            f"without .. or a leading / and with at most {LONGEST_NAME} bytes"
         )
     return Path(opt.checkpoints_dir) / opt.name
 
 
 def there_is_a_run(opt: Namespace) -> None:
-    """Refuse a --name that nothing was trained or imported under."""
+    """Refuse a --name that has no folder of a trained or imported run."""
     folder = run_folder(opt)
     if not folder.is_dir():
-        raise UserError(f"there is no {folder}: check --name and --checkpoints_dir, or train first")
-
-
-def stays_inside(name: str) -> bool:
-    """Whether a name, or a path of names, leads to something inside the folder it is joined to."""
-    path = Path(name)
-    return (
-        bool(name.strip() and path.parts)
-        and not path.is_absolute()
-        and ".." not in path.parts
-        and not set(name) & {"\\", "\0", "\n"}
-        and all(len(part.encode()) <= LONGEST_NAME for part in path.parts)
-    )
+        raise UserError(f"there is no run {folder}: check --name and --checkpoints_dir, or train first")
 
 
 def no_dataroot(opt: Namespace) -> UserError:
-    """What to say where --dataroot is needed and missing."""
+    """The error where --dataroot is needed and not given."""
     if not opt.isTrain:
-        there_is_a_run(opt)  # which may be what was meant to say that no data is needed
+        there_is_a_run(opt)  # some runs need no data: a wrong --name may be the reason
     return UserError(
         "--dataroot is missing: name the folder of images, e.g. --dataroot ./datasets/horse2zebra"
     )
-
-
-def known_plugins(opt: Namespace) -> None:
-    file("model", opt.model, opt.plugin_path)
-    file("dataset", opt.dataset_mode, opt.plugin_path)
-
-
-def data_of_ours(opt: Namespace) -> None:
-    """Refuse to do without --dataroot, which noise alone can among our own data sets."""
-    # where nobody names it, it is the model's own, and that is noise at test time alone
-    mode = vars(opt).get("dataset_mode")
-    images = mode != "noise" and (opt.isTrain or opt.model == "test")
-    if opt.dataroot is None and images and not ahead.strangers(opt):
-        raise no_dataroot(opt)
 
 
 def sizes(opt: Namespace) -> None:
     if opt.preprocess in ("resize_and_crop", "scale_width_and_crop") and opt.load_size < opt.crop_size:
         raise UserError(
             f"--load_size {opt.load_size} is smaller than --crop_size {opt.crop_size}: "
-            f"images are scaled first and cropped then, so use --load_size {opt.crop_size} or more"
+            f"images are scaled before they are cropped, so use --load_size {opt.crop_size} or more"
         )
 
 
 def plain_names(opt: Namespace) -> None:
     for flag, value in (("--phase", opt.phase), ("--epoch", opt.epoch)):
-        if not stays_inside(value):
-            raise UserError(f"{flag} {value or repr('')} must be a plain name, without .. or a leading /")
+        if not _stays_inside(value):
+            raise UserError(f"{flag} {value or repr('')} must be a name, without .. or a leading /")
 
 
 def place_for_a_run(opt: Namespace) -> None:
     writable(Path(opt.checkpoints_dir), "--checkpoints_dir")
-    if run_folder(opt).is_file():
-        raise UserError(f"--name {opt.name}: {run_folder(opt)} is a file, not a folder; choose another name")
+    folder = run_folder(opt)
+    if folder.is_file():
+        raise UserError(f"--name {opt.name}: {folder} is a file, not a folder; choose another name")
 
 
 def place_for_results(opt: Namespace) -> None:
@@ -109,33 +80,35 @@ def place_for_results(opt: Namespace) -> None:
     require("dominate", "the page of results")
 
 
-def something_to_go_on_with(opt: Namespace) -> None:
-    """Refuse to go on with a run of which there is nothing, or with weights it does not hold."""
-    start = weight_files.prefix(opt.epoch, opt.load_iter)
-    # the latest state goes without a prefix, and what is wrong with it is told where it is read
-    if opt.continue_train and (start != "latest" or not run_folder(opt).is_dir()):
-        weight_files.check_saved(run_folder(opt), start)
+def saved_weights(opt: Namespace) -> None:
+    """Refuse to resume a run that does not exist or does not hold the chosen weights."""
+    prefix = weight_files.prefix(opt.epoch, opt.load_iter)
+    # the latest state has no prefix; it is checked where it is read
+    if opt.continue_train and (prefix != "latest" or not run_folder(opt).is_dir()):
+        weight_files.check_saved(run_folder(opt), prefix)
 
 
-def parts_of_a_batch(opt: Namespace) -> None:
+def accumulation(opt: Namespace) -> None:
     if opt.batch_size % opt.accumulate:
         raise UserError(f"--accumulate {opt.accumulate} must divide --batch_size {opt.batch_size}")
 
 
 def epochs(opt: Namespace) -> None:
-    if opt.n_epochs + opt.n_epochs_decay < 1:
+    last = opt.n_epochs + opt.n_epochs_decay
+    if last < 1:
         raise UserError("--n_epochs and --n_epochs_decay are both 0: there is nothing to train")
-    if opt.epoch_count > opt.n_epochs + opt.n_epochs_decay:
+    if opt.epoch_count > last:
         raise UserError(
-            f"--epoch_count {opt.epoch_count} lies beyond the last epoch, {opt.n_epochs + opt.n_epochs_decay} "
-            "(--n_epochs + --n_epochs_decay): raise one of those"
+            f"--epoch_count {opt.epoch_count} is larger than the last epoch, {last} "
+            "(--n_epochs + --n_epochs_decay): use a smaller --epoch_count or more epochs"
         )
 
 
-def one_bound(opt: Namespace) -> None:
-    """Refuse the gradient penalty where spectral norm does its work already."""
-    if getattr(opt, "spectral", "none") != "none" and _penalty_flag(opt):
-        raise UserError(f"{_penalty_flag(opt)} already bounds the discriminator: leave out --spectral")
+def one_lipschitz_bound(opt: Namespace) -> None:
+    """Refuse the gradient penalty together with spectral norm: both bound the discriminator's gradient."""
+    if getattr(opt, "spectral", "none") != "none" and opt.lambda_gp > 0:
+        flag = "--gan_mode wgangp" if opt.gan_mode == "wgangp" else f"--lambda_gp {opt.lambda_gp:g}"
+        raise UserError(f"{flag} already bounds the discriminator's gradient: leave out --spectral")
 
 
 def augmentations(opt: Namespace) -> None:
@@ -145,10 +118,10 @@ def augmentations(opt: Namespace) -> None:
 
 
 def count_classes(opt: Namespace, dataset: type) -> None:
-    """Fill in --n_classes from the data set, where the model asks for it and nobody has said it.
+    """Fill in --n_classes from the data set if the model has the flag and it is not given.
 
     Raises:
-        UserError: the data set has more classes than the person says, or others than the run has learned.
+        UserError: the data set has more classes than --n_classes, or others than the run was trained with.
     """
     if "n_classes" not in opt:
         return
@@ -157,29 +130,34 @@ def count_classes(opt: Namespace, dataset: type) -> None:
         opt.n_classes = found
     elif found not in (0, opt.n_classes) and opt.n_classes and not opt.isTrain:
         raise UserError(
-            f"{opt.dataroot} has {found} classes and the run {opt.n_classes}, so their numbers would not mean the same: "
-            "give a folder for each class that the run learned"
+            f"{opt.dataroot} has {found} classes and the run was trained with {opt.n_classes}, so the class numbers "
+            "would differ: provide one folder for each class of the run"
         )
     elif 0 < opt.n_classes < found:
         raise UserError(
-            f"--n_classes {opt.n_classes} is less than the {found} classes in {opt.dataroot}: leave it out, or "
-            "give 0 to ignore labels"
+            f"--n_classes {opt.n_classes} is less than the {found} classes in {opt.dataroot}: leave the flag out, or "
+            "use 0 to ignore the labels"
         )
 
 
 def writable(folder: Path, flag: str) -> None:
-    """Refuse a folder that cannot be written, before hours are spent on what would go there."""
+    """Refuse a folder that cannot be written to, before hours are spent on what would be saved there."""
     nearest = folder
     while not nearest.exists() and nearest.parent != nearest:
         nearest = nearest.parent
     if not nearest.is_dir():
         raise UserError(f"{flag} {folder}: {nearest} is a file, not a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise UserError(f"{flag} {folder}: no permission to write in {nearest}; name another folder")
+        raise UserError(f"{flag} {folder}: no permission to write in {nearest}; choose another folder")
 
 
-def _penalty_flag(opt: Namespace) -> str:
-    """The flag that asks for the gradient penalty, or nothing."""
-    if not opt.lambda_gp > 0:
-        return ""
-    return "--gan_mode wgangp" if opt.gan_mode == "wgangp" else "--lambda_gp"
+def _stays_inside(name: str) -> bool:
+    """Whether a name, or a path of names, stays inside the folder that it is joined to."""
+    path = Path(name)
+    return (
+        bool(name.strip() and path.parts)
+        and not path.is_absolute()
+        and ".." not in path.parts
+        and not set(name) & {"\\", "\0", "\n"}
+        and all(len(part.encode()) <= LONGEST_NAME for part in path.parts)
+    )

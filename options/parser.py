@@ -1,82 +1,149 @@
-"""An argument parser that layers its sources, and tells a mistake in one sentence."""
+"""An argument parser that combines several sources of options and knows what each flag is for."""
 
 import argparse
-import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from util import plugins
+from util import plugin_source
 from util.cli.arguments import Arguments
 from util.cli.flag_types import count_or_all, names, number, positive_or_inf, switch, whole
+from util.cli.options import Options
+from util.cli.suggest import nearest
 from util.errors import UserError
 
 __all__ = ["Parser", "count_or_all", "names", "number", "positive_or_inf", "switch", "whole"]
 
 
+@dataclass(frozen=True)
+class Attributes:
+    """The keywords of Parser.add_argument that argparse does not have."""
+
+    for_testing: bool = False
+    changes_pixels: bool = False
+    fresh_start: bool = False
+    follows: tuple[str, ...] = ()
+
+
 class Parser(Arguments):
-    """Reads, from the weakest to the strongest: defaults, `layers` (where from, options), the command line.
+    """Reads, from the weakest to the strongest: defaults, `layers` (source, options), the command line.
 
     `parse_known_args()` without arguments, which plugins call to look at the options so far, reads
     all of them.
     """
 
-    def __init__(self, prog: str, argv: Sequence[str]) -> None:
-        super().__init__(prog=prog, allow_abbrev=False, add_help=False, formatter_class=_Formatter)
+    def __init__(self, prog: str, argv: Sequence[str], *, is_train: bool = True) -> None:
+        usage = f"{prog} --dataroot FOLDER --name RUN [flags]"
+        super().__init__(prog, usage, allow_abbrev=False, add_help=False, formatter_class=_Formatter)
         self.argv = list(argv)
         self.layers: list[tuple[str, dict[str, Any]]] = []
+        self.is_train = is_train
         self._section: argparse._ArgumentGroup | None = None
+        self._plugin_section = False
+        self._attributes: dict[str, Attributes] = {}
 
     @contextmanager
-    def section(self, title: str) -> Iterator[None]:
+    def section(self, title: str, *, of_plugin: bool = False) -> Iterator[None]:
         """Flags added within the context stand under `title` in --help."""
-        self._section = self.add_argument_group(title)
+        note = "the values of training, where it has these flags, replace the defaults shown here"
+        self._section = self.add_argument_group(title, note if of_plugin and not self.is_train else None)
+        self._plugin_section = of_plugin
         try:
             yield
         finally:
-            self._section = None
+            self._section, self._plugin_section = None, False
 
-    def add_argument(self, *names: Any, **settings: Any) -> argparse.Action:
-        if self._section is None:
-            return super().add_argument(*names, **settings)
+    def add_argument(
+        self,
+        *names: Any,
+        for_testing: bool | None = None,
+        changes_pixels: bool = False,
+        fresh_start: bool = False,
+        follows: Iterable[str] = (),
+        **settings: Any,
+    ) -> argparse.Action:
+        """As argparse's, with attributes that decide what the rest of the program does with the flag.
+
+        Args:
+            for_testing: test.py takes the value from the run, because the networks or their input depend on it.
+                If not given: True for flags of a plugin, False for others.
+            changes_pixels: prepared images differ with the value, so the image cache is not shared between values.
+            fresh_start: the value belongs to one start, and a resumed run does not take it over.
+            follows: options that this one is computed from; a resumed run does not take it over where one of
+                them is given.
+        """
+        add = self._section.add_argument if self._section else super().add_argument
         try:
-            return self._section.add_argument(*names, **settings)
+            action = add(*names, **settings)
         except argparse.ArgumentError as error:
-            raise UserError(f"{self._section.title}: {names[0]} exists already; rename it there") from error
+            where = f"{self._section.title}: " if self._section else ""
+            raise UserError(f"{where}{names[0]} exists already; rename it there") from error
+        inherited = self._plugin_section if for_testing is None else for_testing
+        self._attributes[action.dest] = Attributes(inherited, changes_pixels, fresh_start, tuple(follows))
+        if for_testing and not self.is_train:
+            self.note_defaults(**{action.dest: "as in training"})
+        return action
 
-    def flag(self, name: str, help: str) -> None:
-        """A switch: `--x` turns it on, `--x false` off, whatever a plugin has made the default."""
-        self.add_argument(name, type=switch, nargs="?", const=True, default=False, metavar="BOOL", help=help)
+    def option(self, name: str, type: Any, default: Any, help: str, **settings: Any) -> None:
+        """A flag with one value; `type` converts it, or is the tuple of its choices."""
+        kind = {"choices": type} if isinstance(type, tuple) else {"type": type}
+        self.add_argument(name, default=default, help=help, **kind, **settings)
+
+    def flag(self, name: str, help: str, **attributes: Any) -> None:
+        """A switch: `--x` turns it on, `--x false` off, whatever default a plugin sets."""
+        self.option(name, switch, False, help, nargs="?", const=True, metavar="BOOL", **attributes)
+
+    def note_defaults(self, **notes: str) -> None:
+        """Make --help say `(default: note)` for an option whose default is not a constant."""
+        for action in self._actions:
+            if action.dest in notes:
+                action.default_note = notes[action.dest]  # type: ignore[attr-defined]
+
+    def attributes(self, name: str) -> Attributes:
+        """The attributes of an option; one that is not declared here is taken for a plugin's."""
+        return self._attributes.get(name, Attributes(for_testing=True))
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        return super().parse_known_args(self._all_arguments() if args is None else args, namespace)
+        words = self._all_arguments() if args is None else args
+        opt, unknown = super().parse_known_args(words, namespace or Options())
+        if isinstance(opt, Options):
+            changing = (name for name, its in self._attributes.items() if its.changes_pixels)
+            opt.pixel_options = tuple(sorted(changing))
+        return opt, unknown
 
     def parse_strictly(self) -> argparse.Namespace:
-        """All sources; an unknown flag is a mistake."""
+        """All sources; an unknown flag is an error."""
         opt, unknown = self.parse_known_args()
         if unknown:
             raise UserError(self.about_unknown(unknown[0]))
         return opt
 
+    def has(self, flag: str) -> bool:
+        return flag in self._option_string_actions
+
     def nearest(self, flag: str, others: Iterable[str] = ()) -> str:
-        """The flag most like a misspelt one, among this parser's and `others`; empty where none is alike."""
-        known = {*self._option_string_actions, *others}
-        return next(iter(difflib.get_close_matches(flag, known, n=1, cutoff=0.6)), "")
+        """The flag of this parser or of `others` most similar to a misspelt one; empty if none is similar."""
+        return nearest(flag, [*self._option_string_actions, *others])
 
     def explicit(self) -> set[str]:
-        """The names of the options that stand on the command line."""
-        given = (self._option_string_actions.get(word.split("=")[0]) for word in self.argv)
-        return {action.dest for action in given if action is not None}
+        """The names of the options on the command line."""
+        actions = (self._option_string_actions.get(word.split("=")[0]) for word in self.argv)
+        return {action.dest for action in actions if action is not None}
+
+    def given(self) -> set[str]:
+        """The names of the options that the user sets, on the command line or in the file of --config."""
+        return self.explicit() | self.layers[-1][1].keys()
 
     def _all_arguments(self) -> list[str]:
         words: list[str] = []
         for source, layer in self.layers:
-            given = [word for name, value in layer.items() for word in self._as_words(name, value)]
+            layer_words = [word for name, value in layer.items() for word in self._as_words(name, value)]
             try:
-                super().parse_known_args(given)
+                super().parse_known_args(layer_words)
             except UserError as error:
                 raise UserError(f"{source}: {error}") from error
-            words += given
+            words += layer_words
         return words + self.argv
 
     def _as_words(self, name: str, value: Any) -> list[str]:
@@ -85,7 +152,7 @@ class Parser(Arguments):
             return []
         flag = action.option_strings[-1]
         items = value if isinstance(value, list) else [value]
-        if action.nargs == 0:  # store_true, store_false: the flag alone says its constant
+        if action.nargs == 0:  # store_true, store_false: the flag stands for its constant
             return [flag] if switch(str(value)) == bool(action.const) else []
         if isinstance(action, argparse._AppendAction):
             return [f"{flag}={item}" for item in items]
@@ -94,21 +161,36 @@ class Parser(Arguments):
         return [f"{flag}={','.join(map(str, items))}"]
 
     def about_unknown(self, word: str) -> str:
-        """The sentence about a word of the command line that nothing asks for."""
+        """The sentence about a word of the command line that no flag accepts."""
         flag = word.split("=")[0]
         if not flag.startswith("--"):
-            return f"{self.prog} does not know what to do with {word}: every option needs a flag before it"
-        near = self.nearest(flag)
-        owners = plugins.with_flag(flag)
-        if owners:
+            return f"{self.prog} does not accept the word {word}: write the name of an option before it, as in --name {word}"
+        if owners := plugin_source.owners(flag):
             hint = f"it belongs to {', '.join(owners)}"
-        elif near:
-            hint = f"did you mean {near}?"
+        elif similar := self.nearest(flag):
+            hint = f"did you mean {similar}?"
         else:
             hint = f"see {self.prog} --help and {self.prog} --model NAME --help"
-        return f"{flag} is no flag of {self.prog} with these plugins; {hint}"
+        return f"{flag} is not a flag of {self.prog} with the chosen --model and --dataset_mode; {hint}"
 
 
-class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
+class _Formatter(argparse.HelpFormatter):
+    """Adds the default to the help of each flag that has one."""
+
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=32, width=110)
+
+    def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
+        """N for whole numbers, X for others, and for the rest the last word of the flag's name."""
+        kind = getattr(action.type, "__qualname__", "").split(".")[0]
+        letters = {"whole": "N", "int": "N", "number": "X", "float": "X"}
+        return letters.get(kind, action.dest.split("_")[-1].upper())
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text, default = action.help or "", action.default
+        if isinstance(default, list):
+            default = ",".join(map(str, default))
+        note = getattr(action, "default_note", default)
+        if note in (None, "", False, argparse.SUPPRESS) or "default:" in text:
+            return text
+        return f"{text} (default: {note})".replace("%", "%%")

@@ -1,4 +1,4 @@
-"""Flags of earlier versions of the well-known repository, taken with a hint."""
+"""Flags of earlier versions of upstream (pytorch-CycleGAN-and-pix2pix), which are accepted with a hint."""
 
 from collections.abc import Sequence
 
@@ -26,15 +26,15 @@ OLD_VALUES = {("lr_policy", "lambda"): "linear"}
 
 
 def translate(argv: Sequence[str]) -> list[str]:
-    """The command line in today's words; each old word is named once on stderr."""
+    """The command line with the present names of flags and values; a warning names each old flag."""
     words: list[str] = []
     for word in argv:
         flag, equals, value = word.removeprefix("--").partition("=")
         if word.startswith("--") and flag in RENAMED:
-            log.warn(f"--{flag} is called --{RENAMED[flag]} now; taken as that")
+            log.warn(f"--{flag} is an old name of --{RENAMED[flag]}, which is used instead")
             word = f"--{RENAMED[flag]}{equals}{value}"
         elif word.startswith("--") and flag in REPLACED:
-            log.warn(f"--{flag} is {' '.join(REPLACED[flag])} now; taken as that")
+            log.warn(f"--{flag} is an old name of {' '.join(REPLACED[flag])}, which is used instead")
             words += REPLACED[flag]
             continue
         words.append(word)

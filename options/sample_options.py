@@ -10,70 +10,81 @@ from options.parser import Parser, names, positive_or_inf, whole
 from options.test_options import TestOptions
 from util.errors import UserError
 
+# flags of test.py that --help of sample.py shows
+SHOWN = "name checkpoints_dir epoch results_dir seed device batch_size no_ema".split()
+
 
 class SampleOptions(TestOptions):
     prog = "sample.py"
+    needs_data = False
     rules = (*BaseOptions.rules, checks.place_for_results, checks.there_is_a_run)
+    early_rules = (checks.there_is_a_run,)
 
     def initialize(self, parser: Parser) -> None:
         super().initialize(parser)
+        for action in parser._actions:
+            if action.dest not in SHOWN:
+                action.help = argparse.SUPPRESS
+        parser.usage = "sample.py --name RUN [flags]"
+        parser.epilog = (
+            "All flags of test.py are accepted, too: see test.py --help, and test.py --model NAME --help."
+        )
+        add = parser.option
         with parser.section("sheets"):
-            parser.add_argument(
+            add(
                 "--sheets",
-                type=names,
-                default=[],
+                names,
+                [],
+                "grid, classes, interpolate_z, interpolate_label, interpolate_both, truncation, attention, "
+                "separated by commas (default: all that fit the model)",
                 metavar="NAMES",
-                help="with commas: grid, classes, interpolate_z, interpolate_label, interpolate_both, truncation, "
-                "attention; default: all that fit the model",
             )
-            parser.add_argument(
-                "--columns", type=whole(1), default=8, help="seeds side by side; rows of an interpolation"
-            )
-            parser.add_argument(
-                "--steps", type=whole(2), default=8, help="images of an interpolation, its ends among them"
-            )
-            parser.add_argument(
+            add("--columns", whole(1), 8, "number of seeds side by side, and of rows of an interpolation")
+            add("--steps", whole(2), 8, "number of images of an interpolation, both ends included")
+            add(
                 "--truncations",
-                type=truncations,
-                default=[0.1, 0.4, 0.7, 1.0, 2.0, math.inf],
+                truncations,
+                [0.1, 0.4, 0.7, 1.0, 2.0, math.inf],
+                "truncations of the rows of the truncation sheet; inf means none",
                 metavar="NUMBERS",
-                help="rows of the truncation sheet, inf = none",
             )
-            parser.flag("--gif", "write interpolation.gif, too: a closed loop through several seeds")
-            parser.add_argument("--frames", type=whole(2), default=60, help="images of the loop")
-            parser.add_argument("--fps", type=whole(1, 50), default=15, help="images of the loop a second")
+            parser.flag("--gif", "also write interpolation.gif, a closed loop through several seeds")
+            add("--frames", whole(2), 60, "number of images of the loop")
+            add("--fps", whole(1, 50), 15, "number of images of the loop per second")
         parser.set_defaults(phase="samples")
 
     def _check_plugins(self, opt: Namespace) -> None:
         if "z_dim" not in opt:
             raise UserError(
-                f"--model {opt.model} makes images from images, and sheets are for models that start from noise: "
+                f"--model {opt.model} translates images, and sheets need a model that makes images from noise: "
                 "run test.py instead"
             )
         if opt.dataset_mode != "noise":
             raise UserError(
-                f"--dataset_mode {opt.dataset_mode}: sheets are made of noise; leave the flag out"
+                f"--dataset_mode {opt.dataset_mode}: sheets are made from noise; leave the flag out"
             )
         super()._check_plugins(opt)
         _check_noise(opt)
 
 
 def _check_noise(opt: Namespace) -> None:
-    from data import noise_dataset  # which the parser has loaded, and torch with it
+    from data import noise_dataset  # imports torch
     from util.imaging.sheets import most_seeds
 
     opt.num_test = most_seeds(opt.columns)
     if opt.seed + opt.num_test > noise_dataset.SEEDS:
         raise UserError(
-            f"--seed {opt.seed} with --columns {opt.columns} leads beyond the last seed of noise, "
-            f"{noise_dataset.SEEDS - 1}; lower one"
+            f"--seed {opt.seed} with --columns {opt.columns} needs seeds above the largest one, "
+            f"{noise_dataset.SEEDS - 1}: use a smaller --seed"
         )
     noise_dataset.check(opt)
 
 
 def truncations(word: str) -> list[float]:
-    """`0.5,inf` -> [0.5, inf]; a type for argparse."""
+    """`0.5,inf` -> [0.5, inf]."""
     values = [positive_or_inf(part) for part in names(word)]
     if not values:
-        raise argparse.ArgumentTypeError(f"{word!r} holds no number; give some, as in 0.5,1,inf")
+        raise argparse.ArgumentTypeError(
+            f"{word!r} holds no number; write numbers separated by commas, e.g. 0.5,1,inf"
+        )
     return values

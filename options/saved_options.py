@@ -1,4 +1,4 @@
-"""Options in files: opt.json and train_opt.txt of a run, and a person's --config."""
+"""Options in files: opt.json and train_opt.txt of a run, and the file of --config."""
 
 import ast
 import json
@@ -19,14 +19,14 @@ def read_config(path: str) -> Options:
     """A YAML (or JSON) file of options, `name: value`.
 
     Raises:
-        UserError: no such file, not readable as YAML, or not a plain list of names and values.
+        UserError: no such file, not readable as YAML, or not a list of names and values.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"--config {path} cannot be read: {error.strerror}; check the path") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"--config {path} is not text in UTF-8: save it as such") from error
+        raise UserError(f"--config {path} is not UTF-8 text: save it in that encoding") from error
     try:
         import yaml
     except ModuleNotFoundError as error:
@@ -36,40 +36,42 @@ def read_config(path: str) -> Options:
     except yaml.YAMLError as error:
         raise UserError(f"--config {path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(options, dict) or any(isinstance(value, dict) for value in options.values()):
-        raise UserError(f"--config {path} must hold lines of the form name: value, like batch_size: 4")
+        raise UserError(f"--config {path} must consist of lines of the form name: value, e.g. batch_size: 4")
     return {str(name).removeprefix("--"): value for name, value in options.items()}
 
 
 def read_run(folder: Path) -> Options:
-    """The options a run was trained with: its opt.json, or train_opt.txt as the well-known repository writes it."""
-    saved, classic = folder / "opt.json", folder / "train_opt.txt"
+    """The options a run was trained with: its opt.json, or train_opt.txt, which upstream (pytorch-CycleGAN-and-pix2pix) writes."""
+    saved, upstream = folder / "opt.json", folder / "train_opt.txt"
     if saved.exists():
         try:
             options = json.loads(saved.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # ValueError: not UTF-8, or not JSON
             options = None
         if not isinstance(options, dict):
-            raise UserError(f"{saved} is damaged: remove it and give the run's options by hand")
+            raise UserError(
+                f"{saved} is damaged: remove it, and repeat the run's options on the command line"
+            )
         return options
-    if classic.exists():
-        return _read_classic(classic.read_text(encoding="utf-8", errors="replace"))
+    if upstream.exists():
+        return _read_text_form(upstream.read_text(encoding="utf-8", errors="replace"))
     return {}
 
 
-def save(opt: Namespace, parser: Parser, folder: Path, *, anew: Collection[str]) -> None:
-    """Write `<phase>_opt.txt` and, in training, opt.json, where what every machine is to choose `anew` is null."""
+def save(opt: Namespace, parser: Parser, folder: Path, *, unsaved: Collection[str]) -> None:
+    """Write `<phase>_opt.txt` and, in training, opt.json, in which the options `unsaved` are null."""
     text = describe(opt, parser) + "\n"
-    # the options of `test.py --phase train` must not take the place of the run's own
+    # `test.py --phase train` must not overwrite the options of the training
     name = "test" if opt.phase == "train" and not opt.isTrain else opt.phase
     write_whole(folder / f"{name}_opt.txt", text.encode())
     if opt.isTrain:
         values = {name: "inf" if value == math.inf else value for name, value in vars(opt).items()}
-        written = json.dumps(values | dict.fromkeys(anew), indent=1, sort_keys=True) + "\n"
+        written = json.dumps(values | dict.fromkeys(unsaved), indent=1, sort_keys=True) + "\n"
         write_whole(folder / "opt.json", written.encode())
 
 
 def describe(opt: Namespace, parser: Parser) -> str:
-    """The options in the classic form, those that differ from their default marked."""
+    """The options in upstream's text form, with the default of each that differs from it."""
     lines = ["----------------- Options ---------------"]
     for name, value in sorted(vars(opt).items()):
         default = parser.get_default(name)
@@ -79,7 +81,7 @@ def describe(opt: Namespace, parser: Parser) -> str:
 
 
 def _value(text: str) -> Any:
-    """A list as it was printed; everything else stays text, which the parser converts."""
+    """A printed list as a list; other values stay text, which the parser converts."""
     if not text.startswith("["):
         return text
     try:
@@ -88,7 +90,7 @@ def _value(text: str) -> Any:
         return text
 
 
-def _read_classic(text: str) -> Options:
+def _read_text_form(text: str) -> Options:
     options: Options = {}
     for line in text.splitlines():
         name, colon, value = line.partition(": ")

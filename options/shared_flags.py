@@ -1,8 +1,21 @@
 """The flags that training and testing share, whatever the model and the data set."""
 
+import math
+from functools import partial
+
 from options.checks import PREPROCESS
 from options.parser import Parser, count_or_all, number, whole
 from util.cli.flag_types import gpu_ids
+
+FAST = "use the faster implementations of the same mathematics (C++ convolutions, caches); off is for comparisons"
+CACHE = (
+    "where to keep prepared images: auto, in a quarter of the free memory; memory, all of them; disk, in a file "
+    "that later runs use again; off, nowhere"
+)
+OTHERS = "; noise-to-image models have their own"
+NET_G = "architecture of the generator: resnet_9blocks, resnet_6blocks, unet_256 or unet_128" + OTHERS
+NET_D = "architecture of the discriminator: basic (70 x 70 PatchGAN), n_layers or pixel" + OTHERS
+INIT = "initialisation of the weights: normal, xavier, kaiming, orthogonal, or default for torch's own"
 
 
 def add(parser: Parser) -> None:
@@ -12,136 +25,88 @@ def add(parser: Parser) -> None:
     _data_flags(parser)
     _network_flags(parser)
     _weight_flags(parser)
-    _showing_flags(parser)
+    _display_flags(parser)
 
 
 def _run_flags(parser: Parser) -> None:
+    add, add_for_start = parser.option, partial(parser.option, fresh_start=True)
     with parser.section("run"):
-        parser.add_argument("--name", default="experiment_name", help="name of the run, and of its folder")
-        parser.add_argument("--checkpoints_dir", default="./checkpoints", help="where runs are kept")
-        parser.add_argument("--suffix", default="", help="added to the name, e.g. {netG}_size{load_size}")
-        parser.add_argument(
-            "--config", default=None, metavar="FILE", help="YAML file of options, below the command line"
+        add_for_start("--name", str, "experiment_name", "name of the run and of its folder")
+        add_for_start("--checkpoints_dir", str, "./checkpoints", "folder that holds all runs")
+        add_for_start("--suffix", str, "", "suffix of the name, e.g. {netG}_size{load_size}")
+        add_for_start(
+            "--config", str, None, "YAML file of options; the command line overrides it", metavar="FILE"
         )
-        parser.add_argument("--seed", type=whole(0, 2**63 - 1), default=0, help="of every random number")
-        parser.add_argument(
-            "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute"
-        )
-        parser.add_argument(
-            "--gpu_ids",
-            type=gpu_ids,
-            default="0",
-            help="the GPU to use, -1 = CPU; for several use torchrun",
-        )
-        parser.add_argument("--amp", choices=("none", "bf16", "fp16"), default="none", help="mixed precision")
-        parser.add_argument(
-            "--fast",
-            choices=("auto", "off"),
-            default="auto",
-            help="the same mathematics by faster means (C++ convolutions, caches, ...); "
-            "off = the plain path, for comparisons",
-        )
-        parser.flag("--compile", "compile the nets: slow to start, then faster")
-        parser.flag("--verbose", "print the nets")
+        add("--seed", whole(0, 2**63 - 1), 0, "seed of all random number generators")
+        add("--device", ("auto", "cpu", "cuda", "mps"), "auto", "device to compute on")
+        add("--gpu_ids", gpu_ids, "0", "index of the GPU, -1 for the CPU; for several GPUs use torchrun")
+        add("--amp", ("none", "bf16", "fp16"), "none", "data type of mixed-precision computing")
+        add("--fast", ("auto", "off"), "auto", FAST)
+        parser.flag("--compile", "compile the networks with torch.compile: a slower start, then faster steps")
+        parser.flag("--verbose", "print the architecture of the networks")
 
 
 def _plugin_flags(parser: Parser) -> None:
+    add = partial(parser.option, for_testing=True)
     with parser.section("plugins"):
-        parser.add_argument("--model", default="cycle_gan", help="which model; see --list_models")
-        parser.add_argument(
-            "--dataset_mode", default="unaligned", help="which kind of data set; see --list_datasets"
-        )
-        parser.add_argument(
-            "--plugin_path",
-            action="append",
-            default=[],
-            metavar="FOLDER",
-            help="where else to look for plugins",
-        )
+        add("--model", str, "cycle_gan", "name of the model; --list_models lists them")
+        about = "name of the data set plugin; --list_datasets lists them"
+        add("--dataset_mode", str, "unaligned", about, changes_pixels=True)
+        about = "a further folder with plugins; can be given several times"
+        add("--plugin_path", str, [], about, action="append", metavar="FOLDER")
 
 
 def _data_flags(parser: Parser) -> None:
+    add, add_for_pixels = parser.option, partial(parser.option, changes_pixels=True)
     with parser.section("data"):
-        parser.add_argument(
-            "--dataroot",
-            default=None,
-            help="folder of images: trainA, trainB, testA, testB or as the data set says",
+        about = "folder of images, e.g. with trainA, trainB, testA and testB"
+        add("--dataroot", str, None, about, metavar="FOLDER")
+        add_for_pixels(
+            "--direction", ("AtoB", "BtoA"), "AtoB", "direction of the translation", for_testing=True
         )
-        parser.add_argument(
-            "--direction", choices=("AtoB", "BtoA"), default="AtoB", help="which domain is the source"
-        )
-        parser.flag("--serial_batches", "take images in order, not shuffled")
-        parser.add_argument(
-            "--num_threads",
-            type=whole(0),
-            default=None,
-            help="processes that load images; default: chosen by the cores of the machine, 0 in testing",
-        )
-        parser.add_argument(
-            "--cache",
-            choices=("auto", "memory", "disk", "off"),
-            default="auto",
-            help="keep prepared images: in a quarter of the free memory, all in memory, in a file, or not",
-        )
-        parser.add_argument("--batch_size", type=whole(1), default=1, help="images a step, in each process")
-        parser.add_argument("--load_size", type=whole(1), default=286, help="scale images to this size")
-        parser.add_argument("--crop_size", type=whole(1), default=256, help="then crop to this size")
-        parser.add_argument(
-            "--max_dataset_size",
-            type=count_or_all,
-            default=float("inf"),
-            help="at most so many images a folder",
-        )
-        parser.add_argument(
-            "--preprocess",
-            choices=PREPROCESS,
-            default="resize_and_crop",
-            help="how images get their size",
-        )
+        parser.flag("--serial_batches", "read the images in order instead of shuffling them")
+        add("--num_threads", whole(0), None, "number of processes that load images")
+        add("--cache", ("auto", "memory", "disk", "off"), "auto", CACHE)
+        add("--batch_size", whole(1), 1, "number of images per step and process")
+        add_for_pixels("--load_size", whole(1), 286, "size that images are scaled to")
+        about = "size that images are cropped to after scaling"
+        add_for_pixels("--crop_size", whole(1), 256, about, for_testing=True)
+        about = "largest number of images to read from each folder"
+        add_for_pixels("--max_dataset_size", count_or_all, math.inf, about, metavar="N")
+        about = "how images are scaled and cropped"
+        add_for_pixels("--preprocess", PREPROCESS, "resize_and_crop", about, for_testing=True)
         parser.flag("--no_flip", "do not mirror images at random")
-        parser.flag("--check_data", "open every image before training starts")
+        parser.flag("--check_data", "read every image once before the start and report the broken ones")
+    parser.note_defaults(num_threads="depends on the number of CPU cores", max_dataset_size="all")
 
 
 def _network_flags(parser: Parser) -> None:
+    add = partial(parser.option, for_testing=True)
     with parser.section("networks"):
-        parser.add_argument(
-            "--input_nc", type=whole(1), default=3, help="channels of the input: 3 colour, 1 grey"
-        )
-        parser.add_argument("--output_nc", type=whole(1), default=3, help="channels of the output")
-        parser.add_argument("--ngf", type=whole(1), default=64, help="filters in the generator's last layer")
-        parser.add_argument(
-            "--ndf", type=whole(1), default=64, help="filters in the discriminator's first layer"
-        )
-        parser.add_argument(
-            "--netG", default="resnet_9blocks", help="resnet_9blocks, resnet_6blocks, unet_256, unet_128"
-        )
-        parser.add_argument("--netD", default="basic", help="basic (70 x 70 PatchGAN), n_layers, pixel")
-        parser.add_argument("--n_layers_D", type=whole(1), default=3, help="with --netD n_layers")
-        parser.add_argument("--norm", default="instance", help="instance, batch, syncbatch, none")
-        parser.add_argument(
-            "--init_type", default="normal", help="normal, xavier, kaiming, orthogonal, default (torch's)"
-        )
-        parser.add_argument(
-            "--init_gain", type=number(above=0), default=0.02, help="scale of the initial weights"
-        )
-        parser.flag("--no_dropout", "no dropout in the generator")
+        about = "number of channels of the input images: 3 for RGB, 1 for grey"
+        add("--input_nc", whole(1), 3, about, changes_pixels=True)
+        add("--output_nc", whole(1), 3, "number of channels of the output images", changes_pixels=True)
+        add("--ngf", whole(1), 64, "number of filters in the generator's last layer")
+        add("--ndf", whole(1), 64, "number of filters in the discriminator's first layer")
+        add("--netG", str, "resnet_9blocks", NET_G)
+        add("--netD", str, "basic", NET_D)
+        add("--n_layers_D", whole(1), 3, "number of layers of the discriminator with --netD n_layers")
+        add("--norm", str, "instance", "normalisation layers: instance, batch, syncbatch or none")
+        add("--init_type", str, "normal", INIT)
+        add("--init_gain", number(above=0), 0.02, "scale of the initial weights")
+        parser.flag("--no_dropout", "do not use dropout in the generator", for_testing=True)
 
 
 def _weight_flags(parser: Parser) -> None:
-    with parser.section("which weights"):
-        parser.add_argument(
-            "--epoch", default="latest", help="which weights to load: latest or an epoch's number"
-        )
-        parser.add_argument("--load_iter", type=whole(0), default=0, help="load iter_<n> instead, if > 0")
+    add = partial(parser.option, fresh_start=True)
+    with parser.section("which weights to load"):
+        add("--epoch", str, "latest", "number of the epoch whose weights are loaded, or latest")
+        add("--load_iter", whole(0), 0, "if above 0, load the weights saved as iter_<load_iter> instead")
 
 
-def _showing_flags(parser: Parser) -> None:
-    with parser.section("showing"):
-        parser.add_argument(
-            "--display_winsize",
-            type=whole(16),
-            default=256,
-            help="width of an image on pages and in visdom",
-        )
-        parser.flag("--use_wandb", "show the run on Weights & Biases, too")
-        parser.add_argument("--wandb_project_name", default="CycleGAN-and-pix2pix", help="its project there")
+def _display_flags(parser: Parser) -> None:
+    add = parser.option
+    with parser.section("display"):
+        add("--display_winsize", whole(16), 256, "width of an image on pages and in visdom, in pixels")
+        parser.flag("--use_wandb", "also send losses and images to Weights & Biases")
+        add("--wandb_project_name", str, "CycleGAN-and-pix2pix", "name of the project at Weights & Biases")

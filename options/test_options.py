@@ -4,65 +4,57 @@ from argparse import Namespace
 from pathlib import Path
 
 from options import checks, saved_options
-from options.base_options import INHERITED, BaseOptions
+from options.base_options import BaseOptions
 from options.parser import Parser, count_or_all, names, number
 from util import plugins
 
 
 class TestOptions(BaseOptions):
-    __test__ = False  # not a test case, whatever pytest makes of the name
+    __test__ = False  # pytest would collect it as a test case
 
     prog = "test.py"
     is_train = False
-    rules = (*BaseOptions.rules, checks.place_for_results, checks.data_of_ours)
+    rules = (*BaseOptions.rules, checks.place_for_results)
 
     def initialize(self, parser: Parser) -> None:
         super().initialize(parser)
+        add = parser.option
         with parser.section("results"):
-            parser.add_argument("--results_dir", default="./results/", help="where pages of results go")
-            parser.add_argument("--phase", default="test", help="which part of the data set")
-            parser.add_argument("--num_test", type=count_or_all, default=50, help="how many images, or all")
-            parser.add_argument(
-                "--aspect_ratio",
-                type=number(above=0),
-                default=1.0,
-                help="stretch the width of results by this",
+            add("--results_dir", str, "./results/", "folder that pages of results are written to")
+            add(
+                "--phase",
+                str,
+                "test",
+                "part of the data set to read, e.g. test or train",
+                changes_pixels=True,
             )
-            parser.flag("--eval", "batch norm and dropout as learned, instead of as in training")
-            parser.flag("--no_ema", "use the last weights even where there are averaged ones")
-            parser.add_argument(
-                "--save_only",
-                type=names,
-                default=[],
-                metavar="LABELS",
-                help="write these alone, e.g. fake_B",
-            )
+            add("--num_test", count_or_all, 50, "number of images to make, or all", metavar="N")
+            add("--aspect_ratio", number(above=0), 1.0, "factor that widens the results")
+            parser.flag("--eval", "put batch norm and dropout into evaluation mode instead of training mode")
+            parser.flag("--no_ema", "load the weights of the last step instead of their moving average")
+            add("--save_only", names, [], "images to write, e.g. fake_B", metavar="LABELS")
         parser.set_defaults(model="test", num_threads=0, serial_batches=True, no_flip=True)
+        parser.note_defaults(load_size="the value of --crop_size", num_threads="0")
+        parser.note_defaults(no_flip="always true", serial_batches="always true")
 
     def finish(self, opt: Namespace) -> None:
-        if "load_size" not in self.given() and opt.preprocess != "resize":
+        if "load_size" not in self.parser.given() and opt.preprocess != "resize":
             opt.load_size = opt.crop_size
         opt.no_flip = opt.serial_batches = True
 
-    def _inherit(self, opt: Namespace, run: saved_options.Options) -> saved_options.Options:
-        """What the nets are built and fed with, and the flags of the run's own plugins."""
-        shared = {action.dest for action in self._shared_actions()}
-        own = {name: value for name, value in run.items() if name in INHERITED or name not in shared}
+    def inherited(self, run: saved_options.Options) -> saved_options.Options:
+        """What the networks are built with and fed with, and the flags of the run's plugins."""
+        options = {name: value for name, value in run.items() if self.parser.attributes(name).for_testing}
         if run.get("preprocess") == "resize":
-            own["load_size"] = run["load_size"]  # which is the size that the nets saw
-        return own
+            options["load_size"] = run["load_size"]  # the size that the networks saw
+        return options
 
-    def _feeds_as_trained(self, opt: Namespace, run: saved_options.Options) -> bool:
+    def _uses_data_of_run(self, opt: Namespace, run: saved_options.Options) -> bool:
         explicit = "model" in self.parser.explicit()
         model = opt.model if explicit else run.get("model", opt.model)
         folders = opt.plugin_path or run.get("plugin_path", [])
-        fed_anew = plugins.find("model", model, folders).test_dataset is not None
-        return not fed_anew and not (explicit and model != run.get("model"))
-
-    def _shared_actions(self) -> list:
-        parser = Parser(self.prog, [])
-        self.initialize(parser)
-        return parser._actions
+        other_data = plugins.find("model", model, folders).test_dataset is not None
+        return not other_data and not (explicit and model != run.get("model"))
 
 
 def results_folder(opt: Namespace) -> Path:

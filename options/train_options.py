@@ -3,7 +3,7 @@
 from argparse import Namespace
 
 from options import checks, saved_options
-from options.base_options import NOT_RESUMED, BaseOptions
+from options.base_options import BaseOptions
 from options.checks import AUGMENTATIONS
 from options.parser import Parser, names, number, whole
 from util.visualizer import check_names, check_packages
@@ -12,176 +12,127 @@ GAN_MODES = ("vanilla", "lsgan", "hinge", "wgangp")
 DISPLAYS = ("console", "loss_log", "jsonl", "html", "visdom")
 LR_POLICIES = ("linear", "step", "plateau", "cosine", "constant")
 
-# what finish() fills in from other options: where one of those is given anew, it is not taken from the run
-FOLLOWS = {
-    "lr_G": {"lr"},
-    "lr_D": {"lr"},
-    "lambda_gp": {"gan_mode"},
-    "display": {"display_id", "no_html", "use_wandb"},
-}
-
 
 class TrainOptions(BaseOptions):
     rules = (
-        checks.something_to_go_on_with,
-        checks.parts_of_a_batch,
+        checks.saved_weights,
+        checks.accumulation,
         checks.epochs,
-        checks.one_bound,
+        checks.one_lipschitz_bound,
         checks.augmentations,
-        lambda opt: check_names(shown(opt)),
+        lambda opt: check_names(displays(opt)),
         *BaseOptions.rules,
-        checks.data_of_ours,
-        lambda opt: check_packages(shown(opt)),
+        lambda opt: check_packages(displays(opt)),
     )
+    early_rules = (checks.saved_weights,)
 
     def initialize(self, parser: Parser) -> None:
         super().initialize(parser)
-        _pace_flags(parser)
-        _game_flags(parser)
+        _schedule_flags(parser)
+        _loss_flags(parser)
         _saving_flags(parser)
         _display_flags(parser)
 
     def finish(self, opt: Namespace) -> None:
-        given = self.given()
+        given = self.parser.given()
         for name in ("lr_G", "lr_D"):
-            # what a person says of --lr counts more than what a model has made of them
+            # the user's --lr has priority over the defaults of a model
             if getattr(opt, name) is None or ("lr" in given and name not in given):
                 setattr(opt, name, opt.lr)
         if opt.lambda_gp is None:
             opt.lambda_gp = 10.0 if opt.gan_mode == "wgangp" else 0.0
-        opt.display = shown(opt)
+        opt.display = displays(opt)
 
-    def _inherit(self, opt: Namespace, run: saved_options.Options) -> saved_options.Options:
-        if not opt.continue_train:
+    def inherited(self, run: saved_options.Options) -> saved_options.Options:
+        """With --continue_train all options of the run, except those of one start or computed from changed ones."""
+        if not self.parser.parse_known_args()[0].continue_train:
             return {}
-        given = self.parser.explicit()
-        follow = {name for name, leaders in FOLLOWS.items() if given & leaders and name not in given}
-        out = NOT_RESUMED | follow
-        return {name: value for name, value in run.items() if name not in out}
+        given = self.parser.given()
+
+        def is_taken(name: str) -> bool:
+            its = self.parser.attributes(name)
+            return not its.fresh_start and not (given & set(its.follows) and name not in given)
+
+        return {name: value for name, value in run.items() if is_taken(name)}
 
 
-def shown(opt: Namespace) -> list[str]:
-    """The names of the displays: those of --display or the usual ones, as far as no other flag turns them off."""
+def displays(opt: Namespace) -> list[str]:
+    """The names of the displays: those of --display or the default ones, without those that a flag turns off."""
     off = ({"visdom"} if opt.display_id <= 0 else set()) | ({"html"} if opt.no_html else set())
-    asked = DISPLAYS if opt.display is None else opt.display
-    on = [name for name in asked if name not in off]
+    on = [name for name in (DISPLAYS if opt.display is None else opt.display) if name not in off]
     return on + ["wandb"] * (opt.use_wandb and "wandb" not in on)
 
 
-def _pace_flags(parser: Parser) -> None:
-    with parser.section("how long, how fast"):
-        parser.add_argument(
-            "--n_epochs", type=whole(0), default=100, help="epochs at the first learning rate"
-        )
-        parser.add_argument("--n_epochs_decay", type=whole(0), default=100, help="epochs in which it falls")
-        parser.add_argument("--epoch_count", type=whole(1), default=1, help="number of the first epoch")
-        parser.add_argument("--lr", type=number(above=0), default=0.0002, help="first learning rate of Adam")
-        parser.add_argument(
-            "--lr_G", type=number(above=0), default=None, help="of the generators, instead of --lr"
-        )
-        parser.add_argument(
-            "--lr_D", type=number(above=0), default=None, help="of the discriminators, instead of --lr"
-        )
-        parser.add_argument("--beta1", type=number(least=0, below=1), default=0.5, help="Adam's momentum")
-        parser.add_argument(
-            "--beta2", type=number(least=0, below=1), default=0.999, help="Adam's second moment"
-        )
-        parser.add_argument("--lr_policy", choices=LR_POLICIES, default="linear", help="how the rate falls")
-        parser.add_argument(
-            "--lr_decay_iters", type=whole(1), default=50, help="epochs between steps of --lr_policy step"
-        )
-        parser.add_argument(
-            "--accumulate",
-            type=whole(1),
-            default=1,
-            help="cut each batch into so many parts to save memory",
-        )
-        parser.add_argument(
-            "--clip_grad", type=number(least=0), default=0.0, help="largest norm of a gradient; 0 = any"
-        )
-        parser.add_argument(
-            "--ema_decay",
-            type=number(least=0, below=1),
-            default=0.0,
-            help="average the generators' weights, e.g. 0.999; 0 = off",
-        )
+def _schedule_flags(parser: Parser) -> None:
+    add = parser.option
+    with parser.section("schedule and optimizer"):
+        add("--n_epochs", whole(0), 100, "number of epochs with the initial learning rate")
+        about = "number of further epochs, in which --lr_policy linear lowers the learning rate to 0"
+        add("--n_epochs_decay", whole(0), 100, about)
+        add("--epoch_count", whole(1), 1, "number of the first epoch")
+        add("--lr", number(above=0), 0.0002, "initial learning rate of Adam")
+        for name, nets in (("--lr_G", "generators"), ("--lr_D", "discriminators")):
+            about = f"initial learning rate of the {nets} (default: that of the model, or --lr)"
+            add(name, number(above=0), None, about, follows=("lr",))
+        add("--beta1", number(least=0, below=1), 0.5, "Adam's decay rate of the first moment")
+        add("--beta2", number(least=0, below=1), 0.999, "Adam's decay rate of the second moment")
+        add("--lr_policy", LR_POLICIES, "linear", "schedule of the learning rate")
+        about = "number of epochs between reductions of the learning rate with --lr_policy step"
+        add("--lr_decay_iters", whole(1), 50, about)
+        about = "number of parts that each batch is split into to save memory; their gradients are added up"
+        add("--accumulate", whole(1), 1, about)
+        add("--clip_grad", number(least=0), 0.0, "largest norm of a network's gradient; 0 means no limit")
+        about = "decay of the moving average of the generators' weights, e.g. 0.999; 0 turns it off"
+        add("--ema_decay", number(least=0, below=1), 0.0, about)
 
 
-def _game_flags(parser: Parser) -> None:
-    with parser.section("adversarial game"):
-        parser.add_argument("--gan_mode", choices=GAN_MODES, default="lsgan", help="adversarial objective")
-        parser.add_argument(
-            "--lambda_gp",
-            type=number(least=0),
-            default=None,
-            help="weight of the gradient penalty; default: 10 with --gan_mode wgangp, else 0",
+def _loss_flags(parser: Parser) -> None:
+    add = parser.option
+    with parser.section("losses"):
+        add("--gan_mode", GAN_MODES, "lsgan", "adversarial loss")
+        about = "weight of the gradient penalty (default: 10 with --gan_mode wgangp, otherwise 0)"
+        add("--lambda_gp", number(least=0), None, about, follows=("gan_mode",))
+        add("--r1_gamma", number(least=0), 0.0, "weight of the R1 penalty, e.g. 1; 0 turns it off")
+        add("--r1_every", whole(1), 16, "number of steps between R1 penalties")
+        for name, nets in (("--ortho_G", "generators"), ("--ortho_D", "discriminators")):
+            about = f"weight of the orthogonal regularisation of the {nets}, e.g. 1e-4; 0 turns it off"
+            add(name, number(least=0), 0.0, about)
+        kinds = list(AUGMENTATIONS)
+        about = (
+            "differentiable augmentation of the discriminators' input, for small data sets: "
+            f"{','.join(kinds)}, or without a value all of them"
         )
-        parser.add_argument(
-            "--r1_gamma", type=number(least=0), default=0.0, help="weight of the R1 penalty, e.g. 1; 0 = off"
-        )
-        parser.add_argument("--r1_every", type=whole(1), default=16, help="steps between R1 penalties")
-        parser.add_argument(
-            "--ortho_G",
-            type=number(least=0),
-            default=0.0,
-            help="orthogonal regularisation of the generators, e.g. 1e-4",
-        )
-        parser.add_argument("--ortho_D", type=number(least=0), default=0.0, help="and of the discriminators")
-        parser.add_argument(
-            "--diffaug",
-            type=names,
-            nargs="?",
-            const=list(AUGMENTATIONS),
-            default=[],
-            metavar="KINDS",
-            help=f"augment what the discriminators see, for little data: {','.join(AUGMENTATIONS)}, or no word for all",
-        )
-        parser.add_argument(
-            "--pool_size", type=whole(0), default=50, help="generated images kept for the discriminator"
-        )
+        add("--diffaug", names, [], about, nargs="?", const=kinds, metavar="KINDS")
+        add("--pool_size", whole(0), 50, "number of earlier generated images that the discriminator sees")
 
 
 def _saving_flags(parser: Parser) -> None:
+    add = parser.option
     with parser.section("saving and resuming"):
-        parser.add_argument("--save_latest_freq", type=whole(1), default=5000, help="images between saves")
-        parser.add_argument(
-            "--save_epoch_freq", type=whole(1), default=5, help="epochs between saves that are kept"
-        )
-        parser.flag("--save_by_iter", "keep every save, as iter_<n>")
-        parser.flag("--continue_train", "go on where the run of this name stopped, with its options")
-        parser.add_argument(
-            "--init_from",
-            default=None,
-            metavar="FOLDER",
-            help="start from the weights in a run's folder, by shared keys",
-        )
-        parser.add_argument("--phase", default="train", help="which part of the data set")
+        add("--save_latest_freq", whole(1), 5000, "number of images between saves of the latest state")
+        add("--save_epoch_freq", whole(1), 5, "number of epochs between saves that are kept")
+        parser.flag("--save_by_iter", "keep every save of --save_latest_freq, as iter_<number of images>")
+        parser.flag("--continue_train", "resume the run called --name, with its options", fresh_start=True)
+        about = "folder of a run whose weights are loaded at the start, as far as their names agree"
+        add("--init_from", str, None, about, metavar="FOLDER", fresh_start=True)
+        add("--phase", str, "train", "part of the data set to read, e.g. train", changes_pixels=True)
 
 
 def _display_flags(parser: Parser) -> None:
-    with parser.section("what to show"):
-        parser.add_argument(
-            "--display",
-            type=names,
-            default=None,
-            metavar="NAMES",
-            help="console,loss_log,jsonl,html,visdom,tensorboard,wandb; default: the first five",
+    add = parser.option
+    with parser.section("display in training"):
+        about = (
+            "console, loss_log, jsonl, html, visdom, tensorboard, wandb, separated by commas "
+            "(default: the first five)"
         )
-        parser.add_argument("--print_freq", type=whole(1), default=100, help="images between lines of losses")
-        parser.add_argument("--display_freq", type=whole(1), default=400, help="images between pictures")
-        parser.add_argument(
-            "--update_html_freq", type=whole(1), default=1000, help="images between updates of the page"
-        )
-        parser.flag("--no_html", "write no page")
-        parser.add_argument(
-            "--display_id", type=int, default=1, help="visdom's window; 0 or less turns visdom off"
-        )
-        parser.add_argument(
-            "--display_ncols",
-            type=int,
-            default=4,
-            help="pictures in a row in visdom; 0 or less: a window each",
-        )
-        parser.add_argument("--display_server", default="http://localhost", help="visdom's server")
-        parser.add_argument("--display_port", type=whole(1, 65535), default=8097, help="visdom's port")
-        parser.add_argument("--display_env", default="main", help="visdom's environment")
+        follows = ("display_id", "no_html", "use_wandb")
+        add("--display", names, None, about, metavar="NAMES", follows=follows)
+        add("--print_freq", whole(1), 100, "number of images between reports of the losses")
+        add("--display_freq", whole(1), 400, "number of images between displays of images")
+        add("--update_html_freq", whole(1), 1000, "number of images between updates of the page")
+        parser.flag("--no_html", "do not write a page")
+        add("--display_id", int, 1, "window of visdom; 0 or less turns visdom off")
+        add("--display_ncols", int, 4, "number of images in a row in visdom; 0 or less: a window per image")
+        add("--display_server", str, "http://localhost", "address of the visdom server")
+        add("--display_port", whole(1, 65535), 8097, "port of the visdom server")
+        add("--display_env", str, "main", "visdom environment")

@@ -21,6 +21,7 @@ from PIL import Image
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
 from util import errors, plugins
+from util.cli.options import Options
 from util.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -129,6 +130,13 @@ def test_opt(tmp_path: Path) -> Callable[..., Namespace]:
     return make
 
 
+@cache
+def pixel_options() -> tuple[str, ...]:
+    """The options that the flags declare to change pixels."""
+    opt = TrainOptions().parse(["--dataroot", ".", "--display", "console"])
+    return opt.pixel_options  # type: ignore[attr-defined]
+
+
 def data_options(root: Path, mode: str, **changed: object) -> Namespace:
     """The options that a data set of this mode and its loader read, with small images and no workers."""
     values: dict = {
@@ -156,7 +164,9 @@ def data_options(root: Path, mode: str, **changed: object) -> Namespace:
         "cache": "auto",
         "fast": "auto",
     }
-    return Namespace(**(values | changed))
+    opt = Options(**(values | changed))
+    opt.pixel_options = pixel_options()
+    return opt
 
 
 def load_script(name: str) -> ModuleType:

@@ -499,7 +499,7 @@ def test_script_refuses_in_one_sentence(
     torch.save(odd, tmp_path / "odd.pth")
     torch.save(SourceD(32, 16, classes=6).state_dict(), tmp_path / "odd_D.pth")
     wrong = {
-        "must be a plain name": words(files, runs, name="../elsewhere"),
+        "--name ../elsewhere": words(files, runs, name="../elsewhere"),
         "net G of BigGAN-PyTorch": words(files | {"G": files["D"]}, runs),
         "blocks.1.conv1.bias has shape (9,), not (64,)": words({"G": tmp_path / "odd.pth"}, runs),
         "odd_D.pth is not of the published widths": words(files | {"D": tmp_path / "odd_D.pth"}, runs),

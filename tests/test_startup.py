@@ -1,158 +1,151 @@
-"""What answers without torch, what is loaded when training starts, and that the look ahead is never wrong."""
+"""Which commands end without importing torch, what a start of training imports, and what is read from plugins' source."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import textwrap
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, draw_images
+from conftest import ROOT, draw_images, names_all, refused
+from wrong_uses import snapshot
 
 import data
 import models
-from options import ahead
-from options.base_options import BaseOptions
-from options.parser import Parser
-from options.sample_options import SampleOptions
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
-from util import plugins
-from util.errors import UserError
+from util import plugin_source, plugins
+
+# command -> what its output names; none of them may import torch
+QUESTIONS = {
+    "train.py --help": "--batch_size --netG resnet_9blocks",
+    "train.py --list_models": "cycle_gan_attn pix2pix",
+    "train.py --list_datasets": "unaligned",
+    "test.py --help": "--results_dir",
+    "scripts/sample.py --help": "--truncations test.py",
+}
+MISTAKES = {
+    "train.py --model cycle_gn": "--model cycle_gn cycle_gan",
+    "train.py --dataset_mode unalined --dataroot data": "--dataset_mode unalined unaligned",
+    "train.py --plugin_path nowhere": "--plugin_path nowhere",
+    "test.py --model cycle_gn": "--model cycle_gn cycle_gan",
+    "test.py --name gone --dataroot data": "--plugin_path gone_plugins",
+    "train.py --dataroot data --bach_size 4": "--bach_size --batch_size",
+    "train.py --dataroot data --lambda_A 4 --bach_size 4": "--bach_size --batch_size",
+    "train.py --dataroot data --lambda_L1 4": "--lambda_L1 --model pix2pix",
+    "train.py --dataroot data --xyzzy=4": "--xyzzy --help",
+    "train.py --dataroot data --plugin_path mine --model literal --xyzzy=4": "--xyzzy",
+    "train.py --dataroot data --config key.json": "--config key.json --bach_size --batch_size",
+    "test.py --dataroot data --bach_size 4": "--bach_size --batch_size",
+    "scripts/sample.py --name empty --colums 4": "--colums --columns",
+    "train.py data": "data",
+    "train.py --dataroot data --batch_size x": "--batch_size x",
+    "train.py": "--dataroot",
+    "train.py --model dcgan": "--dataroot",
+    "train.py --plugin_path mine --model literal": "--dataroot",
+    "train.py --dataroot nowhere": "--dataroot nowhere",
+    "train.py --dataroot nowhere --model pix2pix": "--dataroot nowhere",
+    "test.py": "checkpoints/experiment_name --name",
+    "test.py --name empty": "--dataroot",
+    "test.py --name empty --dataroot nowhere": "--dataroot nowhere",
+    "train.py --continue_train --name nobody": "checkpoints/nobody",
+    "train.py --continue_train --name empty --epoch 7": "checkpoints/empty 7",
+    "train.py --continue_train --name empty --load_iter 9": "checkpoints/empty iter_9",
+    "scripts/sample.py --name nobody": "checkpoints/nobody",
+}
+# these need a plugin: about a flag that its source does not tell, a data set without --dataroot, a plugin's own value
+IMPORTING = [
+    "train.py --dataroot data --plugin_path mine --model computed --xyzzy 4",
+    "train.py --dataset_mode noise",
+    "train.py --dataroot data --lambda_A much",
+    "train.py --dataroot nowhere --dataset_mode torchvision",
+]
+LITERAL = """
+    from models.template_model import *
+    class LiteralModel(TemplateModel):
+        @staticmethod
+        def modify_commandline_options(parser, is_train):
+            parser.add_argument('--own', type=int)
+            return parser
+"""
+DRIVER = """if True:
+    import contextlib, importlib.util, io, json, sys
+    from util import errors
+    results = {}
+    for command in json.loads(sys.argv[1]):
+        path, *words = command.split()
+        sys.argv = [path, *words]
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                spec = importlib.util.spec_from_file_location("script", f"{sys.path[0]}/{path}")
+                module = importlib.util.module_from_spec(spec)
+                spec.loader.exec_module(module)
+                code = errors.run(module.main)
+            except SystemExit as leaving:
+                code = leaving.code
+        results[command] = [code, out.getvalue(), err.getvalue()]
+    print(json.dumps(results))"""
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with images, files of options, runs without weights, and a torch that nobody may import."""
-    root = tmp_path_factory.mktemp("desk")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple]:
+    """Command -> (exit code, stdout, stderr), all in one process in which importing torch exits with "torch"."""
+    root = tmp_path_factory.mktemp("startup")
     for name in ("trainA", "trainB"):
         draw_images(root / "data" / name, 1)
-    runs = {
-        "torn": '{"model":',
-        "gone": '{"plugin_path": ["mine"]}',
-        "odd": '{"model": "pix2pix", "ngf": "many"}',
+    files = {
+        "checkpoints/gone/opt.json": '{"plugin_path": ["gone_plugins"]}',
+        "checkpoints/empty/opt.json": '{"dataroot": "data"}',
+        "key.json": '{"bach_size": 4}',
+        "fake/torch/__init__.py": "raise SystemExit('torch')",
+        "mine/literal_model.py": textwrap.dedent(LITERAL),
+        "mine/computed_model.py": textwrap.dedent(LITERAL).replace("'--own'", "'--' + 'own'"),
     }
-    for name, options in {**runs, "empty": '{"dataroot": "data"}'}.items():
-        (root / "checkpoints" / name).mkdir(parents=True)
-        (root / "checkpoints" / name / "opt.json").write_text(options)
-    (root / "some.txt").write_text("a file")
-    for name, text in (
-        ("bad", "a: [1"),
-        ("key", "bach_size: 4"),
-        ("value", "ngf: many"),
-        ("far", "epoch: 7"),
-    ):
-        (root / f"{name}.yaml").write_text(text)
-    (root / "fake" / "torch").mkdir(parents=True)
-    (root / "fake" / "torch" / "__init__.py").write_text("raise SystemExit('torch was imported')")
-    return root
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    commands = json.dumps([*QUESTIONS, *MISTAKES, *IMPORTING])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(root / "fake")])}
+    argv = [sys.executable, "-c", f"import sys; sys.path[0] = {str(ROOT)!r}\n{DRIVER}", commands]
+    before = snapshot(root)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=root, env=environment)
+    assert not done.returncode, done.stderr
+    assert snapshot(root) == before, "no command may write a file"
+    return json.loads(done.stdout)
 
 
-def run_without_torch(desk: Path, command: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a script of ours where importing torch ends the program."""
-    script, *words = command.split()
-    environment = {**os.environ, "PYTHONPATH": str(desk / "fake"), "OMP_NUM_THREADS": "1"}
-    argv = [sys.executable, str(ROOT / script), *words]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=desk, env=environment)
-    return done.returncode, done.stdout, done.stderr
+@pytest.mark.parametrize("command", QUESTIONS)
+def test_questions_are_answered_without_torch(command: str, results: dict[str, tuple]) -> None:
+    code, out, err = results[command]
+    assert (code, err) == (0, "") and names_all(out, QUESTIONS[command].split())
 
 
-def test_the_desk_tells_when_torch_is_imported(desk: Path) -> None:
-    assert run_without_torch(desk, "train.py --dataroot data --lambda_A much") == (
-        1,
-        "",
-        "torch was imported\n",
-    )
-
-
-@pytest.mark.parametrize(
-    ("command", "says"),
-    [
-        ("train.py --help", "--batch_size"),
-        ("train.py --list_models", "cycle_gan_attn "),
-        ("train.py --list_datasets", "unaligned "),
-        ("test.py --help", "--results_dir"),
-        ("test.py --list_models", "pix2pix "),
-        ("scripts/sample.py --help", "--truncations"),
-    ],
-)
-def test_questions_are_answered_without_torch(command: str, says: str, desk: Path) -> None:
-    code, out, err = run_without_torch(desk, command)
-    assert (code, err) == (0, "")
-    assert says in out
-
-
-@pytest.mark.parametrize(
-    ("command", "says"),
-    [
-        # names
-        ("train.py --model cycle_gn", "did you mean cycle_gan?"),
-        ("train.py --dataset_mode unalined --dataroot data", "did you mean unaligned?"),
-        ("train.py --plugin_path nowhere", "--plugin_path nowhere: there is no such folder"),
-        ("test.py --name gone --dataroot data", "--plugin_path mine: there is no such folder"),
-        ("test.py --model cycle_gn", "did you mean cycle_gan?"),
-        # flags
-        ("train.py --dataroot data --bach_size 4", "did you mean --batch_size?"),
-        ("train.py --dataroot data --xyzzy=4", "see train.py --help and train.py --model NAME --help"),
-        ("train.py --dataroot data --lambda_A 4 --bach_size 4", "--bach_size is no flag"),
-        ("test.py --dataroot data --bach_size 4", "did you mean --batch_size?"),
-        ("scripts/sample.py --name empty --colums 4", "did you mean --columns?"),
-        ("train.py data", "every option needs a flag before it"),
-        # values
-        ("train.py --dataroot data --batch_size x", "--batch_size: x is not a whole number"),
-        ("train.py --dataroot data --lr 0", "--lr: 0 must be more than 0"),
-        ("test.py --dataroot data --name odd", "the options of checkpoints/odd: --ngf: many is not a whole"),
-        # what is missing
-        ("train.py", "--dataroot is missing"),
-        ("train.py --model dcgan", "--dataroot is missing"),
-        ("test.py", "there is no checkpoints/experiment_name: check --name"),
-        ("test.py --name empty", "--dataroot is missing"),
-        ("train.py --continue_train --name nobody", "nobody holds no weights of latest; it holds none"),
-        ("train.py --continue_train --name empty --epoch 7", "empty holds no weights of 7; it holds none"),
-        ("train.py --continue_train --name empty --load_iter 9", "empty holds no weights of iter_9"),
-        ("train.py --continue_train --name empty --config far.yaml", "empty holds no weights of 7"),
-        ("scripts/sample.py --name nobody", "there is no checkpoints/nobody"),
-        # what does not go together
-        (
-            "train.py --dataroot data --preprocess resize_and_crop --crop_size 64 --load_size 20",
-            "--load_size 20 is smaller than --crop_size 64",
-        ),
-        ("train.py --dataroot data --batch_size 4 --accumulate 3", "--accumulate 3 must divide"),
-        ("train.py --dataroot data --n_epochs 0 --n_epochs_decay 0", "there is nothing to train"),
-        ("train.py --dataroot data --diffaug colour", "did you mean color?"),
-        ("train.py --dataroot data --display consle", "did you mean console?"),
-        # files and folders
-        ("train.py --dataroot data --config no.yaml", "--config no.yaml cannot be read"),
-        ("train.py --dataroot data --config bad.yaml", "--config bad.yaml is not valid YAML"),
-        (
-            "train.py --dataroot data --config key.yaml",
-            "--config key.yaml: --bach_size is no flag of train.py",
-        ),
-        ("train.py --dataroot data --config value.yaml", "--config value.yaml: --ngf: many is not"),
-        ("train.py --dataroot data --name ../x", "--name ../x must be a plain name"),
-        ("train.py --dataroot data --phase ../x", "--phase ../x must be a plain name"),
-        ("train.py --dataroot data --checkpoints_dir some.txt/x", "some.txt is a file, not a folder"),
-        ("test.py --dataroot data --results_dir some.txt/x", "some.txt is a file, not a folder"),
-        ("test.py --dataroot data --name torn", "opt.json is damaged"),
-    ],
-)
-def test_mistakes_are_told_without_torch(command: str, says: str, desk: Path) -> None:
-    if ".yaml" in command:
+@pytest.mark.parametrize("command", MISTAKES)
+def test_common_mistakes_are_reported_without_torch(command: str, results: dict[str, tuple]) -> None:
+    if ".json" in command:
         pytest.importorskip("yaml")
-    code, out, err = run_without_torch(desk, command)
-    assert (code, out) == (2, "")
-    assert err.startswith("error: ") and says in err and err.count("\n") == 1
+    code, out, err = results[command]
+    assert (code, out) == (2, ""), err
+    assert err.startswith("error: ") and err.count("\n") == 1 and names_all(err, MISTAKES[command].split())
 
 
-def test_training_starts_with_no_more_than_torch() -> None:
-    """Neither torch's compiler nor torchvision: a model, its data, an optimizer through its life; garbage is searched for again."""
+@pytest.mark.parametrize("command", IMPORTING)
+def test_what_the_source_does_not_tell_is_left_to_the_plugin(command: str, results: dict[str, tuple]) -> None:
+    assert results[command] == ["torch", "", ""]
+
+
+def test_training_imports_no_heavy_package_but_torch() -> None:
+    """Neither torch's compiler nor torchvision, through a model, its data, and the life of an optimizer."""
     code = """if True:
-        import gc, sys
+        import sys
         from util import plugins
         plugins.find("model", "cycle_gan"), plugins.find("model", "biggan"), plugins.find("dataset", "unaligned")
-        import data.loader, util.runs, torch
+        import data.loader, util.run.lifecycle, torch
         from models.training.fused_adam import adam
         weight = torch.nn.Parameter(torch.ones(1))
         made = adam([weight], lr=1.0, betas=(0.0, 0.9), fused=True)
@@ -161,87 +154,97 @@ def test_training_starts_with_no_more_than_torch() -> None:
         made.step()
         made.load_state_dict(made.state_dict())
         heavy = ("torchvision", "torch._dynamo", "sympy", "scipy", "dominate", "visdom", "yaml", "h5py")
-        print([name for name in heavy if name in sys.modules], gc.isenabled(), gc.get_freeze_count() > 10_000)"""
+        print([name for name in heavy if name in sys.modules])"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
-    assert (done.stdout, done.stderr) == ("[] True True\n", "")
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
-# ---------------------------------------------------------------------- what the look ahead rests on
-
-PLUGINS = [(kind, name) for kind, names in ahead.OURS.items() for name in names]
-ALL: list[BaseOptions] = [TrainOptions(), TestOptions(), SampleOptions()]
+# ---------------------------------------------------------------------- plugins of users
 
 
-@pytest.mark.parametrize("options", ALL, ids=lambda options: options.prog)
-@pytest.mark.parametrize(("kind", "name"), PLUGINS)
-def test_what_is_settled_ahead_is_left_alone_by_our_plugins(
-    kind: str, name: str, options: BaseOptions
-) -> None:
-    if (name, options.is_train) == ("test", True):
-        pytest.skip("it cannot be trained and says so")
-    plain, filled = Parser("x", []), Parser("x", [])
-    for parser in (plain, filled):
-        options.initialize(parser)
-    plugins.find(kind, name).modify_commandline_options(filled, options.is_train)
-    before, after = ({**vars(parser.parse_args([]))} for parser in (plain, filled))
-    assert {one for one in before if before[one] != after[one]}.isdisjoint(ahead.UNTOUCHED)
-    assert filled._option_string_actions.keys() - plain._option_string_actions.keys() <= plugins.flags()
-
-
-def test_every_settled_name_is_a_shared_flag() -> None:
-    parsers = [Parser("x", []) for _ in ALL]
-    for options, parser in zip(ALL, parsers, strict=True):
-        options.initialize(parser)
-    assert {action.dest for parser in parsers for action in parser._actions} >= ahead.UNTOUCHED
-
-
-def test_every_plugin_of_ours_is_known_ahead() -> None:
-    """What is not, is a person's, of which nothing can be told before torch is loaded."""
-    listing = ["git", "ls-files", *plugins.PACKAGES.values()]
-    done = subprocess.run(listing, capture_output=True, text=True, check=False, cwd=ROOT)
-    if done.returncode:
-        pytest.skip("this is no checkout of git")
-    ours = {ROOT / line for line in done.stdout.splitlines()}
-    for kind, names in ahead.OURS.items():
-        assert names == sorted(name for name, path in plugins.files(kind).items() if path in ours)
-
-
-def stranger(folder: Path, *lines: str) -> list[str]:
-    """Words that choose a plugin of a person's own, whose flags are what `lines` say."""
-    body = "".join(f"        {line}\n" for line in lines)
-    text = "from models.template_model import *\nclass OwnModel(TemplateModel):\n    @staticmethod\n"
-    text += f"    def modify_commandline_options(parser, is_train):\n{body}        return parser\n"
+def own_facts(folder: Path, text: str) -> plugin_source.Facts:
     (folder / "own_model.py").write_text(text)
-    return ["--plugin_path", str(folder), "--model", "own"]
+    return plugin_source.read([folder / "own_model.py"], is_train=True)
 
 
-def test_a_plugin_from_outside_may_change_any_default(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.delitem(sys.modules, "own_model", raising=False)
-    words = stranger(
-        tmp_path,
-        "parser.set_defaults(dataroot='.', checkpoints_dir='elsewhere', display=['console'])",
-        "parser.add_argument('--' + 'late', type=int)",
+@pytest.mark.parametrize(
+    ("line", "flags", "complete"),
+    [
+        ("parser.add_argument('--a', type=int)", {"--a"}, True),
+        ("parser.add_argument(\n    '-a', '--a')", {"-a", "--a"}, True),
+        ("parser.flag('--a', 'help')", {"--a"}, True),
+        ("parser.add_argument_group('x').add_argument('--a')", {"--a"}, True),
+        ("parser.add_argument('--' + name)", set(), False),
+        ("add = parser.add_argument", set(), False),
+        ("import beside; beside.add(parser)", {"--beside"}, True),
+        ("from package.inner import add; add(parser)", {"--inner"}, True),
+        ("import somewhere_else; somewhere_else.add(parser)", set(), False),
+        ("import numpy, math", set(), True),
+        ("def broken(:", set(), False),
+    ],
+)
+def test_flags_are_read_from_the_source(tmp_path: Path, line: str, flags: set, complete: bool) -> None:
+    (tmp_path / "package").mkdir()
+    for name in ("beside", "package/inner"):
+        (tmp_path / f"{name}.py").write_text(f"def add(p): p.add_argument('--{Path(name).name}')")
+    facts = own_facts(tmp_path, line)
+    assert facts.complete == complete and (flags <= facts.flags or not complete)
+    assert "--lambda_regression" in own_facts(tmp_path, "from models.template_model import *").flags
+
+
+def test_defaults_are_read_from_the_branch_of_training(tmp_path: Path) -> None:
+    text = "def f(p, is_train):\n  if is_train: p.set_defaults(name='a', x=len('b'))\n  else: p.set_defaults(epoch='c')"
+    facts = own_facts(tmp_path, text)
+    assert facts.defaults == {"name": {"a"}, "x": {plugin_source.COMPUTED}}
+    assert facts.may_set("name") and not facts.may_set("epoch")
+    assert own_facts(tmp_path, "p.set_defaults(**more)").may_set("epoch")
+
+
+def test_class_attributes_are_read_from_the_source(tmp_path: Path) -> None:
+    (tmp_path / "own_dataset.py").write_text("from data.base_dataset import *\nclass Own(BaseDataset): pass")
+    (tmp_path / "pixel_dataset.py").write_text(
+        "from data.base_dataset import *\nclass Own(PixelDataset): pass"
     )
-    opt = TrainOptions().parse([*words, "--late", "3"])
-    assert (opt.dataroot, opt.checkpoints_dir, opt.display, opt.late) == (".", "elsewhere", ["console"], 3)
-    with pytest.raises(UserError, match=r"--lat is no flag of train\.py .* did you mean --late\?"):
-        TrainOptions().parse([*words, "--lat", "3"])
+    (tmp_path / "child_dataset.py").write_text(
+        "import own_dataset\nclass C(own_dataset.Own): needs_dataroot = False"
+    )
+    (tmp_path / "odd_dataset.py").write_text(
+        "import odd\nfrom data.base_dataset import *\nclass Odd(odd.Own): pass"
+    )
+
+    def says(file: str, attribute: str = "needs_dataroot") -> bool:
+        return plugin_source.read([tmp_path / f"{file}_dataset.py"], is_train=True).says(attribute, True)
+
+    assert says("own") and says("pixel") and not says("child") and not says("odd")
+    assert says("pixel", "dataroot_must_exist") and not says("own", "dataroot_must_exist")
+
+
+def test_what_the_source_of_a_built_in_plugin_says_is_true() -> None:
+    values = {"test_dataset": None, "needs_dataroot": True, "dataroot_must_exist": True}
+    said = set()
+    for kind in plugins.PACKAGES:
+        for name, path in plugins.files(kind).items():
+            facts = plugin_source.read([path], is_train=False)
+            for attribute in (
+                attribute for attribute, value in values.items() if facts.says(attribute, value)
+            ):
+                assert getattr(plugins.find(kind, name), attribute) == values[attribute]
+                said.add(f"{name} {attribute}")
+    assert said >= {"unaligned needs_dataroot", "aligned dataroot_must_exist", "cycle_gan test_dataset"}
 
 
 @pytest.fixture
-def beside_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Put a plugin file into copies of models/ and data/ that stand for them."""
+def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Writes plugin files, into a folder of the user or into copies of models/ and data/ that replace them."""
     for package in (data, models):
         name = package.__name__
         (tmp_path / name).mkdir()
         for path in (ROOT / name).glob("*.py"):
             shutil.copy(path, tmp_path / name)
         monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path / name)])
-        for path in ("own_dataset", "own_model"):
-            monkeypatch.delitem(sys.modules, f"{name}.{path}", raising=False)
+    for module in ("own_model", "models.own_model", "data.own_dataset"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(plugins, "ROOT", tmp_path)
     return lambda file, text: (tmp_path / file).write_text(textwrap.dedent(text))
 
@@ -251,7 +254,7 @@ OWN_MODEL = """
     class OwnModel(TemplateModel):
         @staticmethod
         def modify_commandline_options(parser, is_train):
-            parser.set_defaults(name="bar", dataroot=".")
+            parser.set_defaults(name="bar", dataroot=".", checkpoints_dir="elsewhere", display=["console"])
             parser.add_argument('--single', type=int)
             parser.add_argument("--with-hyphen", type=int)
             parser.add_argument("--" + "built", type=int)
@@ -268,21 +271,26 @@ OWN_DATA = """
 """
 
 
-def test_a_plugin_beside_ours_may_do_what_one_from_outside_may(
-    beside_ours: Callable[[str, str], None],
+@pytest.mark.parametrize("folder", [".", "models"])
+def test_a_users_model_may_change_any_default_and_build_names_of_flags(
+    folder: str, own_files: Callable[[str, str], None], tmp_path: Path
 ) -> None:
-    beside_ours("models/own_model.py", OWN_MODEL)
-    opt = TrainOptions().parse("--model own --single 1 --with-hyphen 2 --built 3".split())
-    assert (opt.name, opt.dataroot) == ("bar", ".")
+    own_files(f"{folder}/own_model.py", OWN_MODEL)
+    words = ["--model", "own", *(["--plugin_path", str(tmp_path)] if folder == "." else [])]
+    opt = TrainOptions().parse([*words, *"--single 1 --with-hyphen 2 --built 3".split()])
+    assert (opt.name, opt.dataroot, opt.checkpoints_dir, opt.display) == (
+        "bar",
+        ".",
+        "elsewhere",
+        ["console"],
+    )
     assert (opt.single, opt.with_hyphen, opt.built) == (1, 2, 3)
-    with pytest.raises(UserError, match=r"--buildt is no flag of train\.py .* did you mean --built\?"):
-        TrainOptions().parse(["--model", "own", "--buildt", "3"])
+    with refused("--buildt", "--built"):
+        TrainOptions().parse([*words, "--buildt", "3"])
 
 
-def test_a_data_set_beside_ours_may_do_without_a_folder(
-    beside_ours: Callable[[str, str], None], tmp_path: Path
-) -> None:
-    beside_ours("data/own_dataset.py", OWN_DATA)
+def test_a_users_data_set_may_need_no_folder(own_files: Callable[[str, str], None], tmp_path: Path) -> None:
+    own_files("data/own_dataset.py", OWN_DATA)
     where, options = ["--checkpoints_dir", str(tmp_path), "--name", "x"], TrainOptions()
     opt = options.parse([*where, "--dataset_mode", "own", "--points", "5"])
     assert (opt.dataroot, opt.points) == (None, 5)
@@ -292,23 +300,16 @@ def test_a_data_set_beside_ours_may_do_without_a_folder(
         assert (tested.dataset_mode, tested.dataroot, tested.points) == ("own", None, points)
 
 
-def test_a_size_that_testing_fills_in_is_not_judged_as_the_runs_own(tmp_path: Path) -> None:
-    where = ["--dataroot", ".", "--checkpoints_dir", str(tmp_path), "--name", "x"]
-    options = TrainOptions()
-    options.save(options.parse([*where, "--preprocess", "resize", "--load_size", "64"]))
-    opt = TestOptions().parse([*where, "--preprocess", "resize_and_crop"])
-    assert (opt.load_size, opt.crop_size) == (256, 256)
-
-
 @pytest.mark.parametrize(
-    "words",
+    ("words", "expected"),
     [
-        "--model dcgan --accumulate 32",  # of its own batches of 64 images
-        "--model dcgan --epoch_count 100",  # of its own 100
-        "--model dcgan --crop_size 32 --preprocess center",
-        "--model cycle_gan_attn --suffix {attn_G_pos}",
-        "--lambda_A 3 --lambda_B=4",
+        ("--model dcgan --accumulate 32", {"batch_size": 64}),
+        ("--model dcgan --epoch_count 100", {"n_epochs": 100, "n_epochs_decay": 0}),
+        ("--model dcgan --crop_size 32 --preprocess center", {"load_size": 64}),
+        ("--model cycle_gan_attn --suffix {attn_G_pos}", {"name": "experiment_name_trunk"}),
+        ("--lambda_A 3 --lambda_B=4", {"lambda_A": 3.0, "lambda_B": 4.0}),
     ],
 )
-def test_what_a_plugin_may_settle_is_not_judged_ahead(words: str) -> None:
-    assert TrainOptions().parse(["--dataroot", ".", *words.split()]).dataroot == "."
+def test_values_are_checked_with_the_defaults_of_plugins(words: str, expected: dict) -> None:
+    opt: Namespace = TrainOptions().parse(["--dataroot", ".", *words.split()])
+    assert {name: getattr(opt, name) for name in expected} == expected

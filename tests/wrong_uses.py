@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import draw_images
+from conftest import draw_images, names_all
 
 from util.run import checkpoint
 
@@ -40,14 +40,16 @@ PREFIXES = {
 
 @dataclass(frozen=True)
 class Wrong:
-    """A row: `says` must stand in the sentence; `before` prepares the current folder, or the program.
+    """A row: the error must name each word of `names` (flags, values, paths); its wording is not compared.
+
+    `before` prepares the current folder, or the program.
 
     `running`: it goes wrong after the run has begun, so its folder may hold options and logs.
     """
 
     id: str
     command: str
-    says: str
+    names: str
     code: int = 2
     running: bool = False
     before: Before | None = None
@@ -194,7 +196,7 @@ def snapshot(folder: Path) -> dict[str, str]:
 def judge(row: Wrong, code: int, err: str, before: dict[str, str], after: dict[str, str]) -> None:
     lines = [line for line in err.splitlines() if not line.startswith("warning: ")]
     assert len(lines) == 1 and lines[0].startswith("error: "), err
-    assert row.says in lines[0]
+    assert names_all(lines[0], row.names.split()), (row.names, lines[0])
     assert code == row.code
     if not row.running:
         assert after == before

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from util import log
 from util.cli.packages import require
+from util.cli.suggest import unknown
 from util.clock import Clock
 from util.display.backends.base import Backend
 from util.errors import UserError
-from util.plugins import unknown
 
 if TYPE_CHECKING:
     from torch import Tensor

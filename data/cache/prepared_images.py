@@ -14,9 +14,6 @@ from data.cache.choose_store import Entries, choose_store
 from data.transforms import Preprocess, to_pixels
 from util import log
 
-# beside --preprocess and the files themselves, what prepared images depend on
-SHAPING = "dataset_mode phase input_nc output_nc direction max_dataset_size".split()
-
 
 class PreparedImages:
     """The `count` entries of `dataset`, each with `images_per_entry` images of one size, scaled but not cropped.
@@ -41,8 +38,11 @@ class PreparedImages:
     ) -> None:
         self.preprocess, self.load_entry, self.name_of = preprocess, load_entry, name_of
         self.images_per_entry = images_per_entry
-        known = [vars(dataset.opt).get(name) for name in SHAPING]
-        identity = f"{os.path.realpath(dataset.opt.dataroot)} {known} {replace(preprocess, flip=True)}"
+        opt = dataset.opt
+        # without the parser's list of the flags that change pixels, any option may be one
+        names = getattr(opt, "pixel_options", sorted(vars(opt)))
+        values = {name: vars(opt).get(name) for name in names}
+        identity = f"{os.path.realpath(opt.dataroot)} {values} {replace(preprocess, flip=True)}"
         entries = Entries(self._prepare_pixels, count, images_per_entry)
         self.store = choose_store(
             cache_mode(dataset), entries, identity=identity, files=dataset.files_to_check

@@ -1,5 +1,4 @@
-"""Small pieces of a command line that scripts and `options` share: parsers, flag types, package checks.
+"""Parts of a command line that scripts, plugins and `options` share: parsers, types of flags, package checks.
 
-Here belong types of flags and sentences about wrong values. The flags themselves are declared in `options` and
-in the plugins.
+The flags themselves are declared in `options` and in the plugins.
 """

@@ -1,4 +1,4 @@
-"""Types of flags: each turns a word into a value, or says what is wrong with it."""
+"""Types of flags: each converts a word to a value or raises an error that says what is wrong with it."""
 
 import argparse
 import math
@@ -17,7 +17,7 @@ def switch(word: str) -> bool:
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    """A type for whole numbers from `least` on."""
+    """A type for whole numbers from `least` to `most`."""
 
     def convert(word: str) -> int:
         try:
@@ -39,19 +39,17 @@ def number(
 
     def convert(word: str) -> float:
         value = _float(word)
-        if not math.isfinite(value) or value < least or value >= below or value <= above:
-            bounds = [f"at least {least:g}"] * math.isfinite(least) + [
-                f"more than {above:g}"
-            ] * math.isfinite(above)
-            bounds += [f"less than {below:g}"] * math.isfinite(below)
-            raise argparse.ArgumentTypeError(f"{word} must be {' and '.join(bounds) or 'finite'}")
+        if not math.isfinite(value) or not (least <= value < below and value > above):
+            bounds = {"at least": least, "more than": above, "less than": below}
+            limits = [f"{name} {bound:g}" for name, bound in bounds.items() if math.isfinite(bound)]
+            raise argparse.ArgumentTypeError(f"{word} must be {' and '.join(limits) or 'finite'}")
         return value
 
     return convert
 
 
 def positive_or_inf(word: str) -> float:
-    """A number above 0, or inf."""
+    """A number greater than 0, or inf."""
     value = _float(word)
     if not value > 0:
         raise argparse.ArgumentTypeError(f"{word} must be more than 0, or inf")
@@ -59,7 +57,7 @@ def positive_or_inf(word: str) -> float:
 
 
 def count_or_all(word: str) -> float:
-    """A whole number from 1 on, or all / inf / -1 for as many as there are."""
+    """A whole number from 1 on; all, inf and -1 mean no limit."""
     if word.lower() in ("all", "inf", "-1"):
         return math.inf
     return whole(1)(word)
@@ -79,7 +77,7 @@ def classes(word: str) -> list[int]:
 
 
 def gpu_ids(word: str) -> str:
-    """`0`, `0,1` or `-1`, as it is."""
+    """`0`, `0,1` or `-1`, unchanged."""
     if not re.fullmatch(r"-?\d+(,-?\d+)*", word):
         raise argparse.ArgumentTypeError(f"{word} is not a list of GPU numbers like 0 or 0,1; -1 is the CPU")
     return word

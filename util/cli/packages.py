@@ -1,4 +1,4 @@
-"""Packages that are needed only where something asks for them."""
+"""Optional packages, which are needed only for some flags."""
 
 import importlib.util
 
@@ -6,13 +6,13 @@ from util.errors import UserError
 
 
 def require(package: str, user: str, other: str = "") -> None:
-    """See that a package is installed, without the cost of importing it.
+    """Check that a package is installed, without importing it.
 
-    `user` is what asks for it, `other` what to give instead.
+    `user` is the flag or feature that needs it, `other` a flag to use instead.
 
     Raises:
-        UserError: it is not.
+        UserError: the package is not installed.
     """
     if importlib.util.find_spec(package) is None:
-        instead = f", or give {other}" if other else ""
+        instead = f", or use {other}" if other else ""
         raise UserError(f"{user} needs the package {package}: pip install {package}{instead}")

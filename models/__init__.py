@@ -25,6 +25,8 @@ def create_model(opt: Namespace) -> BaseModel:
     """The model that `--model` names, built on its device.
 
     Raises:
-        UserError: the options do not fit the model.
+        UserError: the options do not fit the model, or it cannot honour one of them.
     """
-    return find_model_using_name(opt.model, opt.plugin_path)(opt)
+    model = find_model_using_name(opt.model, opt.plugin_path)(opt)
+    model.check_flags()
+    return model

@@ -58,7 +58,8 @@ class BigGANModel(LatentModel):
         check_attention(opt)
         if opt.isTrain and opt.lambda_gp > 0:
             raise UserError(
-                "--model biggan bounds its discriminator by spectral norm: leave out the gradient penalty"
+                f"--lambda_gp {opt.lambda_gp} (10 by default with --gan_mode wgangp) adds a gradient penalty, but "
+                "spectral norm bounds the discriminator of --model biggan already: use --lambda_gp 0"
             )
 
     def generator(self) -> nn.Module:

@@ -2,7 +2,6 @@
 
 from argparse import ArgumentParser, Namespace
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -52,20 +51,26 @@ class CycleGANModel(BaseModel):
 
     def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
-        self.G_A = self.add_net("G_A", self.generator(opt.input_nc, opt.output_nc), ema=True)
-        self.G_B = self.add_net("G_B", self.generator(opt.output_nc, opt.input_nc), ema=True)
+        self.G_A = self.add_net("G_A", self.generator(opt.input_nc, opt.output_nc), role="generator")
+        self.G_B = self.add_net("G_B", self.generator(opt.output_nc, opt.input_nc), role="generator")
         if self.is_train:
-            self.D_A = self.add_net("D_A", self.discriminator(opt.output_nc))
-            self.D_B = self.add_net("D_B", self.discriminator(opt.input_nc))
-            self.gan = networks.GANLoss(opt.gan_mode, lambda_gp=opt.lambda_gp)
+            self.D_A = self.add_net("D_A", self.discriminator(opt.output_nc), role="discriminator")
+            self.D_B = self.add_net("D_B", self.discriminator(opt.input_nc), role="discriminator")
+            self.gan = networks.GANLoss(opt.gan_mode)
             self.pool_A, self.pool_B = ImagePool(opt.pool_size), ImagePool(opt.pool_size)
             self.add_state("pool_A", self.pool_A)
             self.add_state("pool_B", self.pool_B)
             self.add_phase("G", self.terms_G, ["G_A", "G_B"], lr=opt.lr_G)
-            self.add_phase("D", self.terms_D, ["D_A", "D_B"], lr=opt.lr_D)
-            if opt.r1_gamma > 0:
-                every = opt.r1_every
-                self.add_phase("D_r1", self.terms_r1, ["D_A", "D_B"], lr=opt.lr_D, every=every, scale=every)
+            self.add_discriminator_phase(
+                "D",
+                self.gan.discriminator,
+                ["D_A", "D_B"],
+                real=self.real_for_D,
+                fake=self.fake_for_D,
+                lr=opt.lr_D,
+                scale=0.5,  # Section 7.1: D learns at half the rate of G
+                log_sums=True,  # upstream logs one loss of each discriminator
+            )
 
     def generator(self, input_nc: int, output_nc: int) -> nn.Module:
         opt = self.opt
@@ -117,19 +122,12 @@ class CycleGANModel(BaseModel):
             terms["idt_B"] = self.opt.lambda_identity * weight_A * F.l1_loss(self.idt_B, self.real_A)
         return terms
 
-    def terms_D(self) -> Terms:
-        on_B = self.gan.discriminator(self.D_A, self.real_B, self.pool_B.query(self.fake_B))
-        on_A = self.gan.discriminator(self.D_B, self.real_A, self.pool_A.query(self.fake_A))
-        return {
-            "D_A": 0.5 * torch.stack([*on_B.values()]).sum(),
-            "D_B": 0.5 * torch.stack([*on_A.values()]).sum(),
-        }
+    def real_for_D(self) -> dict[str, Tensor]:
+        return {"D_A": self.real_B, "D_B": self.real_A}
 
-    def terms_r1(self) -> Terms:
-        return {
-            "D_A_r1": self.opt.r1_gamma * networks.r1_penalty(self.D_A, self.real_B),
-            "D_B_r1": self.opt.r1_gamma * networks.r1_penalty(self.D_B, self.real_A),
-        }
+    def fake_for_D(self) -> dict[str, Tensor]:
+        """A history of fakes (Section 4), so that a discriminator does not forget the earlier ones."""
+        return {"D_A": self.pool_B.query(self.fake_B), "D_B": self.pool_A.query(self.fake_A)}
 
     def visuals(self) -> dict[str, Tensor]:
         shown_A = {"real_A": self.real_A, "fake_B": self.fake_B, "rec_A": self.rec_A}

@@ -80,16 +80,21 @@ class LatentModel(BaseModel):
 
     def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
-        self.G = self.add_net("G", self._built(self.generator), ema=True)
+        self.G = self.add_net("G", self._built(self.generator), role="generator")
         self.panel = self._panel()
         self.points = query_points(opt.attn_points) if "attn_points" in opt else []
         if self.is_train:
-            self.D = self.add_net("D", self._built(self.discriminator))
-            self.gan = networks.GANLoss(opt.gan_mode, lambda_gp=opt.lambda_gp)
-            self.add_phase("D", self.terms_D, ["D"], lr=opt.lr_D)
-            if opt.r1_gamma > 0:
-                every = opt.r1_every
-                self.add_phase("D_r1", self.terms_r1, ["D"], lr=opt.lr_D, every=every, scale=every)
+            self.D = self.add_net("D", self._built(self.discriminator), role="discriminator")
+            self.gan = networks.GANLoss(opt.gan_mode)
+            self.add_discriminator_phase(
+                "D",
+                self.loss_D,
+                ["D"],
+                real=lambda: {"D": self.real},
+                fake=lambda: {"D": self.fake},
+                label=lambda: self.label,
+                lr=opt.lr_D,
+            )
             self.add_phase("G", self.terms_G, ["G"], lr=opt.lr_G, every=opt.n_critic)
 
     # ------------------------------------------------------------------ written by the plugin
@@ -116,12 +121,9 @@ class LatentModel(BaseModel):
     def forward(self) -> None:
         self.fake = self.G(*self.with_label(self.z))
 
-    def terms_D(self) -> Terms:
-        terms = self.gan.discriminator(self.D, self.real, self.fake, self.label)
-        return {f"D_{name}": term for name, term in terms.items()}
-
-    def terms_r1(self) -> Terms:
-        return {"D_r1": self.opt.r1_gamma * networks.r1_penalty(self.D, self.real, self.label)}
+    def loss_D(self, D: nn.Module, real: Tensor, fake: Tensor, label: Tensor | None) -> Terms:
+        """The adversarial loss of the discriminator; `<name>` is logged as `D_<name>`."""
+        return self.gan.discriminator(D, real, fake, label)
 
     def terms_G(self) -> Terms:
         return {"G_gan": self.gan.generator(self.D(*self.with_label(self.fake)))}
@@ -157,7 +159,7 @@ class LatentModel(BaseModel):
     def generate(self, batch: Batch) -> Tensor:
         """z (N, z_dim), and label, as test() takes them -> images (N, C, S, S) in [-1, 1] alone, of averaged weights."""
         with self.inference_mode():
-            self._take(batch)
+            self._read_batch(batch)
             self.forward()
             return self.fake
 

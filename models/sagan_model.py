@@ -58,7 +58,8 @@ class SAGANModel(LatentModel):
         check_attention(opt)
         if opt.isTrain and opt.sn_scope != "none" and opt.lambda_gp > 0:
             raise UserError(
-                "spectral norm already bounds the discriminator: leave out the gradient penalty, or give --sn_scope none"
+                f"--lambda_gp {opt.lambda_gp} (10 by default with --gan_mode wgangp) adds a gradient penalty, but "
+                f"--sn_scope {opt.sn_scope} bounds the discriminator already: use one of them, e.g. --sn_scope none"
             )
 
     def generator(self) -> nn.Module:

@@ -33,7 +33,7 @@ class TemplateModel(BaseModel):
         """The nets, and the phases of a step: which nets learn, and from which terms."""
         super().__init__(opt)
         net = networks.define_G(opt.input_nc, opt.output_nc, opt.ngf, opt.netG, norm=opt.norm)
-        self.G = self.add_net("G", net, ema=True)
+        self.G = self.add_net("G", net, role="generator")
         if self.is_train:
             self.add_phase("G", self.terms_G, ["G"], lr=opt.lr_G)
 

@@ -41,7 +41,7 @@ class TestModel(BaseModel):
         net = networks.define_G(
             opt.input_nc, opt.output_nc, opt.ngf, opt.netG, norm=opt.norm, use_dropout=not opt.no_dropout
         )
-        self.G = self.add_net(f"G{opt.model_suffix}", attend_in_generator(net, opt))
+        self.G = self.add_net(f"G{opt.model_suffix}", attend_in_generator(net, opt), role="generator")
 
     def set_input(self, batch: Batch) -> None:
         self.real = self.to_device(batch["A"])

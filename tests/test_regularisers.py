@@ -2,19 +2,22 @@
 
 from argparse import Namespace
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from conftest import random_batch
 from torch import nn
 
-from models import base_model, create_model
+from models import create_model
 from models.base_model import BaseModel
 from models.latent_model import LatentModel
 from models.networks import GANLoss, r1_penalty
 from models.training import diffaug
+from models.training import step as training_step
 from models.training.diffaug import DiffAugment
 from models.training.orthogonal_regularisation import add_orthogonal_gradient
+from models.training.penalties import DiscriminatorLoss
 from options.checks import AUGMENTATIONS
 
 OptionMaker = Callable[..., Namespace]
@@ -127,12 +130,21 @@ def test_r1_is_taken_at_real_images_alone(train_opt: OptionMaker) -> None:
     assert len(seen) == 1 and torch.equal(seen[0], batch["image"])
 
 
-def test_the_penalty_can_join_any_objective() -> None:
+@pytest.mark.parametrize(("weight", "expected"), [(0.0, None), (2.0, 2.0 * (48**0.5 - 1) ** 2)])
+@pytest.mark.parametrize("mode", ["hinge", "wgangp"])
+def test_the_gradient_penalty_is_added_to_any_objective(
+    mode: str, weight: float, expected: float | None
+) -> None:
     judge, x = Judge(), images(2, side=4)
-    terms = GANLoss("hinge", lambda_gp=2.0).discriminator(judge, x, -x)
-    assert terms["gp"] == pytest.approx(2.0 * (48**0.5 - 1) ** 2)
-    assert "gp" not in GANLoss("hinge").discriminator(judge, x, -x)
-    assert "gp" not in GANLoss("wgangp", lambda_gp=0.0).discriminator(judge, x, -x)
+    inputs = {"real": lambda: {"D": x}, "fake": lambda: {"D": -x}, "label": lambda: None}
+    loss = DiscriminatorLoss(
+        {"D": judge}, GANLoss(mode).discriminator, **inputs, lambda_gp=weight, r1_gamma=0.0, sum_weight=None
+    )
+    terms = loss.terms()
+    assert ("D_gp" in terms) == (expected is not None)
+    assert expected is None or terms["D_gp"] == pytest.approx(expected)
+    summed = replace(loss, sum_weight=0.5).terms()
+    assert summed.keys() == {"D"} and summed["D"] == pytest.approx(0.5 * sum(terms.values()).item())
 
 
 @pytest.mark.parametrize("name", ["cycle_gan", "cycle_gan_attn", "pix2pix", "dcgan", "cgan"])
@@ -207,7 +219,7 @@ def test_orthogonal_regularisation_comes_once_a_step_beside_r1(
 ) -> None:
     treated: list[str] = []
     monkeypatch.setattr(
-        base_model, "add_orthogonal_gradient", lambda net, by: treated.append(type(net).__name__)
+        training_step, "add_orthogonal_gradient", lambda net, by: treated.append(type(net).__name__)
     )
     model = make(train_opt, "dcgan", "--r1_gamma", 1, "--ortho_D", 1e-4)
     model.optimize_parameters(batch_for(model))

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from models.training.channels_last import is_faster_channels_last, to_channels_last
 from util.compiling import begin_step, how_to_compile
@@ -63,3 +65,19 @@ class Execution:
             torch.autocast(self.device.type, self.dtype, self.dtype is not None),
         ):
             yield
+
+
+@contextmanager
+def eval_mode(nets: nn.Module, *, keep_statistics: bool) -> Iterator[None]:
+    """Within the context `nets` are in eval mode; without `keep_statistics`, batch norm and dropout are not."""
+    modes = {module: module.training for module in nets.modules()}
+    nets.eval()
+    if not keep_statistics:
+        for module in nets.modules():
+            if isinstance(module, _BatchNorm | _DropoutNd):
+                module.train()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode

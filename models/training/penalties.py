@@ -47,10 +47,8 @@ class DiscriminatorLoss:
     def r1_terms(self) -> Terms:
         """r1_gamma * R1, as in Eq. 9 of arXiv:1801.04406; it needs real images only."""
         real, label = self.real(), self.label()
-        return {
-            f"{name}_r1": self.r1_gamma * r1_penalty(net, real[name], label)
-            for name, net in self.nets.items()
-        }
+        weight = self.r1_gamma if self.sum_weight is None else self.sum_weight * self.r1_gamma
+        return {f"{name}_r1": weight * r1_penalty(net, real[name], label) for name, net in self.nets.items()}
 
 
 def gradient_penalty(net: nn.Module, real: Tensor, fake: Tensor, label: Tensor | None = None) -> Tensor:

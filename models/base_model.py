@@ -1,15 +1,14 @@
 """The contract between a GAN plugin and the training loop."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from models.training.diffaug import DiffAugment
 from models.training.execution import eval_mode
 from models.training.fused_adam import adam
 from models.training.penalties import AdversarialLoss, DiscriminatorLoss, Inputs
@@ -19,20 +18,18 @@ from util import distributed, log
 from util.compiling import eager_call
 from util.run import checkpoint, weights
 
-__all__ = ["BaseModel", "Batch", "Phase", "Terms"]
 
-
-class BaseModel(TrainingStep):
+class BaseModel(TrainingStep, ABC):
     """Named networks, the phases that train them, and the images that they show.
 
     A plugin writes __init__ (add_net, add_phase, add_discriminator_phase, add_state), set_input, forward,
-    visuals, and a method for each phase that returns its named loss terms; the phase minimises their sum.
+    visuals, and for each phase a method that returns its named loss terms; the phase minimises their sum.
     This class handles devices, precision, accumulation, processes, averaging, freezing, clipping and files.
 
-    The phases of a step share one forward() and run in the order in which they were added. `--accumulate k`
-    cuts the batch into k parts, and each phase calls forward() on each part. That equals the large batch
-    where the discriminator learns first. Where the generator does (CycleGAN), the discriminator then
-    sees fakes of the generator that has just been updated.
+    The phases of a step share one forward() and run in the order in which they were added. With `--accumulate k`
+    the batch is cut into k parts, and each phase calls forward() on each part. This equals one large batch if
+    the discriminator learns first. If the generator does (CycleGAN), the discriminator sees fakes of the
+    generator that has just been updated.
     """
 
     loss_names: tuple[str, ...] = ()  # terms to show first, in this order; optional
@@ -51,11 +48,19 @@ class BaseModel(TrainingStep):
         super().__init__(opt)
         self.save_dir = Path(opt.checkpoints_dir) / opt.name
 
-    # ------------------------------------------------- written by the plugin, beside set_input and forward
+    # ------------------------------------------------------------------ written by the plugin
+
+    @abstractmethod
+    def set_input(self, batch: Batch) -> None:
+        """Unpack one batch of the data set into attributes on self.device."""
+
+    @abstractmethod
+    def forward(self) -> None:
+        """Compute the fakes from the inputs, as attributes; called in training and at test time."""
 
     @abstractmethod
     def visuals(self) -> dict[str, Tensor]:
-        """Label -> images (N, C, H, W) in [-1, 1], of the last forward()."""
+        """Label -> images (N, C, H, W) in [-1, 1] of the last forward()."""
 
     def scalars(self) -> dict[str, Tensor]:
         """Further numbers to log with the loss terms, name -> scalar."""
@@ -66,7 +71,7 @@ class BaseModel(TrainingStep):
     def add_net(
         self, name: str, net: nn.Module, *, role: str | None = None, ema: bool | None = None
     ) -> nn.Module:
-        """Own `net` under `name`: move it to the device, compile, average and save it.
+        """Own `net` under `name`: place, compile, average and save it.
 
         Args:
             role: "generator", "discriminator", or another word for a net that is neither. By default the
@@ -95,7 +100,7 @@ class BaseModel(TrainingStep):
         every: int = 1,
         scale: float = 1.0,
     ) -> None:
-        """Train `nets` on scale * sum(terms()), every `every` steps, in the order added.
+        """Train `nets` on scale * sum(terms()) at every `every`-th step.
 
         Phases over the same nets share one optimizer, so a lazy regulariser is one more phase.
         """
@@ -155,11 +160,12 @@ class BaseModel(TrainingStep):
         self.local_state.parts[name] = state
 
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """(source, target) images of an image-to-image batch on the device, as --direction says."""
+        """(source, target) images (N, C, H, W) of a paired or unpaired batch on the device, by --direction."""
         source, target = self.to_device(batch["A"]), self.to_device(batch["B"])
         return (target, source) if self.opt.direction == "BtoA" else (source, target)
 
     def to_device(self, value: Tensor | list[str]) -> Tensor:
+        """A tensor of a batch on the device; images get the memory format of the nets."""
         assert isinstance(value, Tensor)
         return self.execution.place(value)
 
@@ -167,10 +173,9 @@ class BaseModel(TrainingStep):
 
     @torch.no_grad()
     def test(self, batch: Batch) -> dict[str, Tensor]:
-        """Label -> images (N, C, H, W) in [-1, 1] made from one batch, with averaged weights where there are any.
+        """Label -> images (N, C, H, W) in [-1, 1] made from one batch, with averaged weights if there are any.
 
-        In test.py batch norm and dropout work as in training unless --eval is given, as the classic
-        does; spectral norm never moves.
+        In test.py batch norm and dropout work as in training unless --eval is given, as upstream.
         """
         with self.inference_mode():
             self._read_batch(batch)
@@ -179,7 +184,7 @@ class BaseModel(TrainingStep):
 
     @contextmanager
     def inference_mode(self) -> Iterator[None]:
-        """Within the context nothing learns, and the nets hold their averaged weights."""
+        """Within the context the nets do not learn, and hold their averaged weights if there are any."""
         with (
             eval_mode(self.nets, keep_statistics=self.is_train or self.opt.eval),
             self.ema.applied_to(self.nets),
@@ -189,7 +194,7 @@ class BaseModel(TrainingStep):
             yield
 
     def get_current_losses(self) -> dict[str, float]:
-        """The last terms of each phase and scalars(), averaged over ranks; every rank must call it."""
+        """The last terms of each phase and scalars(), averaged over processes; all must call it."""
         terms = self._last_terms()
         order = [name for name in self.loss_names if name in terms]
         values = {name: terms[name].item() for name in (*order, *terms)}
@@ -198,15 +203,9 @@ class BaseModel(TrainingStep):
 
     @torch.no_grad()
     def get_current_visuals(self) -> dict[str, Tensor]:
-        """Label -> images (N, C, H, W) in [-1, 1] of the last step, to be read before the next."""
+        """Label -> images (N, C, H, W) in [-1, 1] of the last step; read them before the next one."""
         with eager_call(*self.nets.values()), self.execution.autocast_context():
             return {label: images.detach() for label, images in self.visuals().items()}
-
-    def update_learning_rate(self, factor: float) -> None:
-        """Set every optimizer to `factor` times the rate that it was made with."""
-        for phase in self.phases:
-            for group in phase.optimizer.param_groups:
-                group["lr"] = factor * phase.optimizer.defaults["lr"]
 
     def state_dict(self) -> dict:
         return {
@@ -223,9 +222,8 @@ class BaseModel(TrainingStep):
         self.ema.load_state_dict(state["ema"])
         for phase in self.phases:
             phase.optimizer.load_state_dict(state["optimizers"][phase.name])
-            asked = phase.optimizer.defaults  # what is asked for now counts, not what was saved
-            for group in phase.optimizer.param_groups:
-                group.update(lr=asked["lr"], betas=asked["betas"])
+            for group in phase.optimizer.param_groups:  # the current flags count, not the saved ones
+                group.update({key: phase.optimizer.defaults[key] for key in ("lr", "betas")})
         self.scaler.load_state_dict(state["scaler"])
         self._terms = state["terms"]
         self.steps = state["steps"]
@@ -247,30 +245,18 @@ class BaseModel(TrainingStep):
         self.ema.restart(self.nets)
 
     def init_networks(self, folder: Path, epoch: str) -> None:
-        """Start from the weights in another run's folder, by shared keys, and say what was taken.
+        """Load the weights of another run that have the same keys and shapes, and report which.
 
         Raises:
-            UserError: it holds none that fit.
+            UserError: the folder holds none that fit.
         """
         weights.init_from(dict(self.nets.items()), folder, epoch)
         self.ema.restart(self.nets)
 
     def print_networks(self, verbose: bool = False) -> None:
-        """Say how many parameters each net has; with `verbose` its layers, too."""
+        """Print the number of parameters of each net, and with `verbose` its layers."""
         for name, net in self.nets.items():
             count = sum(parameter.numel() for parameter in net.parameters())
             log.info(f"{net}\n" * verbose + f"[Network {name}] parameters: {count / 1e6:.3f} M")
-            describe = getattr(net, "describe", lambda side: ())  # a net may have more to say of itself
-            for line in describe(self.opt.image_side):
+            for line in getattr(net, "describe", lambda side: ())(self.opt.image_side):
                 log.info(f"[Network {name}] {line}")
-
-    # ------------------------------------------------------------------ private
-
-    def _assign_role(self, nets: Iterable[str], role: str) -> None:
-        """Give a role to those of `nets` that have none yet."""
-        for name in nets:
-            if name in self.roles:
-                continue
-            self.roles[name] = role
-            if role == DISCRIMINATOR and self.is_train and self.opt.diffaug:
-                self.nets[name].register_forward_pre_hook(DiffAugment(self.opt.diffaug))

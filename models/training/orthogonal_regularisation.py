@@ -1,7 +1,7 @@
 """BigGAN's modified orthogonal regularisation (Brock et al. 2019, arXiv:1809.11096, Eq. 3)."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 
@@ -15,8 +15,9 @@ def add_orthogonal_gradient(net: nn.Module, strength: float) -> None:
     for layer in net.modules():
         if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             continue
-        raw = "parametrizations.weight.original" if is_parametrized(layer, "weight") else "weight"
-        weight, gradient = layer.get_parameter(raw), layer.get_parameter(raw).grad
+        name = "parametrizations.weight.original" if is_parametrized(layer, "weight") else "weight"
+        weight: Tensor = layer.get_parameter(name)
+        gradient = weight.grad
         if gradient is None:
             continue
         if isinstance(layer, nn.ConvTranspose2d):  # stored as (in, out, k, k)

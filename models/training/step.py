@@ -1,12 +1,12 @@
 """The training step: the phases that are due run one after the other on one batch."""
 
-from abc import ABC, abstractmethod
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
 
+from models.training.diffaug import DiffAugment
 from models.training.ema import EMA
 from models.training.execution import Execution
 from models.training.orthogonal_regularisation import add_orthogonal_gradient
@@ -28,8 +28,11 @@ from util.run import checkpoint
 CHECK_EVERY = 100  # steps between checks of the losses on GPUs, where each check waits for the device
 
 
-class TrainingStep(ABC):
-    """Runs phases over named networks; BaseModel adds what a plugin and the training loop call."""
+class TrainingStep:
+    """Runs phases over named networks; BaseModel adds the contract with the plugin and the data on disk."""
+
+    set_input: Callable[[Batch], None]  # written by the plugin
+    forward: Callable[[], None]
 
     def __init__(self, opt: Namespace) -> None:
         self.opt = opt
@@ -52,14 +55,6 @@ class TrainingStep(ABC):
         )
         self._terms: dict[str, Terms] = {}  # phase -> its terms in the last step that ran it
 
-    @abstractmethod
-    def set_input(self, batch: Batch) -> None:
-        """Unpack one batch of the data set into attributes on self.device."""
-
-    @abstractmethod
-    def forward(self) -> None:
-        """Compute the fakes from the inputs, as attributes."""
-
     def check_flags(self) -> None:
         """Raise UserError for a training flag that these networks and phases cannot honour."""
         penalised = (self.has_discriminator_phase, "a phase of add_discriminator_phase")
@@ -75,7 +70,8 @@ class TrainingStep(ABC):
             value = getattr(self.opt, flag) if self.is_train else 0
             if value and not met:
                 value = ",".join(value) if isinstance(value, list) else value
-                source = " (which --gan_mode wgangp sets)" if flag == "lambda_gp" else ""
+                wgan = flag == "lambda_gp" and self.opt.gan_mode == "wgangp"
+                source = ", the default with --gan_mode wgangp," if wgan else ""
                 raise UserError(
                     f"--{flag} {value}{source} needs {what}, which --model {self.opt.model} does not have: leave it out"
                 )
@@ -107,6 +103,12 @@ class TrainingStep(ABC):
             self.ema.update(self.nets)
         self.steps += 1
 
+    def update_learning_rate(self, factor: float) -> None:
+        """Set the rate of every optimizer to `factor` times its initial one."""
+        for phase in self.phases:
+            for group in phase.optimizer.param_groups:
+                group["lr"] = factor * phase.optimizer.defaults["lr"]
+
     def generator_loss(self) -> float:
         """The sum of the last terms of the phases that train a generator; `--lr_policy plateau` watches it."""
         phases = [phase for phase in self.phases if phase.role == GENERATOR]
@@ -122,6 +124,13 @@ class TrainingStep(ABC):
                 "the last saved state is intact: resume from it with --continue_train and a lower --lr, with "
                 "--clip_grad 1, or without --amp"
             )
+
+    def _assign_role(self, nets: Iterable[str], role: str) -> None:
+        """Give a role to those of `nets` that have none yet."""
+        for name in nets:
+            if name not in self.roles and role == DISCRIMINATOR and self.is_train and self.opt.diffaug:
+                self.nets[name].register_forward_pre_hook(DiffAugment(self.opt.diffaug))
+            self.roles.setdefault(name, role)
 
     def _last_terms(self) -> Terms:
         return {name: term for terms in self._terms.values() for name, term in terms.items()}

@@ -1,4 +1,7 @@
-"""Models: plugins found by name, the nets they are made of, and the step that trains them."""
+"""Models: plugins found by name, the networks they consist of, and the training step.
+
+`<name>_model.py` files are plugins, one for each method; `nets/` holds architectures, `training/` the step.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from util import plugins
 
-if TYPE_CHECKING:  # torch is loaded with the first plugin, not with the flags
+if TYPE_CHECKING:  # torch is imported with the first plugin, after the flags have been parsed
     from models.base_model import BaseModel
 
 
@@ -16,7 +19,7 @@ def find_model_using_name(model_name: str, plugin_path: Sequence[str] = ()) -> t
     """The class `<Name>Model` of `models/<name>_model.py` or of a folder of --plugin_path.
 
     Raises:
-        UserError: there is none, or it does not import.
+        UserError: there is no such class, or its file cannot be imported.
     """
     return plugins.find("model", model_name, plugin_path)
 

@@ -72,7 +72,7 @@ class LatentModel(BaseModel):
     def check_options(cls, opt: Namespace) -> None:
         for flag, name in (("--netG", opt.netG), ("--netD", opt.netD)):
             if name not in cls.families:
-                raise UserError(f"{flag} {name}: --model {opt.model} accepts {', '.join(cls.families)}")
+                raise UserError(f"{flag} {name} is none of --model {opt.model}: {', '.join(cls.families)}")
         if opt.image_side is None:
             raise UserError(
                 f"--model {opt.model} needs square images of one size, but --preprocess {opt.preprocess} keeps "

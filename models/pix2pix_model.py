@@ -11,8 +11,9 @@ from models.base_model import BaseModel, Batch, Terms
 
 
 class Pix2PixModel(BaseModel):
-    """G: A -> B, with D judging pairs (A, B):  GAN(G, D) + lambda_L1 * |G(A) - B|."""
+    """G: A -> B; D judges pairs (A, B) and (A, G(A))."""
 
+    # the order upstream logs them in
     loss_names = ("G_GAN", "G_L1", "D_real", "D_fake")
 
     @staticmethod
@@ -66,7 +67,7 @@ class Pix2PixModel(BaseModel):
                 real=lambda: {"D": self.real_pair()},
                 fake=lambda: {"D": self.fake_pair()},
                 lr=opt.lr_D,
-                scale=0.5,  # Section 3.3: D learns at half the rate of G
+                scale=0.5,  # Section 3.3 halves it so that D learns more slowly than G
             )
             self.add_phase("G", self.terms_G, ["G"], lr=opt.lr_G)
 
@@ -77,13 +78,14 @@ class Pix2PixModel(BaseModel):
         self.fake_B = self.G(self.real_A)
 
     def real_pair(self) -> Tensor:
+        """(N, input_nc + output_nc, H, W): the input and the output, stacked."""
         return torch.cat([self.real_A, self.real_B], dim=1)
 
     def fake_pair(self) -> Tensor:
         return torch.cat([self.real_A, self.fake_B], dim=1)
 
     def terms_G(self) -> Terms:
-        """L_cGAN(G, D) + lambda_L1 * L_L1(G), Eq. 4."""
+        """Eq. 4: L_cGAN(G, D) + lambda_L1 L_L1(G)."""
         return {
             "G_GAN": self.gan.generator(self.D(self.fake_pair())),
             "G_L1": self.opt.lambda_L1 * F.l1_loss(self.fake_B, self.real_B),

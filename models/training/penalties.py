@@ -52,17 +52,17 @@ class DiscriminatorLoss:
 
 
 def gradient_penalty(net: nn.Module, real: Tensor, fake: Tensor, label: Tensor | None = None) -> Tensor:
-    """E[(|grad D(x)| - 1)^2] at points x drawn on lines from real to fake (arXiv:1704.00028, Eq. 3).
+    """E[(|grad D(x)| - 1)^2] at random points x between real and fake images (Eq. 3 of arXiv:1704.00028).
 
-    real, fake (N, C, H, W), label (N,) -> scalar. Patch logits are summed over each image first.
+    real, fake (N, C, H, W), label (N,) -> scalar. The logits of patches are summed over the image first.
 
     Raises:
-        UserError: real and fake images differ in size, so there is no line between them.
+        UserError: real and fake images differ in size.
     """
     if real.shape != fake.shape:
         raise UserError(
-            f"the gradient penalty needs real and fake images of the same size, not {tuple(real.shape[2:])} and "
-            f"{tuple(fake.shape[2:])} (height, width): use --preprocess resize_and_crop, or leave out "
+            "the gradient penalty needs real and fake images of the same (height, width), not "
+            f"{tuple(real.shape[2:])} and {tuple(fake.shape[2:])}: use --preprocess resize_and_crop, or leave out "
             "--gan_mode wgangp and --lambda_gp"
         )
     share = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
@@ -71,7 +71,7 @@ def gradient_penalty(net: nn.Module, real: Tensor, fake: Tensor, label: Tensor |
 
 
 def r1_penalty(net: nn.Module, real: Tensor, label: Tensor | None = None) -> Tensor:
-    """E[|grad D(x)|^2] / 2 at real images x (Mescheder et al. 2018, arXiv:1801.04406, Eq. 9).
+    """E[|grad D(x)|^2] / 2 at real images x (Eq. 9 of arXiv:1801.04406, Mescheder et al. 2018).
 
     real (N, C, H, W), label (N,) -> scalar.
     """

@@ -56,24 +56,28 @@ class TrainingStep:
         self._terms: dict[str, Terms] = {}  # phase -> its terms in the last step that ran it
 
     def check_flags(self) -> None:
-        """Raise UserError for a training flag that these networks and phases cannot honour."""
-        penalised = (self.has_discriminator_phase, "a phase of add_discriminator_phase")
-        discriminator = (DISCRIMINATOR in self.roles.values(), "a discriminator")
-        needs = {
-            "r1_gamma": penalised,
-            "lambda_gp": penalised,
-            "diffaug": discriminator,
-            "ortho_D": discriminator,
-            "ema_decay": (bool(self.ema.shadows), "a network whose weights are averaged"),
+        """Raise UserError for a flag of training that these networks and phases cannot honour."""
+        if not self.is_train:
+            return
+        phase = "" if self.has_discriminator_phase else "a phase of add_discriminator_phase"
+        net = "" if DISCRIMINATOR in self.roles.values() else "a discriminator"
+        average = "" if self.ema.shadows else "a network whose weights are averaged"
+        lacking = {
+            "r1_gamma": phase,
+            "lambda_gp": phase,
+            "diffaug": net,
+            "ortho_D": net,
+            "ema_decay": average,
         }
-        for flag, (met, what) in needs.items():
-            value = getattr(self.opt, flag) if self.is_train else 0
-            if value and not met:
-                value = ",".join(value) if isinstance(value, list) else value
+        for flag, what in lacking.items():
+            value = getattr(self.opt, flag)
+            if value and what:
                 wgan = flag == "lambda_gp" and self.opt.gan_mode == "wgangp"
-                source = ", the default with --gan_mode wgangp," if wgan else ""
                 raise UserError(
-                    f"--{flag} {value}{source} needs {what}, which --model {self.opt.model} does not have: leave it out"
+                    f"--{flag} {','.join(value) if flag == 'diffaug' else value} needs {what}, which --model "
+                    f"{self.opt.model} does not have: leave it out"
+                    + ", and --gan_mode wgangp, which sets it"
+                    * wgan
                 )
 
     def optimize_parameters(self, batch: Batch) -> None:

@@ -63,7 +63,7 @@ class BigGANModel(LatentModel):
         check_attention(opt)
         if opt.isTrain and opt.lambda_gp > 0:
             raise UserError(
-                f"--lambda_gp {opt.lambda_gp} (10 by default with --gan_mode wgangp) adds a gradient penalty, but "
+                f"--lambda_gp {opt.lambda_gp}, which is 10 by default with --gan_mode wgangp, adds a gradient penalty, but "
                 "spectral norm bounds the discriminator of --model biggan already: use --lambda_gp 0"
             )
 

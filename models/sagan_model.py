@@ -61,7 +61,7 @@ class SAGANModel(LatentModel):
         check_attention(opt)
         if opt.isTrain and opt.sn_scope != "none" and opt.lambda_gp > 0:
             raise UserError(
-                f"--lambda_gp {opt.lambda_gp} (10 by default with --gan_mode wgangp) adds a gradient penalty, but "
+                f"--lambda_gp {opt.lambda_gp}, which is 10 by default with --gan_mode wgangp, adds a gradient penalty, but "
                 f"--sn_scope {opt.sn_scope} bounds the discriminator already: use one of them, e.g. --sn_scope none"
             )
 

@@ -1,4 +1,7 @@
-"""Models: plugins found by name, the networks they consist of, and the training step."""
+"""Models: plugins found by name, the networks they consist of, and the training step.
+
+`<name>_model.py` files are plugins, one for each method; `nets/` holds architectures, `training/` the step.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,8 @@ def create_model(opt: Namespace) -> BaseModel:
     """The model that `--model` names, on its device.
 
     Raises:
-        UserError: the options do not fit the model.
+        UserError: the options do not fit the model, or it cannot honour one of them.
     """
-    return find_model_using_name(opt.model, opt.plugin_path)(opt)
+    model = find_model_using_name(opt.model, opt.plugin_path)(opt)
+    model.check_flags()
+    return model

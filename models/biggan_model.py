@@ -11,14 +11,19 @@ from util.cli.flag_types import whole
 from util.cli.image_side import image_side
 from util.errors import UserError
 
-Z_DIMS = {32: 128, 64: 120, 128: 120, 256: 140}  # with blocks + 1 equal chunks where z is split
+Z_DIMS = {
+    32: 128,
+    64: 120,
+    128: 120,
+    256: 140,
+}  # by image side; divisible into one chunk for each block and one more
 
 
 class BigGANModel(LatentModel):
-    """Hinge loss, two steps of D (2e-4) for one of G (5e-5), orthogonal weights kept so, averaged generator.
+    """Hinge loss, two steps of D (rate 2e-4) for one of G (5e-5), orthogonal regularisation, averaged generator.
 
-    Without labels the norms are fed by the noise alone. At 32 pixels the default is the shape known from
-    CIFAR-10: whole z, an embedding a norm, no attention.
+    Without labels, z alone determines the gains and biases of the norms. The default at 32 pixels is the
+    architecture for CIFAR-10: z is not split, each norm has its own embedding, and there is no attention.
     """
 
     families = ("biggan",)
@@ -31,24 +36,24 @@ class BigGANModel(LatentModel):
             parser.set_defaults(dataset_mode="labeled", gan_mode="hinge", n_critic=2)
             parser.set_defaults(lr_G=5e-5, lr_D=2e-4, beta1=0.0, ema_decay=0.9999, ortho_G=1e-4)
         else:
-            parser.set_defaults(standing_stats=16)  # averaged weights have no statistics of their own
+            parser.set_defaults(standing_stats=16)  # batch norm has no statistics for averaged weights
         add_attention_flags(parser, is_train)
         known, _ = parser.parse_known_args()
         side = image_side(known.preprocess, load_size=known.load_size, crop_size=known.crop_size)
         small = side == 32
-        parser.set_defaults(z_dim=Z_DIMS.get(side or 0, 120))  # images without one side are refused later
+        parser.set_defaults(z_dim=Z_DIMS.get(side or 0, 120))  # other sides are refused later
         parser.add_argument(
             "--hierarchical",
             type=str.lower,
             choices=("true", "false"),
             default="false" if small else "true",
-            help="split z: a chunk for each block",
+            help="split z into one chunk for each block",
         )
         parser.add_argument(
             "--shared_dim",
             type=whole(0),
             default=0 if small else 128,
-            help="length of the class embedding that all norms share; 0 = an embedding a norm",
+            help="length of the class embedding that all norms share; 0: each norm has its own",
         )
         return parser
 
@@ -58,7 +63,8 @@ class BigGANModel(LatentModel):
         check_attention(opt)
         if opt.isTrain and opt.lambda_gp > 0:
             raise UserError(
-                "--model biggan bounds its discriminator by spectral norm: leave out the gradient penalty"
+                f"--lambda_gp {opt.lambda_gp}, which is 10 by default with --gan_mode wgangp, adds a gradient penalty, but "
+                "spectral norm bounds the discriminator of --model biggan already: use --lambda_gp 0"
             )
 
     def generator(self) -> nn.Module:

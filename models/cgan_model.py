@@ -1,4 +1,4 @@
-"""Conditional GAN: both nets are told the class (Mirza & Osindero 2014, arXiv:1411.1784), on DCGAN's convolutions."""
+"""Conditional GAN: both nets get the class as input (Mirza & Osindero 2014, arXiv:1411.1784); convolutions of DCGAN."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -10,10 +10,10 @@ from util.errors import UserError
 
 
 class CGANModel(LatentModel):
-    """min_G max_D  E log D(x|y) + E log(1 - D(G(z|y)|y)), the generator's part non-saturating.
+    """min_G max_D  E log D(x|y) + E log(1 - D(G(z|y)|y))  (Eq. 2), with the non-saturating loss of the generator.
 
-    The class enters as one-hot vector, as a learned vector (embed), or in the discriminator as a
-    projection (Miyato & Koyama 2018, arXiv:1802.05637). `--netG cgan_mlp` is the paper's own net.
+    The class is given as a one-hot vector, as a learned vector (embed), or to the discriminator as a projection
+    (Miyato & Koyama 2018, arXiv:1802.05637). `--netG cgan_mlp` is the network of the paper.
     """
 
     families = ("dcgan", "cgan_mlp")
@@ -28,7 +28,7 @@ class CGANModel(LatentModel):
             "--cond",
             choices=("onehot", "embed", "projection"),
             default="onehot",
-            help="how the nets are told the class",
+            help="how the nets get the class: as a one-hot vector, a learned vector, or a projection in D",
         )
         known, _ = parser.parse_known_args()
         parser.set_defaults(netD=known.netG)
@@ -38,11 +38,11 @@ class CGANModel(LatentModel):
     def check_options(cls, opt: Namespace) -> None:
         super().check_options(opt)
         if opt.netG != opt.netD:
-            raise UserError(f"--netD {opt.netD} does not go with --netG {opt.netG}: give both the same name")
+            raise UserError(f"--netD {opt.netD} and --netG {opt.netG} must be the same")
         if not opt.n_classes:
             raise UserError(
-                f"--model cgan learns classes, but {opt.dataroot or 'the run'} has no labels: give --dataroot a folder "
-                "a class (--dataset_mode labeled), or use --model dcgan"
+                f"--model cgan needs labels, but {opt.dataroot or 'the run'} has none: use a --dataroot with one folder "
+                "for each class (--dataset_mode labeled), or --model dcgan"
             )
 
     def generator(self) -> nn.Module:

@@ -23,8 +23,8 @@ class ColorizationModel(Pix2PixModel):
         Pix2PixModel.check_options(opt)
         if (opt.input_nc, opt.output_nc) != (1, 2):
             raise UserError(
-                f"--model colorization goes from 1 channel to 2, not from --input_nc {opt.input_nc} to --output_nc "
-                f"{opt.output_nc}: use --dataset_mode colorization, which says so"
+                f"--model colorization translates 1 channel to 2, not --input_nc {opt.input_nc} to --output_nc "
+                f"{opt.output_nc}: use --dataset_mode colorization, which sets them"
             )
 
     def visuals(self) -> dict[str, Tensor]:

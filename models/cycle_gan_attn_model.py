@@ -11,11 +11,14 @@ from util.imaging.attention_overlay import overlay
 
 G_PLACES = ("down", "mid", "trunk")
 D_PLACES = ("stride4", "stride8")
-QUERIES = [(0.5, 0.5), (0.2, 0.5)]  # (y, x): the middle, where the subject is, and above it
+QUERIES = [
+    (0.5, 0.5),
+    (0.2, 0.5),
+]  # (y, x) in [0, 1): points whose attention is shown, the middle and above it
 
 
 class CycleGANAttnModel(CycleGANModel):
-    """At gamma = 0, where it starts, it computes what CycleGAN computes, bit for bit."""
+    """At gamma = 0, the initial value, it computes exactly what CycleGAN computes."""
 
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
@@ -25,7 +28,7 @@ class CycleGANAttnModel(CycleGANModel):
             parser.add_argument(
                 "--attn_D",
                 default="stride8",
-                help="where the discriminators attend, comma-separated: stride4, stride8 (1/8 of the side), none",
+                help="attention in the discriminators, separated by commas: stride4, stride8 (1/8 of the side), none",
             )
             parser.add_argument(
                 "--attn_preset",
@@ -70,28 +73,31 @@ class CycleGANAttnModel(CycleGANModel):
 
 
 def add_generator_flags(parser: ArgumentParser, *, place: str) -> None:
-    """The flags that decide over a generator's layers, with `place` the default one of its attention."""
+    """Add the flags for attention (`place` by default) and spectral norm in a generator."""
     parser.add_argument(
         "--attn_G_pos",
         default=place,
-        help="where the generators attend, comma-separated: down (1/2 of the image's side), mid, trunk (1/4), none",
+        help="attention in the generators, separated by commas: down (1/2 of the image's side), mid, trunk (1/4), none",
     )
     parser.add_argument(
-        "--attn_form", choices=("pooled", "plain"), default="pooled", help="keys and values pooled 2x2 or not"
+        "--attn_form",
+        choices=("pooled", "plain"),
+        default="pooled",
+        help="attention over keys and values max-pooled 2x2 (pooled), or over all positions (plain)",
     )
     parser.add_argument(
-        "--spectral", choices=("none", "D", "both"), default="none", help="which nets get spectral norm"
+        "--spectral", choices=("none", "D", "both"), default="none", help="which nets have spectral norm"
     )
 
 
 def check_generator(opt: Namespace) -> None:
-    """Raise UserError for attention that the generator has no place for."""
+    """Raise UserError if the generator cannot have attention where it is asked for."""
     if _places("--attn_G_pos", opt.attn_G_pos, G_PLACES) and not opt.netG.startswith("resnet"):
         raise UserError(f"--netG {opt.netG} has no place for attention: use a resnet, or --attn_G_pos none")
 
 
 def attend_in_generator(net: nn.Module, opt: Namespace) -> nn.Module:
-    """Give a generator the attention and the spectral norm that the flags ask for, in place."""
+    """Add attention and spectral norm to a generator, in place, according to the flags."""
     places = _places("--attn_G_pos", opt.attn_G_pos, G_PLACES)
     return _attend(net, opt, "--attn_G_pos", places, spectral=opt.spectral == "both")
 
@@ -111,7 +117,7 @@ def _attend(net: nn.Module, opt: Namespace, flag: str, places: list[str], *, spe
 
 
 def _places(flag: str, value: str, known: tuple[str, ...]) -> list[str]:
-    """`trunk,down` -> its names; `none` -> no names."""
+    """`trunk,down` -> ["trunk", "down"]; `none` -> []."""
     places = [] if value == "none" else value.split(",")
     for place in places:
         if place not in known:

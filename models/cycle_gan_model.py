@@ -2,7 +2,6 @@
 
 from argparse import ArgumentParser, Namespace
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -13,16 +12,19 @@ from util.image_pool import ImagePool
 
 
 class CycleGANModel(BaseModel):
-    """G_A: A -> B and G_B: B -> A; D_A judges B, D_B judges A (the paper's G, F, D_Y, D_X).
+    """G_A: A -> B and G_B: B -> A; D_A judges images of B, D_B those of A (in the paper G, F, D_Y, D_X).
 
-    The generators learn first, as in the original; see BaseModel on what that means for --accumulate.
+    The generators learn before the discriminators, as upstream; BaseModel says what that means for --accumulate.
     """
 
+    # the order upstream logs them in
     loss_names = ("D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B")
 
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
-        parser.set_defaults(no_dropout=True)
+        parser.set_defaults(
+            no_dropout=True
+        )  # the generators of CycleGAN have no dropout, those of pix2pix do
         if is_train:
             parser.add_argument("--lambda_A", type=float, default=10.0, help="weight of |G_B(G_A(A)) - A|")
             parser.add_argument("--lambda_B", type=float, default=10.0, help="weight of |G_A(G_B(B)) - B|")
@@ -30,7 +32,7 @@ class CycleGANModel(BaseModel):
                 "--lambda_identity",
                 type=float,
                 default=0.5,
-                help="weight of |G_A(B) - B| and |G_B(A) - A| relative to the cycle's; 0 turns it off",
+                help="weight of |G_A(B) - B| and |G_B(A) - A| relative to --lambda_A and --lambda_B; 0: off",
             )
         return parser
 
@@ -46,26 +48,32 @@ class CycleGANModel(BaseModel):
         )
         if opt.isTrain and opt.lambda_identity > 0 and opt.input_nc != opt.output_nc:
             raise UserError(
-                f"--lambda_identity {opt.lambda_identity} compares images of both domains, which needs --input_nc "
-                f"{opt.input_nc} and --output_nc {opt.output_nc} to be equal: use --lambda_identity 0"
+                f"--lambda_identity {opt.lambda_identity} compares images of both domains, so --input_nc {opt.input_nc} "
+                f"and --output_nc {opt.output_nc} must be equal: use --lambda_identity 0"
             )
 
     def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
-        self.G_A = self.add_net("G_A", self.generator(opt.input_nc, opt.output_nc), ema=True)
-        self.G_B = self.add_net("G_B", self.generator(opt.output_nc, opt.input_nc), ema=True)
+        self.G_A = self.add_net("G_A", self.generator(opt.input_nc, opt.output_nc), role="generator")
+        self.G_B = self.add_net("G_B", self.generator(opt.output_nc, opt.input_nc), role="generator")
         if self.is_train:
-            self.D_A = self.add_net("D_A", self.discriminator(opt.output_nc))
-            self.D_B = self.add_net("D_B", self.discriminator(opt.input_nc))
-            self.gan = networks.GANLoss(opt.gan_mode, lambda_gp=opt.lambda_gp)
+            self.D_A = self.add_net("D_A", self.discriminator(opt.output_nc), role="discriminator")
+            self.D_B = self.add_net("D_B", self.discriminator(opt.input_nc), role="discriminator")
+            self.gan = networks.GANLoss(opt.gan_mode)
             self.pool_A, self.pool_B = ImagePool(opt.pool_size), ImagePool(opt.pool_size)
             self.add_state("pool_A", self.pool_A)
             self.add_state("pool_B", self.pool_B)
             self.add_phase("G", self.terms_G, ["G_A", "G_B"], lr=opt.lr_G)
-            self.add_phase("D", self.terms_D, ["D_A", "D_B"], lr=opt.lr_D)
-            if opt.r1_gamma > 0:
-                every = opt.r1_every
-                self.add_phase("D_r1", self.terms_r1, ["D_A", "D_B"], lr=opt.lr_D, every=every, scale=every)
+            self.add_discriminator_phase(
+                "D",
+                self.gan.discriminator,
+                ["D_A", "D_B"],
+                real=self.real_for_D,
+                fake=self.fake_for_D,
+                lr=opt.lr_D,
+                scale=0.5,  # the appendix, Section 7.1, halves it so that D learns more slowly than G
+                log_sums=True,  # upstream logs one number for each discriminator
+            )
 
     def generator(self, input_nc: int, output_nc: int) -> nn.Module:
         opt = self.opt
@@ -96,8 +104,9 @@ class CycleGANModel(BaseModel):
         self.real_A, self.real_B = self.pair(batch)
 
     def forward(self) -> None:
-        self.wants_identity = self.is_train and self.opt.lambda_identity > 0
-        if self.wants_identity:
+        """Translations G_A(A), reconstructions G_B(G_A(A)) and, in training, identities G_A(B); and the other way."""
+        self.has_identity = self.is_train and self.opt.lambda_identity > 0
+        if self.has_identity:  # each generator runs once on the images of both domains
             self.fake_B, self.idt_A = networks.batched_forward(self.G_A, self.real_A, self.real_B)
             self.fake_A, self.idt_B = networks.batched_forward(self.G_B, self.real_B, self.real_A)
         else:
@@ -105,35 +114,29 @@ class CycleGANModel(BaseModel):
         self.rec_A, self.rec_B = self.G_B(self.fake_B), self.G_A(self.fake_A)
 
     def terms_G(self) -> Terms:
-        weight_A, weight_B = self.opt.lambda_A, self.opt.lambda_B
+        """Eq. 3: L_GAN(G, D_Y) + L_GAN(F, D_X) + lambda L_cyc(G, F), and L_identity of Section 5.2."""
+        lambda_A, lambda_B = self.opt.lambda_A, self.opt.lambda_B
         terms = {
-            "G_A": self.gan.generator(self.D_A(self.fake_B)),
-            "cycle_A": weight_A * F.l1_loss(self.rec_A, self.real_A),
+            "G_A": self.gan.generator(self.D_A(self.fake_B)),  # Eq. 1
+            "cycle_A": lambda_A * F.l1_loss(self.rec_A, self.real_A),  # Eq. 2
             "G_B": self.gan.generator(self.D_B(self.fake_A)),
-            "cycle_B": weight_B * F.l1_loss(self.rec_B, self.real_B),
+            "cycle_B": lambda_B * F.l1_loss(self.rec_B, self.real_B),
         }
-        if self.wants_identity:
-            terms["idt_A"] = self.opt.lambda_identity * weight_B * F.l1_loss(self.idt_A, self.real_B)
-            terms["idt_B"] = self.opt.lambda_identity * weight_A * F.l1_loss(self.idt_B, self.real_A)
+        if self.has_identity:
+            terms["idt_A"] = self.opt.lambda_identity * lambda_B * F.l1_loss(self.idt_A, self.real_B)
+            terms["idt_B"] = self.opt.lambda_identity * lambda_A * F.l1_loss(self.idt_B, self.real_A)
         return terms
 
-    def terms_D(self) -> Terms:
-        on_B = self.gan.discriminator(self.D_A, self.real_B, self.pool_B.query(self.fake_B))
-        on_A = self.gan.discriminator(self.D_B, self.real_A, self.pool_A.query(self.fake_A))
-        return {
-            "D_A": 0.5 * torch.stack([*on_B.values()]).sum(),
-            "D_B": 0.5 * torch.stack([*on_A.values()]).sum(),
-        }
+    def real_for_D(self) -> dict[str, Tensor]:
+        return {"D_A": self.real_B, "D_B": self.real_A}
 
-    def terms_r1(self) -> Terms:
-        return {
-            "D_A_r1": self.opt.r1_gamma * networks.r1_penalty(self.D_A, self.real_B),
-            "D_B_r1": self.opt.r1_gamma * networks.r1_penalty(self.D_B, self.real_A),
-        }
+    def fake_for_D(self) -> dict[str, Tensor]:
+        """New fakes, half of them replaced by earlier ones (Section 4), which reduces oscillation."""
+        return {"D_A": self.pool_B.query(self.fake_B), "D_B": self.pool_A.query(self.fake_A)}
 
     def visuals(self) -> dict[str, Tensor]:
         shown_A = {"real_A": self.real_A, "fake_B": self.fake_B, "rec_A": self.rec_A}
         shown_B = {"real_B": self.real_B, "fake_A": self.fake_A, "rec_B": self.rec_B}
-        if self.wants_identity:  # idt_B = G_B(A) belongs beside A, as in the classic
+        if self.has_identity:  # idt_B = G_B(A) is shown next to A, as upstream
             shown_A["idt_B"], shown_B["idt_A"] = self.idt_B, self.idt_A
         return shown_A | shown_B

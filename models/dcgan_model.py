@@ -10,7 +10,7 @@ from util.errors import UserError
 
 
 class DCGANModel(LatentModel):
-    """The non-saturating loss on logits; weights N(0, 0.02), Adam 2e-4 with beta1 0.5, as the paper trains it."""
+    """The paper's training: non-saturating loss, initial weights N(0, 0.02), Adam with rate 2e-4 and beta1 0.5."""
 
     families = ("dcgan",)
 
@@ -24,7 +24,7 @@ class DCGANModel(LatentModel):
     def check_options(cls, opt: Namespace) -> None:
         super().check_options(opt)
         if opt.n_classes:
-            raise UserError(f"--n_classes {opt.n_classes}: --model dcgan knows no classes, --model cgan does")
+            raise UserError(f"--n_classes {opt.n_classes}: --model dcgan has no classes; use --model cgan")
 
     def generator(self) -> nn.Module:
         opt = self.opt

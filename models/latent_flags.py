@@ -1,4 +1,4 @@
-"""Flags that the noise-to-image plugins share, and how their words are read."""
+"""Flags of attention that the noise-to-image plugins share, and how their values are parsed."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -8,25 +8,25 @@ from util.imaging.attention_overlay import Point
 
 
 def add_attention_flags(parser: ArgumentParser, is_train: bool) -> None:
-    """Where the nets attend and what of it is shown."""
+    """Add the flags for where the nets have attention and which of its maps are shown."""
     parser.add_argument(
         "--attn_res",
         default="auto",
-        help="resolutions of the features that attend, e.g. 16,32; none; auto = the model's own",
+        help="resolutions of the features with self-attention, e.g. 16,32; none; auto: the defaults of the model",
     )
     if is_train:
         parser.add_argument(
-            "--attn_res_D", default=None, help="those of the discriminator; default: as --attn_res"
+            "--attn_res_D", default=None, help="the same for the discriminator; default: as --attn_res"
         )
     parser.add_argument(
         "--attn_points",
         default="0.5,0.5;0.25,0.5",
-        help="whose attention is shown: y,x;y,x;... as shares of height and width",
+        help="points whose attention maps are shown: y,x;y,x;... as fractions of height and width",
     )
 
 
 def check_attention(opt: Namespace) -> None:
-    """Refuse flags of attention that cannot be read, before anything is built."""
+    """Raise UserError for flags of attention that cannot be parsed."""
     query_points(opt.attn_points)
     resolutions(opt.attn_res, default=())
     resolutions(vars(opt).get("attn_res_D"), default=(), flag="--attn_res_D")
@@ -36,7 +36,7 @@ def resolutions(value: str | None, default: Sequence[int], flag: str = "--attn_r
     """`16,32` -> (16, 32); none -> (); auto -> `default`.
 
     Raises:
-        UserError: it is none of those.
+        UserError: `value` has another form.
     """
     if value in ("auto", None):
         return tuple(default)
@@ -50,14 +50,12 @@ def query_points(value: str) -> list[Point]:
     """`0.5,0.5;0.25,0.5` -> [(0.5, 0.5), (0.25, 0.5)], (y, x) in [0, 1).
 
     Raises:
-        UserError: it is no such list.
+        UserError: `value` is not such a list.
     """
     try:
         points = [(float(y), float(x)) for y, x in (pair.split(",") for pair in value.split(";"))]
     except ValueError:
         points = []
-    if not points or not all(0 <= share < 1 for point in points for share in point):
-        raise UserError(
-            f"--attn_points {value} must be pairs y,x in [0, 1), parted by ;  e.g. 0.5,0.5;0.25,0.5"
-        )
+    if not points or not all(0 <= coordinate < 1 for point in points for coordinate in point):
+        raise UserError(f"--attn_points {value} must be pairs y,x in [0, 1), such as 0.5,0.5;0.25,0.5")
     return points

@@ -1,4 +1,4 @@
-"""The family base of noise to image: what DCGAN, conditional GAN, SAGAN and BigGAN have in common."""
+"""The base class of models that make images from noise: DCGAN, conditional GAN, SAGAN and BigGAN."""
 
 import math
 from abc import abstractmethod
@@ -12,25 +12,27 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from models import networks
 from models.base_model import BaseModel, Batch, Terms
 from models.latent_flags import query_points
+from util import log
 from util.cli.flag_types import whole
 from util.errors import UserError
 from util.imaging.attention_overlay import overlay
 from util.imaging.images import grid
 from util.noise import seeded_batch
 
-MOST_ROWS, COLUMNS = 10, 8  # of the panel that is drawn anew from the same noise throughout a run
-STATISTICS_BATCH = 64  # whatever --batch_size, which must not change an image
-OVERLAID = 6  # images whose attention is shown in training
+MOST_ROWS, COLUMNS = 10, 8  # of the panel `samples`, which shows the same noise throughout a run
+STATISTICS_BATCH = 64  # fixed, because --batch_size must not change an image
+STATISTICS_SEED = 2**31  # seeds of images are usually smaller
+OVERLAID = 6  # number of images whose attention is shown in training
 
 
 class LatentModel(BaseModel):
-    """G: (z, label) -> image, D: (image, label) -> logit; there are no labels where n_classes is 0.
+    """G: (z, label) -> image, D: (image, label) -> logit; no labels if n_classes is 0.
 
-    The discriminator learns at each step, the generator at every `--n_critic`-th. Fakes have the labels
-    of the real images of their batch, and one set of fakes serves both nets.
+    The discriminator learns at each step, the generator at every `--n_critic`-th. Fakes have the labels of the
+    real images of their batch, and both nets learn from the same fakes.
     """
 
-    families: tuple[str, ...] = ()  # the names that --netG and --netD may have
+    families: tuple[str, ...] = ()  # the values that --netG and --netD can have
     loss_names = ("D_real", "D_fake", "G_gan")
     test_dataset = "noise"
 
@@ -42,7 +44,7 @@ class LatentModel(BaseModel):
             "--n_classes",
             type=whole(0),
             default=None,
-            help="classes of images; default: as many as the data set has, 0 ignores labels",
+            help="number of classes; default: as many as the data set has; 0 ignores labels",
         )
         if is_train:
             parser.set_defaults(dataset_mode="folder", gan_mode="vanilla", lr_policy="constant")
@@ -54,7 +56,7 @@ class LatentModel(BaseModel):
                 "--n_critic",
                 type=whole(1),
                 default=1,
-                help="steps of the discriminator for one of the generator",
+                help="steps of the discriminator for each step of the generator",
             )
         else:
             parser.set_defaults(dataset_mode="noise", eval=True)
@@ -62,7 +64,7 @@ class LatentModel(BaseModel):
                 "--standing_stats",
                 type=whole(0),
                 default=0,
-                help="measure batch norm's statistics anew over so many batches; 0 = those of training",
+                help="batches of noise over which the statistics of batch norm are measured; 0: those of training",
             )
         return parser
 
@@ -73,23 +75,32 @@ class LatentModel(BaseModel):
                 raise UserError(f"{flag} {name} is none of --model {opt.model}: {', '.join(cls.families)}")
         if opt.image_side is None:
             raise UserError(
-                f"--model {opt.model} needs square images of one size, which --preprocess {opt.preprocess} does not "
-                "make: use --preprocess center"
+                f"--model {opt.model} needs square images of one size, but --preprocess {opt.preprocess} keeps "
+                "other sizes: use --preprocess center"
             )
         networks.check_latent(opt.netG, opt.image_side, norm=opt.norm, init_type=opt.init_type)
 
     def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
-        self.G = self.add_net("G", self._built(self.generator), ema=True)
+        self.G = self.add_net("G", self._built(self.generator), role="generator")
         self.panel = self._panel()
         self.points = query_points(opt.attn_points) if "attn_points" in opt else []
         if self.is_train:
-            self.D = self.add_net("D", self._built(self.discriminator))
-            self.gan = networks.GANLoss(opt.gan_mode, lambda_gp=opt.lambda_gp)
-            self.add_phase("D", self.terms_D, ["D"], lr=opt.lr_D)
-            if opt.r1_gamma > 0:
-                every = opt.r1_every
-                self.add_phase("D_r1", self.terms_r1, ["D"], lr=opt.lr_D, every=every, scale=every)
+            self.D = self.add_net("D", self._built(self.discriminator), role="discriminator")
+            self.gan = networks.GANLoss(opt.gan_mode)
+            if hasattr(self, "terms_D"):
+                log.warn(f"--model {opt.model} defines terms_D, the old form of loss_D: it has no penalties")
+                self.add_phase("D", self.terms_D, ["D"], lr=opt.lr_D)
+            else:
+                self.add_discriminator_phase(
+                    "D",
+                    self.loss_D,
+                    ["D"],
+                    real=lambda: {"D": self.real},
+                    fake=lambda: {"D": self.fake},
+                    label=lambda: self.label,
+                    lr=opt.lr_D,
+                )
             self.add_phase("G", self.terms_G, ["G"], lr=opt.lr_G, every=opt.n_critic)
 
     # ------------------------------------------------------------------ written by the plugin
@@ -102,10 +113,10 @@ class LatentModel(BaseModel):
     def discriminator(self) -> nn.Module:
         """Images (N, output_nc, S, S), label (N,) -> logits (N,)."""
 
-    # ------------------------------------------------------------------ the game
+    # ------------------------------------------------------------------ the training step
 
     def set_input(self, batch: Batch) -> None:
-        """Images to learn from, or at test time z and label; z is drawn where the batch has none."""
+        """Take real images and labels, or at test time z and label; z is drawn if the batch has none."""
         if "z" in batch:
             self.z = self.to_device(batch["z"])
         else:
@@ -116,18 +127,15 @@ class LatentModel(BaseModel):
     def forward(self) -> None:
         self.fake = self.G(*self.with_label(self.z))
 
-    def terms_D(self) -> Terms:
-        terms = self.gan.discriminator(self.D, self.real, self.fake, self.label)
-        return {f"D_{name}": term for name, term in terms.items()}
-
-    def terms_r1(self) -> Terms:
-        return {"D_r1": self.opt.r1_gamma * networks.r1_penalty(self.D, self.real, self.label)}
+    def loss_D(self, D: nn.Module, real: Tensor, fake: Tensor, label: Tensor | None) -> Terms:
+        """The adversarial loss of the discriminator; `<name>` is logged as `D_<name>`."""
+        return self.gan.discriminator(D, real, fake, label)
 
     def terms_G(self) -> Terms:
         return {"G_gan": self.gan.generator(self.D(*self.with_label(self.fake)))}
 
     def with_label(self, x: Tensor) -> tuple[Tensor, ...]:
-        """What a net of this model takes beside x."""
+        """The inputs of a net: x, and the labels if there are any."""
         return (x,) if self.label is None else (x, self.label)
 
     # ------------------------------------------------------------------ what is shown
@@ -145,24 +153,24 @@ class LatentModel(BaseModel):
         return shown
 
     def get_current_visuals(self) -> dict[str, Tensor]:
-        """Those of the last step, and `samples`: the same noise in every picture, a class a row, averaged weights."""
+        """Images of the last step, and `samples` by the averaged weights: one row for each class, always the same noise."""
         shown = super().get_current_visuals()
         count, size = len(self.panel["z"]), self.opt.batch_size
         rows = [slice(start, start + size) for start in range(0, count, size)]
         parts = [self.generate({key: value[part] for key, value in self.panel.items()}) for part in rows]
         shown["samples"] = grid(torch.cat(parts), COLUMNS)
-        return dict(sorted(shown.items(), key=lambda item: item[0].startswith("attn")))  # which stand apart
+        return dict(sorted(shown.items(), key=lambda item: item[0].startswith("attn")))  # attention last
 
     @torch.no_grad()
     def generate(self, batch: Batch) -> Tensor:
-        """z (N, z_dim), and label, as test() takes them -> images (N, C, S, S) in [-1, 1] alone, of averaged weights."""
+        """z (N, z_dim) and label (N,) as test() takes them -> images (N, C, S, S) in [-1, 1], by averaged weights."""
         with self.inference_mode():
-            self._take(batch)
+            self._read_batch(batch)
             self.forward()
             return self.fake
 
     def _attention(self, net: nn.Module, x: Tensor) -> Tensor:
-        """What the finest attention of a net looks at, drawn over the fakes."""
+        """The fakes (N, C, S, P * S), overlaid with the attention maps of P points in the finest layer."""
         assert isinstance(net.attention, nn.ModuleDict)
         count = OVERLAID if self.is_train else len(x)
         inputs = [part[:count] for part in self.with_label(x)]
@@ -188,28 +196,27 @@ class LatentModel(BaseModel):
 
     @torch.no_grad()
     def _measure_statistics(self, batches: int) -> None:
-        """Batch norm's mean and variance over fresh noise, for weights (averaged ones, say) that had none of their own."""
+        """Measure batch norm's mean and variance over new noise; averaged weights have no statistics of their own."""
         norms = [module for module in self.G.modules() if isinstance(module, _BatchNorm)]
         if not norms:
             return
-        size, first_seed = STATISTICS_BATCH, 2**31  # far from the seeds that people look at
+        size = STATISTICS_BATCH
         truncation = vars(self.opt).get("truncation", math.inf)  # the flag of the noise data set
         for norm in norms:
             norm.reset_running_stats()
-            norm.momentum = None  # the plain average of all batches
+            norm.momentum = None  # all batches count equally
         self.G.train()
         for index in range(batches):
-            z = seeded_batch(first_seed + index * size, size, self.opt.z_dim, truncation)
-            self.set_input(
-                {"z": z, "label": torch.arange(index * size, (index + 1) * size) % max(1, self.opt.n_classes)}
-            )
+            z = seeded_batch(STATISTICS_SEED + index * size, size, self.opt.z_dim, truncation)
+            label = torch.arange(index * size, (index + 1) * size) % max(1, self.opt.n_classes)
+            self.set_input({"z": z, "label": label})
             self.forward()
         self.G.eval()
 
     # ------------------------------------------------------------------ private
 
     def _built(self, make: Callable[[], nn.Module]) -> nn.Module:
-        """A net with initial weights as the options say; spectral norm goes on top of them."""
+        """A net with initial weights, and then spectral norm, according to the options."""
         try:
             net = make()
         except ValueError as error:
@@ -218,15 +225,16 @@ class LatentModel(BaseModel):
         return self.normalised(net)
 
     def normalised(self, net: nn.Module) -> nn.Module:
-        """The net with spectral norm where the plugin wants it."""
+        """Override it to apply spectral norm to a net; called for both nets."""
         return net
 
     def _checked(self, label: Tensor | list[str]) -> Tensor:
         assert isinstance(label, Tensor)
-        odd = [] if label.is_floating_point() else label[(label < 0) | (label >= self.opt.n_classes)].tolist()
-        if odd:
+        classes = self.opt.n_classes  # floating-point labels are weights of the classes
+        outside = [] if label.is_floating_point() else label[(label < 0) | (label >= classes)].tolist()
+        if outside:
             raise UserError(
-                f"an item has label {odd[0]}, but --n_classes {self.opt.n_classes} knows 0 to "
-                f"{self.opt.n_classes - 1}: raise --n_classes, or mend the data set"
+                f"label {outside[0]} is out of range: with --n_classes {classes} labels are 0 to {classes - 1}; "
+                "raise --n_classes, or fix the data set"
             )
         return label

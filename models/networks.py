@@ -27,12 +27,13 @@ from models.nets.layers import (
     get_norm_layer,
     receptive_field,
 )
-from models.nets.losses import GANLoss, gradient_penalty, r1_penalty
+from models.nets.losses import GANLoss
 from models.nets.patchgan import NLayerDiscriminator, PixelDiscriminator, smallest_side
 from models.nets.resnet import SMALLEST_SIDE, ResnetBlock, ResnetGenerator
 from models.nets.sagan import SAGANDiscriminator, SAGANGenerator
 from models.nets.sagan import default_attention as sagan_attention
 from models.nets.unet import UnetGenerator, UnetSkipConnectionBlock
+from models.training.penalties import gradient_penalty, r1_penalty
 from util.errors import UserError
 from util.plugins import unknown
 

@@ -11,8 +11,9 @@ from models.base_model import BaseModel, Batch, Terms
 
 
 class Pix2PixModel(BaseModel):
-    """G: A -> B, with D judging pairs (A, B):  GAN(G, D) + lambda_L1 * |G(A) - B|."""
+    """G: A -> B; D judges pairs (A, B) and (A, G(A))."""
 
+    # the order upstream logs them in
     loss_names = ("G_GAN", "G_L1", "D_real", "D_fake")
 
     @staticmethod
@@ -46,7 +47,7 @@ class Pix2PixModel(BaseModel):
             init_type=opt.init_type,
             init_gain=opt.init_gain,
         )
-        self.G = self.add_net("G", net_G, ema=True)
+        self.G = self.add_net("G", net_G, role="generator")
         if self.is_train:
             net_D = networks.define_D(
                 opt.input_nc + opt.output_nc,
@@ -57,12 +58,17 @@ class Pix2PixModel(BaseModel):
                 init_type=opt.init_type,
                 init_gain=opt.init_gain,
             )
-            self.D = self.add_net("D", net_D)
-            self.gan = networks.GANLoss(opt.gan_mode, lambda_gp=opt.lambda_gp)
-            self.add_phase("D", self.terms_D, ["D"], lr=opt.lr_D, scale=0.5)
-            if opt.r1_gamma > 0:
-                every = opt.r1_every
-                self.add_phase("D_r1", self.terms_r1, ["D"], lr=opt.lr_D, every=every, scale=0.5 * every)
+            self.D = self.add_net("D", net_D, role="discriminator")
+            self.gan = networks.GANLoss(opt.gan_mode)
+            self.add_discriminator_phase(
+                "D",
+                self.gan.discriminator,
+                ["D"],
+                real=lambda: {"D": self.real_pair()},
+                fake=lambda: {"D": self.fake_pair()},
+                lr=opt.lr_D,
+                scale=0.5,  # Section 3.3 halves it so that D learns more slowly than G
+            )
             self.add_phase("G", self.terms_G, ["G"], lr=opt.lr_G)
 
     def set_input(self, batch: Batch) -> None:
@@ -71,21 +77,17 @@ class Pix2PixModel(BaseModel):
     def forward(self) -> None:
         self.fake_B = self.G(self.real_A)
 
-    def terms_D(self) -> Terms:
-        fake = torch.cat([self.real_A, self.fake_B.detach()], dim=1)
-        terms = self.gan.discriminator(self.D, self.real_pair(), fake)
-        return {f"D_{name}": term for name, term in terms.items()}
-
-    def terms_r1(self) -> Terms:
-        return {"D_r1": self.opt.r1_gamma * networks.r1_penalty(self.D, self.real_pair())}
-
     def real_pair(self) -> Tensor:
+        """(N, input_nc + output_nc, H, W): the input and the output, stacked."""
         return torch.cat([self.real_A, self.real_B], dim=1)
 
+    def fake_pair(self) -> Tensor:
+        return torch.cat([self.real_A, self.fake_B], dim=1)
+
     def terms_G(self) -> Terms:
-        logits = self.D(torch.cat([self.real_A, self.fake_B], dim=1))
+        """Eq. 4: L_cGAN(G, D) + lambda_L1 L_L1(G)."""
         return {
-            "G_GAN": self.gan.generator(logits),
+            "G_GAN": self.gan.generator(self.D(self.fake_pair())),
             "G_L1": self.opt.lambda_L1 * F.l1_loss(self.fake_B, self.real_B),
         }
 

@@ -11,9 +11,9 @@ from util.errors import UserError
 
 
 class SAGANModel(LatentModel):
-    """Hinge loss, one step of D (4e-4) for one of G (1e-4), Adam with betas (0, 0.9).
+    """Hinge loss (Eq. 4), Adam with betas (0, 0.9) and learning rates of 4e-4 for D and 1e-4 for G (Section 5).
 
-    With labels: class-conditional batch norm in the generator, a projection discriminator.
+    With labels, the generator has class-conditional batch norm and the discriminator a projection of the class.
     """
 
     families = ("sagan",)
@@ -31,10 +31,13 @@ class SAGANModel(LatentModel):
             "--attn_form",
             choices=("plain", "pooled"),
             default="plain",
-            help="keys and values pooled 2x2 or not",
+            help="attention over all positions (plain), or over keys and values max-pooled 2x2 (pooled)",
         )
         parser.add_argument(
-            "--upsample", choices=("deconv", "nearest"), default="deconv", help="how the generator grows"
+            "--upsample",
+            choices=("deconv", "nearest"),
+            default="deconv",
+            help="upsampling in the generator: transposed convolution, or nearest neighbour and a convolution",
         )
         parser.add_argument(
             "--sn_scope",
@@ -49,7 +52,7 @@ class SAGANModel(LatentModel):
             help="which channels of a deconvolution are its matrix's rows; in = as the well-known code",
         )
         if not is_train:
-            parser.set_defaults(standing_stats=16)  # averaged weights have no statistics of their own
+            parser.set_defaults(standing_stats=16)  # batch norm has no statistics for averaged weights
         return parser
 
     @classmethod
@@ -58,7 +61,8 @@ class SAGANModel(LatentModel):
         check_attention(opt)
         if opt.isTrain and opt.sn_scope != "none" and opt.lambda_gp > 0:
             raise UserError(
-                "spectral norm already bounds the discriminator: leave out the gradient penalty, or give --sn_scope none"
+                f"--lambda_gp {opt.lambda_gp}, which is 10 by default with --gan_mode wgangp, adds a gradient penalty, but "
+                f"--sn_scope {opt.sn_scope} bounds the discriminator already: use one of them, e.g. --sn_scope none"
             )
 
     def generator(self) -> nn.Module:
@@ -89,6 +93,7 @@ class SAGANModel(LatentModel):
         )
 
     def normalised(self, net: nn.Module) -> nn.Module:
+        """Spectral norm in both nets (Section 4.1)."""
         if self.opt.sn_scope == "none":
             return net
         assert isinstance(net, networks.SAGANGenerator | networks.SAGANDiscriminator)

@@ -1,7 +1,7 @@
-"""A starting point for a model of your own: regression from A to B. Copy this file and change it.
+"""A template for a new model: regression from A to B.
 
-Save the copy as models/<name>_model.py, or in a folder of your own that you name with
---plugin_path, call the class <Name>Model, and train it with --model <name>.
+Copy this file to models/<name>_model.py, or to a folder of your own that you name with --plugin_path.
+Call the class <Name>Model, and train it with --model <name>. docs/plugins.md explains the contract.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -18,7 +18,7 @@ class TemplateModel(BaseModel):
 
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
-        """Flags of this model, and other defaults for the shared ones."""
+        """Add the flags of this model, and change defaults of the shared flags."""
         parser.set_defaults(dataset_mode="aligned")
         if is_train:
             parser.add_argument("--lambda_regression", type=float, default=1.0, help="weight of |G(A) - B|")
@@ -26,29 +26,29 @@ class TemplateModel(BaseModel):
 
     @staticmethod
     def check_options(opt: Namespace) -> None:
-        """What cannot work is refused here, before anything is built."""
+        """Raise UserError for options that cannot work; called before anything is built."""
         networks.check(netG=opt.netG, norm=opt.norm, init_type=opt.init_type, side=opt.image_side)
 
     def __init__(self, opt: Namespace) -> None:
-        """The nets, and the phases of a step: which nets learn, and from which terms."""
+        """Build the nets, and say which of them learn from which loss terms."""
         super().__init__(opt)
         net = networks.define_G(opt.input_nc, opt.output_nc, opt.ngf, opt.netG, norm=opt.norm)
-        self.G = self.add_net("G", net, ema=True)
+        self.G = self.add_net("G", net, role="generator")
         if self.is_train:
             self.add_phase("G", self.terms_G, ["G"], lr=opt.lr_G)
 
     def set_input(self, batch: Batch) -> None:
-        """Keep what the step needs from a batch of the data set."""
+        """Keep what the other methods need of a batch of the data set."""
         self.real_A, self.real_B = self.pair(batch)
 
     def forward(self) -> None:
-        """Make the images; called in training and at test time."""
+        """Compute the images; called in training and at test time."""
         self.fake_B = self.G(self.real_A)
 
     def terms_G(self) -> Terms:
-        """Named loss terms; their sum is minimised, each is logged."""
+        """Return named loss terms; each is logged, and their sum is minimised."""
         return {"G": self.opt.lambda_regression * F.l1_loss(self.fake_B, self.real_B)}
 
     def visuals(self) -> dict[str, Tensor]:
-        """Label -> images (N, C, H, W) in [-1, 1] for the pages."""
+        """Return label -> images (N, C, H, W) in [-1, 1], for the pages."""
         return {"real_A": self.real_A, "fake_B": self.fake_B, "real_B": self.real_B}

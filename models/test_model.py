@@ -12,18 +12,18 @@ from util.errors import UserError
 
 
 class TestModel(BaseModel):
-    """Loads `<epoch>_net_G<model_suffix>.pth` alone: --model_suffix _A takes G_A of a CycleGAN."""
+    """Loads `<epoch>_net_G<model_suffix>.pth` only: --model_suffix _A loads G_A of a CycleGAN."""
 
-    __test__ = False  # not a test case, whatever pytest makes of the name
+    __test__ = False  # pytest would take the name for a test case
 
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
         if is_train:
             raise UserError(
-                "--model test makes images and cannot be trained: run test.py, or train another --model"
+                "--model test only makes images and cannot be trained: run test.py, or train another --model"
             )
         parser.set_defaults(dataset_mode="single")
-        parser.add_argument("--model_suffix", default="", help="which generator: _A or _B of a CycleGAN")
+        parser.add_argument("--model_suffix", default="", help="_A or _B: which generator of a CycleGAN")
         add_generator_flags(parser, place="none")
         return parser
 
@@ -41,7 +41,7 @@ class TestModel(BaseModel):
         net = networks.define_G(
             opt.input_nc, opt.output_nc, opt.ngf, opt.netG, norm=opt.norm, use_dropout=not opt.no_dropout
         )
-        self.G = self.add_net(f"G{opt.model_suffix}", attend_in_generator(net, opt))
+        self.G = self.add_net(f"G{opt.model_suffix}", attend_in_generator(net, opt), role="generator")
 
     def set_input(self, batch: Batch) -> None:
         self.real = self.to_device(batch["A"])

@@ -35,7 +35,9 @@ class Parser(Arguments):
 
     def __init__(self, prog: str, argv: Sequence[str], *, is_train: bool = True) -> None:
         usage = f"{prog} --dataroot FOLDER --name RUN [flags]"
-        super().__init__(prog, usage, allow_abbrev=False, add_help=False, formatter_class=_Formatter)
+        super().__init__(
+            prog=prog, usage=usage, allow_abbrev=False, add_help=False, formatter_class=_Formatter
+        )
         self.argv = list(argv)
         self.layers: list[tuple[str, dict[str, Any]]] = []
         self.is_train = is_train

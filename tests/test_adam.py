@@ -1,4 +1,4 @@
-"""Adam in both forms: the same numbers, states that pass from one to the other, any memory format."""
+"""Adam in its fused and its usual form: the same numbers, exchangeable states, any memory format."""
 
 import copy
 
@@ -10,7 +10,7 @@ from models.training.fused_adam import adam
 
 
 def optimised(layout: torch.memory_format, forms: list[bool], grads: torch.memory_format) -> Tensor:
-    """A weight after a step in each form, its state handed on from one to the next."""
+    """A weight after one step in each of `forms`, each of which loads the state of the one before."""
     generator = torch.Generator().manual_seed(0)
     weight = nn.Parameter(torch.randn(4, 6, 3, 3, generator=generator, dtype=torch.float64))
     weight.data = weight.data.contiguous(memory_format=layout)
@@ -24,7 +24,7 @@ def optimised(layout: torch.memory_format, forms: list[bool], grads: torch.memor
         )
         optimizer.step()
         state = copy.deepcopy(optimizer.state_dict())
-        weight.data = weight.data.contiguous(  # as a run that goes on in the other form
+        weight.data = weight.data.contiguous(  # a run can be resumed in the other layout
             memory_format=torch.channels_last if weight.is_contiguous() else torch.contiguous_format
         )
     return weight.detach().contiguous()
@@ -33,19 +33,19 @@ def optimised(layout: torch.memory_format, forms: list[bool], grads: torch.memor
 @pytest.mark.parametrize("forms", [[True] * 3, [True, False, True], [False, True, True]])
 @pytest.mark.parametrize("grads", [torch.contiguous_format, torch.channels_last])
 def test_adam_is_the_same_in_both_forms_and_any_layout(forms: list[bool], grads: torch.memory_format) -> None:
-    right = optimised(torch.contiguous_format, [False] * 3, torch.contiguous_format)
-    assert torch.allclose(optimised(torch.channels_last, forms, grads), right, rtol=1e-13, atol=1e-15)
+    expected = optimised(torch.contiguous_format, [False] * 3, torch.contiguous_format)
+    assert torch.allclose(optimised(torch.channels_last, forms, grads), expected, rtol=1e-13, atol=1e-15)
 
 
 def test_adam_is_fused_where_it_can_be() -> None:
     for kind, fused in ((torch.float32, True), (torch.float64, True), (torch.bfloat16, None)):
-        made_for = adam([nn.Parameter(torch.zeros(2, dtype=kind))], lr=1, betas=(0.0, 0.9), fused=True)
-        assert made_for.defaults["fused"] is fused
+        optimizer = adam([nn.Parameter(torch.zeros(2, dtype=kind))], lr=1, betas=(0.0, 0.9), fused=True)
+        assert optimizer.defaults["fused"] is fused
 
 
 @pytest.mark.parametrize("fused", [True, False])
-def test_adam_is_torchs_own(fused: bool) -> None:
-    """Bit for bit, hooks before and after a step included."""
+def test_adam_computes_the_numbers_of_torch(fused: bool) -> None:
+    """Bit for bit; hooks after a step are called with gradients enabled."""
     values, calls = [], []
     for make in (torch.optim.Adam, adam):
         generator = torch.Generator().manual_seed(0)

@@ -1,16 +1,16 @@
-"""What the noise-to-image plugins share: z and labels, who learns when, what is shown, statistics for drawing."""
+"""The noise-to-image models: z and labels, the order of learning, what is shown, statistics for making images."""
 
 from argparse import Namespace
 from collections.abc import Callable
 
 import pytest
 import torch
-from conftest import random_batch
+from conftest import random_batch, refused
 
 from models import create_model, networks
+from models.dcgan_model import DCGANModel
 from models.latent_flags import query_points, resolutions
 from models.latent_model import LatentModel
-from util.errors import UserError
 
 OptionMaker = Callable[..., Namespace]
 FAMILY = ["dcgan", "cgan", "sagan", "biggan"]
@@ -23,11 +23,11 @@ def make(train_opt: OptionMaker, name: str, *words: object) -> LatentModel:
     return model
 
 
-# ---------------------------------------------------------------------- the recipes
+# ---------------------------------------------------------------------- defaults
 
 
 @pytest.mark.parametrize(
-    ("name", "recipe"),
+    ("name", "defaults"),
     [
         ("dcgan", {"gan_mode": "vanilla", "lr_G": 2e-4, "lr_D": 2e-4, "beta1": 0.5, "z_dim": 100}),
         ("dcgan", {"init_type": "normal", "init_gain": 0.02, "norm": "batch", "n_critic": 1}),
@@ -41,16 +41,16 @@ def make(train_opt: OptionMaker, name: str, *words: object) -> LatentModel:
         ("biggan", {"init_type": "orthogonal", "ortho_G": 1e-4, "n_critic": 2, "ema_decay": 0.9999}),
     ],
 )
-def test_defaults_are_the_papers(train_opt: OptionMaker, name: str, recipe: dict) -> None:
+def test_defaults_are_those_of_the_papers(train_opt: OptionMaker, name: str, defaults: dict) -> None:
     opt = train_opt("--model", name)
-    assert {key: getattr(opt, key) for key in recipe} == recipe
+    assert {key: getattr(opt, key) for key in defaults} == defaults
 
 
 @pytest.mark.parametrize(
     ("side", "z_dim", "split"),
     [(32, 128, "false"), (64, 120, "true"), (128, 120, "true"), (256, 140, "true")],
 )
-def test_the_shape_of_biggan_follows_the_size(
+def test_the_architecture_of_biggan_depends_on_the_size(
     train_opt: OptionMaker, side: int, z_dim: int, split: str
 ) -> None:
     opt = train_opt("--model", "biggan", "--load_size", side, "--crop_size", side)
@@ -67,27 +67,25 @@ def test_initial_weights_follow_the_flags_under_spectral_norm(train_opt: OptionM
     assert normal.std().item() == pytest.approx(0.02, rel=0.02)
 
 
-# ---------------------------------------------------------------------- who learns, from what
+# ---------------------------------------------------------------------- learning
 
 
 @pytest.mark.parametrize("name", FAMILY)
-def test_a_generator_step_raises_what_the_discriminator_thinks_of_fakes(
-    train_opt: OptionMaker, name: str
-) -> None:
+def test_a_generator_step_raises_the_logits_of_fakes(train_opt: OptionMaker, name: str) -> None:
     model = make(train_opt, name, "--norm", "instance", "--lr_G", 1e-3, "--ema_decay", 0)
     model.phases = [phase for phase in model.phases if phase.name == "G"]
     batch = random_batch("latent") | {"z": torch.randn(4, model.opt.z_dim)}
 
-    def opinion() -> float:
+    def mean_logit() -> float:
         with torch.no_grad():
             model.set_input(batch)
             model.forward()
             return model.D(*model.with_label(model.fake)).mean().item()
 
-    before = opinion()
+    before = mean_logit()
     for _ in range(3):
         model.optimize_parameters(batch)
-    assert opinion() > before
+    assert mean_logit() > before
 
 
 def test_the_discriminator_learns_at_each_step_and_the_generator_at_every_nth(train_opt: OptionMaker) -> None:
@@ -105,25 +103,38 @@ def test_the_discriminator_learns_at_each_step_and_the_generator_at_every_nth(tr
     assert "G_gan" in model.get_current_losses()
 
 
-def test_losses_of_the_generator_are_shown_between_its_steps(train_opt: OptionMaker) -> None:
+def test_the_last_loss_of_the_generator_is_shown_between_its_steps(train_opt: OptionMaker) -> None:
     model = make(train_opt, "sagan", "--n_critic", 2)
     model.optimize_parameters(random_batch("latent"))
-    said = model.get_current_losses()["G_gan"]
+    loss = model.get_current_losses()["G_gan"]
     model.optimize_parameters(random_batch("latent", seed=1))
-    assert model.get_current_losses()["G_gan"] == said
+    assert model.get_current_losses()["G_gan"] == loss
 
 
-def test_both_nets_hear_the_labels_of_the_batch(train_opt: OptionMaker) -> None:
+def test_both_nets_get_the_labels_of_the_batch(train_opt: OptionMaker) -> None:
     model = make(train_opt, "cgan")
-    heard: dict[str, list[torch.Tensor]] = {"G": [], "D": []}
-    for name, labels in heard.items():
+    received: dict[str, list[torch.Tensor]] = {"G": [], "D": []}
+    for name, labels in received.items():
         model.nets[name].register_forward_pre_hook(
             lambda net, inputs, labels=labels: labels.append(inputs[1])
         )
     batch = random_batch("latent")
     model.optimize_parameters(batch)
-    assert len(heard["G"]) == 1 and len(heard["D"]) == 3  # real and fake for D, fake for G
-    assert all(torch.equal(label, batch["label"]) for label in heard["G"] + heard["D"])
+    assert len(received["G"]) == 1 and len(received["D"]) == 3  # real and fake for D, fake for G
+    assert all(torch.equal(label, batch["label"]) for label in received["G"] + received["D"])
+
+
+def test_a_plugin_with_the_old_terms_D_still_trains_with_it(train_opt: OptionMaker, capsys) -> None:
+    class OldModel(DCGANModel):
+        def terms_D(self) -> dict[str, torch.Tensor]:
+            return {"D_old": self.D(self.fake.detach()).mean() - self.D(self.real).mean()}
+
+    model = OldModel(train_opt("--model", "dcgan"))
+    assert "terms_D" in capsys.readouterr().err
+    model.optimize_parameters(random_batch("latent"))
+    assert list(model.get_current_losses()) == ["G_gan", "D_old"]
+    with refused("--r1_gamma"):
+        OldModel(train_opt("--model", "dcgan", "--r1_gamma", 1)).check_flags()
 
 
 def test_noise_is_normal_and_new_at_each_step(train_opt: OptionMaker) -> None:
@@ -136,34 +147,32 @@ def test_noise_is_normal_and_new_at_each_step(train_opt: OptionMaker) -> None:
     assert abs(seen[0].mean()) < 0.02 and abs(seen[0].std() - 1) < 0.02
 
 
-def test_labels_are_left_alone_where_the_model_wants_none(train_opt: OptionMaker) -> None:
+def test_labels_are_ignored_without_classes(train_opt: OptionMaker) -> None:
     model = make(train_opt, "sagan", "--n_classes", 0)
     model.optimize_parameters(random_batch("latent"))
     assert model.label is None
     assert not any("embed" in key for key in model.nets["D"].state_dict())
 
 
-def test_a_label_beyond_the_classes_is_one_sentence(train_opt: OptionMaker) -> None:
+def test_a_label_out_of_range_is_refused(train_opt: OptionMaker) -> None:
     model = make(train_opt, "cgan")
     batch = random_batch("latent") | {"label": torch.tensor([0, 1, 7, 2])}
-    with pytest.raises(UserError, match="label 7, but --n_classes 3 knows 0 to 2"):
+    with refused(7, "--n_classes", 3):
         model.optimize_parameters(batch)
 
 
-def test_data_without_labels_is_one_sentence(train_opt: OptionMaker) -> None:
+def test_data_without_labels_is_refused(train_opt: OptionMaker) -> None:
     model = make(train_opt, "cgan")
     batch = random_batch("latent")
     del batch["label"]
-    with pytest.raises(
-        UserError, match="asks for 'label' of each item, but --dataset_mode folder gives image"
-    ):
+    with refused("--model", "cgan", "label", "--dataset_mode", "folder"):
         model.optimize_parameters(batch)
 
 
 # ---------------------------------------------------------------------- what is shown
 
 
-def test_the_panel_is_one_class_a_row_and_one_z_a_column(train_opt: OptionMaker) -> None:
+def test_the_panel_has_a_row_for_each_class_and_a_column_for_each_z(train_opt: OptionMaker) -> None:
     panel = make(train_opt, "cgan").panel
     assert panel["label"].tolist() == [0] * 8 + [1] * 8 + [2] * 8
     assert torch.equal(panel["z"][:8], panel["z"][16:]) and not torch.equal(panel["z"][0], panel["z"][1])
@@ -205,24 +214,24 @@ def test_attention_can_be_left_out(train_opt: OptionMaker) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "0.5", "0.5,0.5;", "1,0", "-0.1,0", "a,b"])
-def test_points_that_cannot_be_read(value: str) -> None:
-    with pytest.raises(UserError, match="--attn_points"):
+def test_malformed_points_are_refused(value: str) -> None:
+    with refused("--attn_points", *value.split()):
         query_points(value)
 
 
-def test_resolutions_are_read() -> None:
+def test_resolutions_are_parsed() -> None:
     assert resolutions("16,32", default=(8,)) == (16, 32)
     assert resolutions("none", default=(8,)) == ()
     assert resolutions("auto", default=(8,)) == resolutions(None, default=(8,)) == (8,)
 
 
-# ---------------------------------------------------------------------- drawing
+# ---------------------------------------------------------------------- making images
 
 
 def trained_and_tested(
     train_opt: OptionMaker, test_opt: OptionMaker, *words: object
 ) -> tuple[LatentModel, LatentModel]:
-    """A trained dcgan and the model that test.py makes of it."""
+    """A trained dcgan, and the same model as test.py loads it."""
     model = make(train_opt, "dcgan", "--ema_decay", 0.9)
     for step in range(3):
         model.optimize_parameters(random_batch("latent", seed=step))
@@ -235,7 +244,7 @@ def trained_and_tested(
     return model, tested
 
 
-def test_test_time_needs_no_data_and_takes_averaged_weights_and_stored_statistics(
+def test_test_time_needs_no_data_and_uses_averaged_weights_and_stored_statistics(
     train_opt: OptionMaker, test_opt: OptionMaker
 ) -> None:
     model, tested = trained_and_tested(train_opt, test_opt)
@@ -248,7 +257,7 @@ def test_test_time_needs_no_data_and_takes_averaged_weights_and_stored_statistic
     assert torch.allclose(together[2:3], alone, atol=1e-6)
 
 
-def test_standing_statistics_are_those_of_the_weights_in_use(
+def test_standing_statistics_belong_to_the_loaded_weights(
     train_opt: OptionMaker, test_opt: OptionMaker
 ) -> None:
     _, stored = trained_and_tested(train_opt, test_opt)
@@ -256,15 +265,15 @@ def test_standing_statistics_are_those_of_the_weights_in_use(
     norm, before = measured.nets["G"].main[4], stored.nets["G"].main[4]
     assert not torch.allclose(norm.running_mean, before.running_mean)
     inputs = []
-    norm.register_forward_hook(lambda net, given, made: inputs.append(given[0]))
+    norm.register_forward_hook(lambda net, args, output: inputs.append(args[0]))
     measured.test({"z": torch.randn(2000, 100)})
-    seen = inputs[0].mean((0, 2, 3))
-    wrong, right = (seen - before.running_mean).abs().mean(), (seen - norm.running_mean).abs().mean()
-    assert right < 0.2 * wrong
+    actual = inputs[0].mean((0, 2, 3))
+    error_of_stored, error = ((actual - each.running_mean).abs().mean() for each in (before, norm))
+    assert error < 0.2 * error_of_stored
     assert not norm.training
 
 
-def test_standing_statistics_are_the_same_each_time_whatever_the_batch(
+def test_standing_statistics_do_not_depend_on_the_batch_size(
     train_opt: OptionMaker, test_opt: OptionMaker
 ) -> None:
     models = [
@@ -274,7 +283,9 @@ def test_standing_statistics_are_the_same_each_time_whatever_the_batch(
     assert torch.equal(models[0].nets["G"].main[1].running_var, models[1].nets["G"].main[1].running_var)
 
 
-def test_real_images_can_be_given_at_test_time_too(train_opt: OptionMaker, test_opt: OptionMaker) -> None:
+def test_real_images_are_shown_at_test_time_if_the_batch_has_them(
+    train_opt: OptionMaker, test_opt: OptionMaker
+) -> None:
     _, tested = trained_and_tested(train_opt, test_opt)
     assert set(tested.test(random_batch("latent"))) == {"real", "fake"}
 
@@ -283,5 +294,5 @@ def test_the_table_of_sizes_is_that_of_the_nets() -> None:
     assert networks.LATENT_SIZES["dcgan"] == (32, 64, 128)
     assert networks.LATENT_SIZES["sagan"] == networks.LATENT_SIZES["biggan"] == (32, 64, 128, 256)
     networks.check_latent("cgan_mlp", 28, norm="batch", init_type="normal")
-    with pytest.raises(UserError, match="--crop_size can be 32, 64, 128"):
+    with refused("--crop_size", 28, 32, 64, 128):
         networks.check_latent("dcgan", 28, norm="batch", init_type="normal")

@@ -1,15 +1,12 @@
-"""Adversarial objectives and the gradient penalty, on logits."""
+"""Adversarial objectives, on logits."""
 
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from models.nets.layers import batched_forward
-from util.compiling import eager_call
-from util.errors import UserError
 
 Elementwise = Callable[[Tensor], Tensor]
 
@@ -33,7 +30,7 @@ class GANLoss(nn.Module):
     `GANLoss(mode)(logits, target_is_real)` is the classic call, for objectives in which the
     generator minimises what the discriminator does on real images (so not for hinge).
 
-    `lambda_gp` weighs the gradient penalty in discriminator(); None means 10 with wgangp and 0 otherwise.
+    `lambda_gp` is accepted for old callers and ignored: BaseModel.add_discriminator_phase adds the penalty.
 
     Raises:
         ValueError: unknown name.
@@ -44,7 +41,6 @@ class GANLoss(nn.Module):
         if gan_mode not in OBJECTIVES:
             raise ValueError(f"unknown GAN objective {gan_mode!r}; known: {', '.join(OBJECTIVES)}")
         self.gan_mode = gan_mode
-        self.lambda_gp = 10.0 * (gan_mode == "wgangp") if lambda_gp is None else lambda_gp
         self._real, self._fake, self._generator = OBJECTIVES[gan_mode]
 
     def real(self, logits: Tensor) -> Tensor:
@@ -64,55 +60,15 @@ class GANLoss(nn.Module):
     ) -> dict[str, Tensor]:
         """What `net` minimises on real and fake images (N, C, H, W), and on the labels (N,) of both if it takes them.
 
-        Terms `real`, `fake` and, where the penalty has a weight, `gp`.
+        Terms `real` and `fake`.
         """
-        fake = fake.detach()
-        on_real, on_fake = batched_forward(net, real, fake, label=label)
-        terms = {"real": self.real(on_real), "fake": self.fake(on_fake)}
-        if self.lambda_gp > 0:
-            terms["gp"] = self.lambda_gp * gradient_penalty(net, real, fake, label)
-        return terms
+        on_real, on_fake = batched_forward(net, real, fake.detach(), label=label)
+        return {"real": self.real(on_real), "fake": self.fake(on_fake)}
 
     def forward(self, logits: Tensor, target_is_real: bool) -> Tensor:
         if self.gan_mode == "hinge":
             raise ValueError("hinge asks who learns: call .real, .fake or .generator")
         return self.real(logits) if target_is_real else self.fake(logits)
-
-
-def gradient_penalty(net: nn.Module, real: Tensor, fake: Tensor, label: Tensor | None = None) -> Tensor:
-    """E[(|grad D(x)| - 1)^2] at points x drawn on lines from real to fake (arXiv:1704.00028, Eq. 3).
-
-    real, fake (N, C, H, W), label (N,) -> scalar. Logits that are patches are summed over the image first.
-
-    Raises:
-        UserError: real and fake images differ in size, so no line joins them.
-    """
-    if real.shape != fake.shape:
-        raise UserError(
-            f"the gradient penalty needs images of one size, not {tuple(real.shape[2:])} and {tuple(fake.shape[2:])} "
-            "(height, width): use --preprocess resize_and_crop, or leave out --gan_mode wgangp and --lambda_gp"
-        )
-    share = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
-    gradient = _input_gradient(net, share * real + (1 - share) * fake, label)
-    return ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
-
-
-def r1_penalty(net: nn.Module, real: Tensor, label: Tensor | None = None) -> Tensor:
-    """E[|grad D(x)|^2] / 2 at real images x (Mescheder et al. 2018, arXiv:1801.04406, Eq. 9).
-
-    real (N, C, H, W), label (N,) -> scalar.
-    """
-    return 0.5 * _input_gradient(net, real, label).flatten(1).square().sum(1).mean()
-
-
-def _input_gradient(net: nn.Module, points: Tensor, label: Tensor | None) -> Tensor:
-    points = points.detach().requires_grad_(True)
-    labels = () if label is None else (label,)
-    # neither the fused attention kernels nor compiled nets have a second derivative
-    with eager_call(net), sdpa_kernel(SDPBackend.MATH), torch.autocast(points.device.type, enabled=False):
-        logits = net(points, *labels)
-        (gradient,) = torch.autograd.grad(logits.sum(), points, create_graph=True)
-    return gradient
 
 
 def _full_precision(logits: Tensor) -> Tensor:

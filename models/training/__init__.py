@@ -1,5 +1,5 @@
-"""Parts of the training step that know no architecture: optimizer, averaging, augmentation, execution.
+"""Parts of the training step that do not depend on an architecture.
 
-`models/base_model.py` puts them together. Networks belong to `models/nets`; losses belong to the plugins and
-to `models/nets/losses.py`.
+`models/base_model.py` is built from them. Networks belong in `models/nets`, losses in the plugins and in
+`models/nets/losses.py`.
 """

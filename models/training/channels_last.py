@@ -1,4 +1,4 @@
-"""Channels-last weights, which make convolutions give channels-last features, where that is safe and faster."""
+"""Channels-last weights, which make convolutions compute channels-last features, where that is safe and faster."""
 
 import torch
 from torch import nn
@@ -7,10 +7,10 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 
 def is_faster_channels_last(net: nn.Module, device: torch.device, *, half: bool) -> bool:
-    """Whether to_channels_last() makes a net faster; `half` = it computes in bfloat16 or float16.
+    """Whether to_channels_last() makes a net faster; `half`: it computes in bfloat16 or float16.
 
-    On a CPU the nets say so themselves. Tensor cores take half precision in this layout alone, and
-    cuDNN converts what comes in another; in float32 it has fast kernels for the usual one.
+    On a CPU a net has the attribute `likes_channels_last`. On a GPU, tensor cores need this layout in half
+    precision, and cuDNN converts any other; in float32 cuDNN has fast kernels for the contiguous layout.
     """
     if device.type == "cpu":
         return getattr(net, "likes_channels_last", False)
@@ -18,11 +18,12 @@ def is_faster_channels_last(net: nn.Module, device: torch.device, *, half: bool)
 
 
 def to_channels_last(net: nn.Module) -> bool:
-    """Store the weights of convolutions channels-last, in place, unless the net has instance norms; whether it was done.
+    """Store the weights of convolutions channels-last, in place; return whether there are any.
 
-    torch's instance norm on the CPU (2.15) has wrong gradients where a batch of one meets a channels-last
-    gradient, and no error tells. On every device it makes its input contiguous first, so that each norm
-    would cost two conversions: nets on an A100 were slower by a third (github.com/pytorch/pytorch/issues/59168).
+    Nets with instance norm are left as they are. On the CPU, torch's instance norm (2.15) computes wrong gradients,
+    without an error, for a batch of one with a channels-last gradient. On every device it copies its input to the
+    contiguous layout, so each norm would cost two conversions: nets on an A100 became slower by a third
+    (github.com/pytorch/pytorch/issues/59168).
     """
     kinds = [type(module) for module in net.modules()]
     if any(issubclass(kind, _InstanceNorm) for kind in kinds):

@@ -1,4 +1,4 @@
-"""Differentiable augmentation of what a discriminator sees, for little data (Zhao et al. 2020, arXiv:2006.10738)."""
+"""Differentiable augmentation of the images that a discriminator judges (Zhao et al. 2020, arXiv:2006.10738)."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,14 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 LARGEST_SHIFT = 1 / 8  # of a side
-CUT_SIDE = 1 / 2
+CUT_SIDE = 1 / 2  # of a side
 
 
 class DiffAugment:
-    """Changes real and fake images alike, so that no change leaks into what the generator makes.
+    """A forward pre-hook that augments the input of a discriminator in training mode.
 
-    A hook that runs before the forward() of a discriminator in training mode: images (N, C, H, W) in
-    [-1, 1], of several RGB images stacked along C each is recoloured by itself. `kinds` are keys of KINDS.
+    Real and fake images are augmented alike, so the generator does not learn to imitate the augmentation. `kinds`
+    are keys of KINDS. The images (N, C, H, W) are in [-1, 1]; RGB images stacked along C are recoloured separately.
     """
 
     def __init__(self, kinds: Sequence[str]) -> None:
@@ -30,30 +30,30 @@ class DiffAugment:
 
 
 def recolour(x: Tensor) -> Tensor:
-    """Brightness by up to 1/2 either way, saturation times 0 to 2, contrast times 1/2 to 3/2."""
+    """Add -0.5 to 0.5 to the brightness, multiply the saturation by 0 to 2 and the contrast by 0.5 to 1.5."""
     x = x + _uniform(x) - 0.5
     if x.shape[1] % 3 == 0:
         rgb = x.unflatten(1, (-1, 3))
         grey = rgb.mean(2, keepdim=True)
         x = (grey + (rgb - grey) * (2 * _uniform(x))[:, None]).flatten(1, 2)
-    middle = x.mean((1, 2, 3), keepdim=True)
-    return middle + (x - middle) * (0.5 + _uniform(x))
+    mean = x.mean((1, 2, 3), keepdim=True)
+    return mean + (x - mean) * (0.5 + _uniform(x))
 
 
 def translate(x: Tensor) -> Tensor:
-    """Shift by up to an eighth of a side; what comes in is 0, mid grey."""
+    """Shift each image by up to an eighth of a side; the uncovered border is 0 (mid grey)."""
     count, _, height, width = x.shape
     down, right = _shifts(x, height), _shifts(x, width)
     edge_y, edge_x = int(height * LARGEST_SHIFT), int(width * LARGEST_SHIFT)
     padded = F.pad(x, (edge_x, edge_x, edge_y, edge_y))
     rows = torch.arange(height, device=x.device)[None] + edge_y - down[:, None]
     columns = torch.arange(width, device=x.device)[None] + edge_x - right[:, None]
-    which = torch.arange(count, device=x.device)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[which, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    image = torch.arange(count, device=x.device)[:, None, None]
+    return padded.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def cut_out(x: Tensor) -> Tensor:
-    """Blank a square of half the side, anywhere, also partly outside."""
+    """Set a square of half the side to 0; its centre lies anywhere in the image."""
     height, width = x.shape[2:]
     inside_y = _hidden(x, height)[:, None, :, None]
     inside_x = _hidden(x, width)[:, None, None, :]
@@ -72,12 +72,12 @@ def _uniform(x: Tensor) -> Tensor:
 
 
 def _shifts(x: Tensor, side: int) -> Tensor:
-    most = int(side * LARGEST_SHIFT)
-    return torch.randint(-most, most + 1, (len(x),), device=x.device)
+    largest = int(side * LARGEST_SHIFT)
+    return torch.randint(-largest, largest + 1, (len(x),), device=x.device)
 
 
 def _hidden(x: Tensor, side: int) -> Tensor:
-    """(N, side) bool: the stretch of half the side that is cut out, around a centre drawn from the whole side."""
+    """(N, side) bool: True in an interval of half the side around a random centre."""
     length = int(side * CUT_SIDE)
     start = torch.randint(0, side + 1 - length % 2, (len(x), 1), device=x.device) - length // 2
     places = torch.arange(side, device=x.device)[None]

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 
 class EMA:
-    """Shadow copies that follow their nets: shadow <- d * shadow + (1 - d) * net.
+    """Copies ("shadows") that follow their nets: shadow <- d * shadow + (1 - d) * net.
 
-    The decay warms up as d = min(decay, (1 + n) / (10 + n)) over the n updates so far, so that the
-    random weights of the start are soon forgotten. Buffers (running statistics, the vectors of
-    spectral norm) are copied: an average of power-iteration vectors is no singular vector.
+    After n updates d = min(decay, (1 + n) / (10 + n)), so that the random initial weights soon lose their influence.
+    Buffers (running statistics, the vectors of spectral norm) are copied, not averaged: an average of
+    singular vectors is not a singular vector.
     """
 
     def __init__(self, decay: float) -> None:
@@ -22,7 +22,7 @@ class EMA:
         self.updates = 0
 
     def track(self, name: str, net: nn.Module) -> None:
-        """Average `net` from now on; nothing happens where the decay is 0."""
+        """Average `net` from now on, unless the decay is 0."""
         if self.decay > 0:
             self.shadows[name] = deepcopy(net).requires_grad_(False)
 
@@ -31,18 +31,18 @@ class EMA:
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         for name, shadow in self.shadows.items():
             net = nets[name]
-            # a net has hundreds of small tensors; a GPU takes all of one kind in one launch
+            # _foreach: a GPU updates hundreds of small tensors of one dtype in one launch
             weights: list[Tensor] = [*shadow.parameters()]
-            if weights:  # which upsampling, for one, has none of
+            if weights:  # some nets, such as nn.Upsample, have none
                 torch._foreach_lerp_(weights, [*net.parameters()], 1 - decay)
-            for kind in {buffer.dtype for buffer in shadow.buffers()}:
-                own, new = ([one for one in side.buffers() if one.dtype == kind] for side in (shadow, net))
-                torch._foreach_copy_(own, new)
+            for dtype in {buffer.dtype for buffer in shadow.buffers()}:
+                old, new = ([b for b in module.buffers() if b.dtype == dtype] for module in (shadow, net))
+                torch._foreach_copy_(old, new)
         self.updates += 1
 
     @torch.no_grad()
     def restart(self, nets: nn.ModuleDict) -> None:
-        """Set every shadow to its net: after weights were loaded from elsewhere."""
+        """Set every shadow to its net, after weights were loaded."""
         for name, shadow in self.shadows.items():
             shadow.load_state_dict(nets[name].state_dict())
 

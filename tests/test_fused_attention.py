@@ -29,7 +29,7 @@ SHAPES = [  # N, d, e, H, W, Hk, Wk
 
 
 def stepwise(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    return fused_attention.plain(query, key, value)[0]
+    return fused_attention.reference_attention(query, key, value)[0]
 
 
 def distance(found: Tensor, right: Tensor) -> float:
@@ -207,5 +207,5 @@ def test_each_device_gets_the_widths_that_its_kernel_wants(
     assert fused_attention.widths(device, *given) == wanted
     monkeypatch.setattr(fused_attention, "widths", lambda _, shared, own: wanted)
     query, key, value = (torch.randn(2, width, 5, 3, dtype=torch.float64) for width in (given[0], *given))
-    right, _ = fused_attention.plain(query, key, value)
+    right, _ = fused_attention.reference_attention(query, key, value)
     assert torch.allclose(fused_attention.padded(query, key, value), right, rtol=1e-12, atol=1e-13)

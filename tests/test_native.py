@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from models.nets.cpu import cpu_kernels, fused_norm, winograd
 from models.nets.cpu import library as native
-from models.nets.cpu.fused_norm import InstanceNormReLU, plain_norm
-from models.nets.cpu.winograd import Kind, Winograd, direct
+from models.nets.cpu.cpu_kernels import compiled_form
+from models.nets.cpu.fused_norm import InstanceNormReLU, reference_norm
+from models.nets.cpu.winograd import Kind, Winograd, reference_conv
 from models.nets.layers import apply_spectral_norm
-from models.nets.sagan import NearestConv
 
 compiled = pytest.mark.skipif(native.library() is None, reason="no C++ compiler builds the functions here")
 
@@ -67,7 +67,7 @@ def test_winograd_is_the_direct_convolution(N: int, C: int, K: int, H: int, W: i
         g = torch.randn(y.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).to(y.dtype)
         return [y, *torch.autograd.grad(y, values, g)]
 
-    right = all_of(direct, inputs(N, C, K, H, W, layer))
+    right = all_of(reference_conv, inputs(N, C, K, H, W, layer))
     for dtype, bound in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
         found = all_of(Winograd.apply, inputs(N, C, K, H, W, layer, dtype))
         assert max(distance(a, b) for a, b in zip(found, right, strict=True)) < bound, dtype
@@ -78,7 +78,7 @@ def test_a_batch_in_blocks_is_the_whole_batch() -> None:
     """Transforms of so many images are too large for the cache; the weight's gradient is summed over blocks."""
     x, w, b = inputs(70, 24, 40, 32, 32, Kind.ZEROS)
     y = Winograd.apply(x, w, b, Kind.ZEROS)
-    right = direct(x, w, b, Kind.ZEROS)
+    right = reference_conv(x, w, b, Kind.ZEROS)
     found, wanted = (torch.autograd.grad(one.square().sum(), (x, w, b)) for one in (y, right))
     assert distance(y, right) < 1e-12
     assert all(distance(a, b) < 1e-12 for a, b in zip(found, wanted, strict=True))
@@ -93,7 +93,7 @@ def test_some_inputs_without_gradient(layer: Kind, wanted: tuple[int, ...]) -> N
         value.requires_grad_(index in wanted)
     learning = [values[index] for index in wanted]
     found = torch.autograd.grad(Winograd.apply(*values, layer).square().sum(), learning)
-    right = torch.autograd.grad(direct(*values, layer).square().sum(), learning)
+    right = torch.autograd.grad(reference_conv(*values, layer).square().sum(), learning)
     assert all(distance(a, b) < 1e-12 for a, b in zip(found, right, strict=True))
 
 
@@ -106,7 +106,10 @@ def test_second_derivatives(layer: Kind) -> None:
         (g,) = torch.autograd.grad(y.tanh().sum(), x, create_graph=True)
         return torch.autograd.grad(g.square().sum(), w)[0]
 
-    assert distance(penalty(Winograd.apply, InstanceNormReLU.apply), penalty(direct, plain_norm)) < 1e-12
+    assert (
+        distance(penalty(Winograd.apply, InstanceNormReLU.apply), penalty(reference_conv, reference_norm))
+        < 1e-12
+    )
 
 
 LAYERS: dict[str, Callable[[], nn.Module]] = {
@@ -115,7 +118,6 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "reflected": lambda: nn.Conv2d(6, 5, 3, padding=1, padding_mode="reflect"),
     "halving": lambda: nn.Conv2d(6, 5, 4, 2, 1),
     "doubling": lambda: nn.ConvTranspose2d(6, 5, 4, 2, 1),
-    "nearest": lambda: NearestConv(6, 5),
 }
 
 
@@ -128,13 +130,12 @@ def test_a_converted_layer_is_itself(form: str, spectral: bool, monkeypatch: pyt
     plain = LAYERS[form]().double()
     if spectral:
         plain = apply_spectral_norm(nn.Sequential(plain))[0]
-    swift = copy.deepcopy(plain)
-    winograd.convert(swift)
+    swift = compiled_form(copy.deepcopy(plain))
     x = torch.randn(3, 6, 8, 10, dtype=torch.float64, requires_grad=True)
     ran: list[object] = []
     monkeypatch.setattr(winograd, "call", lambda *words: ran.append(words[0]) or native.call(*words))
     for one in (swift, copy.deepcopy(swift)):
-        assert list(one.state_dict()) == list(plain.state_dict()) and isinstance(one, type(plain))
+        assert list(one.state_dict()) == list(plain.state_dict())
         found, right = one(x), plain(x)
         assert distance(found, right) < 1e-12
         found, right = (
@@ -164,16 +165,15 @@ def test_other_convolutions_are_of_no_kind() -> None:
 def test_weights_that_change_behind_autograd_are_seen() -> None:
     conv = nn.Conv2d(64, 64, 3).double()
     x = torch.randn(1, 64, 12, 12, dtype=torch.float64)
-    winograd.convert(conv)
+    conv = compiled_form(conv)
     conv(x)
     conv.weight.data.mul_(-1.5)
-    assert distance(conv(x), direct(x, conv.weight, conv.bias, Kind.UNPADDED)) < 1e-12
+    assert distance(conv(x), reference_conv(x, conv.weight, conv.bias, Kind.UNPADDED)) < 1e-12
 
 
 @compiled
 def test_backward_after_the_weight_changed_fails_as_torch_does() -> None:
-    conv = nn.Conv2d(3, 3, 3)
-    winograd.convert(conv)
+    conv = compiled_form(nn.Conv2d(3, 3, 3))
     y = conv(torch.randn(1, 3, 40, 40, requires_grad=True))
     with torch.no_grad():
         conv.weight.add_(1)
@@ -212,7 +212,7 @@ def test_norm_takes_gradients_of_any_layout(
     generator = torch.Generator().manual_seed(0)
     x, g = (torch.randn(size, dtype=torch.float64, generator=generator) * 3 + 2 for _ in range(2))
     x.requires_grad_()
-    right, found = plain_norm(x, relu, 1e-5), InstanceNormReLU.apply(x, relu, 1e-5)
+    right, found = reference_norm(x, relu, 1e-5), InstanceNormReLU.apply(x, relu, 1e-5)
     (wanted,) = torch.autograd.grad(right, x, g)
     (given,) = torch.autograd.grad(found, x, g.contiguous(memory_format=layout))
     assert distance(found, right) < 1e-12
@@ -271,7 +271,7 @@ def test_a_failed_build_is_remembered(
     try:
         said = start()
         (marker,) = (tmp_path / "cache" / "zebrawood").iterdir()
-        assert "no such luck" in marker.read_text() and str(marker) in said and "torch's own" in said
+        assert "no such luck" in marker.read_text() and str(marker) in said
         assert start() == "" and tries.read_text() == "once\n"
         marker.unlink()
         assert "building" in start() and tries.read_text() == "once\nonce\n"

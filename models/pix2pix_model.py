@@ -25,39 +25,13 @@ class Pix2PixModel(BaseModel):
 
     @staticmethod
     def check_options(opt: Namespace) -> None:
-        networks.check(
-            netG=opt.netG,
-            netD=opt.netD,
-            norm=opt.norm,
-            init_type=opt.init_type,
-            n_layers_D=opt.n_layers_D,
-            side=opt.image_side,
-        )
+        networks.check_options(opt)
 
     def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
-        net_G = networks.define_G(
-            opt.input_nc,
-            opt.output_nc,
-            opt.ngf,
-            opt.netG,
-            norm=opt.norm,
-            use_dropout=not opt.no_dropout,
-            init_type=opt.init_type,
-            init_gain=opt.init_gain,
-        )
-        self.G = self.add_net("G", net_G, ema=True)
+        self.G = self.add_net("G", networks.generator_from(opt, opt.input_nc, opt.output_nc), ema=True)
         if self.is_train:
-            net_D = networks.define_D(
-                opt.input_nc + opt.output_nc,
-                opt.ndf,
-                opt.netD,
-                n_layers_D=opt.n_layers_D,
-                norm=opt.norm,
-                init_type=opt.init_type,
-                init_gain=opt.init_gain,
-            )
-            self.D = self.add_net("D", net_D)
+            self.D = self.add_net("D", networks.discriminator_from(opt, opt.input_nc + opt.output_nc))
             self.gan = networks.GANLoss(opt.gan_mode, lambda_gp=opt.lambda_gp)
             self.add_phase("D", self.terms_D, ["D"], lr=opt.lr_D, scale=0.5)
             if opt.r1_gamma > 0:

@@ -39,7 +39,7 @@ MODELS: dict[str, Model] = {
     "cycle_gan_attn": ("cycle_gan_attn", f"{WIDE} --spectral D", "pairs", 1),
     "pix2pix": ("pix2pix", f"{UNET} {WIDE} --ndf 16 --no_dropout", "pairs", 2),
     "sagan": ("sagan", BROAD, "latent", 4),
-    "sagan_nearest": ("sagan", "--ngf 64 --ndf 64 --upsample nearest --sn_scope seed", "latent", 4),
+    "sagan_nearest": ("sagan", "--ngf 64 --ndf 64 --upsample nearest --sn_scope blocks", "latent", 4),
     "sagan_r1": ("sagan", f"{BROAD} --r1_gamma 1 --r1_every 1", "latent", 4),
     "sagan_averaged": ("sagan", f"{BROAD} --ema_decay 0.9", "latent", 4),
     "dcgan": ("dcgan", f"{BROAD} --ortho_D 1e-3", "latent", 4),

@@ -306,7 +306,7 @@ def test_options_tell_the_widths_of_the_file() -> None:
         "ngf": 8,
         "ndf": 16,
         "output_nc": 1,
-        "sn_scope": "seed",
+        "sn_scope": "blocks",
         "sn_rows": "in",
         "attn_form": "plain",
         "attn_res": "16,32",

@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import random_batch
 
-from models import create_model, networks
+from models import create_model
 from models.latent_flags import query_points, resolutions
 from models.latent_model import LatentModel
 from util.errors import UserError
@@ -277,11 +277,3 @@ def test_standing_statistics_are_the_same_each_time_whatever_the_batch(
 def test_real_images_can_be_given_at_test_time_too(train_opt: OptionMaker, test_opt: OptionMaker) -> None:
     _, tested = trained_and_tested(train_opt, test_opt)
     assert set(tested.test(random_batch("latent"))) == {"real", "fake"}
-
-
-def test_the_table_of_sizes_is_that_of_the_nets() -> None:
-    assert networks.LATENT_SIZES["dcgan"] == (32, 64, 128)
-    assert networks.LATENT_SIZES["sagan"] == networks.LATENT_SIZES["biggan"] == (32, 64, 128, 256)
-    networks.check_latent("cgan_mlp", 28, norm="batch", init_type="normal")
-    with pytest.raises(UserError, match="--crop_size can be 32, 64, 128"):
-        networks.check_latent("dcgan", 28, norm="batch", init_type="normal")

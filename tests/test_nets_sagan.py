@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from conftest import refused
 from torch import Tensor, nn
 
 from models.nets.attention import SelfAttention2d
@@ -194,14 +195,14 @@ def test_attention_follows_the_features_whatever_order_is_asked_for() -> None:
 
 @pytest.mark.parametrize(("make", "known"), [(generator, "4, 8, 16"), (discriminator, "16, 8, 4")])
 def test_resolutions_that_a_net_does_not_have_are_refused(make: Callable, known: str) -> None:
-    with pytest.raises(ValueError, match=f"no features of side 32 for attention; it has: {known}$"):
+    with refused("--attn_res", 32, known, error=ValueError):
         make(attn_res=(8, 32))
 
 
 @pytest.mark.parametrize("make", [generator, discriminator])
 @pytest.mark.parametrize("size", [16, 28, 48, 512])
 def test_sizes_without_an_architecture_are_refused(make: Callable, size: int) -> None:
-    with pytest.raises(ValueError, match=rf"images of {size} pixels; sizes: 32, 64, 128, 256$"):
+    with refused(size, *SIZES, error=ValueError):
         make(size=size, attn_res=())
 
 
@@ -219,11 +220,9 @@ def test_the_nearest_form_convolves_after_repeating() -> None:
     assert all(isinstance(conv, nn.Conv2d) and conv.bias is not None for conv in convs)
     assert [(conv.kernel_size[0], conv.stride[0], conv.padding[0]) for conv in convs] == [(3, 1, 1)] * 3
     assert net(torch.randn(2, 12)).shape == (2, 3, 32, 32)
-    conv, x = convs[0], torch.randn(1, 32, 2, 3)
+    block, x = net.blocks["8"].eval(), torch.randn(1, 32, 4, 6)
     repeated = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
-    assert torch.allclose(
-        conv(x), nn.functional.conv2d(repeated, conv.weight, conv.bias, padding=1), atol=1e-6
-    )
+    assert torch.equal(block(x), block.norm(block.conv(repeated)).relu())
 
 
 def test_the_pooled_form_has_a_quarter_of_the_keys() -> None:
@@ -324,10 +323,10 @@ def names(net: nn.Module, layers: list[nn.Module]) -> list[str]:
 
 
 @pytest.mark.parametrize("upsample", ["deconv", "nearest"])
-def test_the_seed_scope_is_the_blocks_own_layers(upsample: str) -> None:
+def test_the_scope_blocks_is_the_blocks_own_layers(upsample: str) -> None:
     G, D = generator(upsample=upsample, n_classes=3), discriminator(n_classes=3)
-    assert names(G, G.spectral_layers("seed")) == ["blocks.4.conv", "blocks.8.conv", "blocks.16.conv"]
-    assert names(D, D.spectral_layers("seed")) == ["blocks.16.0", "blocks.8.0", "blocks.4.0"]
+    assert names(G, G.spectral_layers("blocks")) == ["blocks.4.conv", "blocks.8.conv", "blocks.16.conv"]
+    assert names(D, D.spectral_layers("blocks")) == ["blocks.16.0", "blocks.8.0", "blocks.4.0"]
 
 
 @pytest.mark.parametrize("upsample", ["deconv", "nearest"])
@@ -372,8 +371,8 @@ def test_sampling_leaves_a_normalised_net_as_it_was() -> None:
 
 def test_the_log_tells_where_it_attends_and_what_a_map_would_take() -> None:
     assert generator(size=64, attn_res=(16, 32)).describe(64) == [
-        "attention at 16, 256 x 256 places: a map would take 0.2 MiB an image, none is held",
-        "attention at 32, 1024 x 1024 places: a map would take 4.0 MiB an image, none is held",
+        "attention at 16, 256 x 256 places: a map would take 0.2 MiB an image, but none is stored",
+        "attention at 32, 1024 x 1024 places: a map would take 4.0 MiB an image, but none is stored",
     ]
     assert discriminator(attn_res=(8, 16)).describe(None) == ["attention at 16", "attention at 8"]
     assert generator(attn_res=()).describe(32) == []

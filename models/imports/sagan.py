@@ -60,7 +60,7 @@ TABLES = {
 def translate(source: State, kind: Kind) -> State:
     """The state dict of a SAGANGenerator or SAGANDiscriminator (64 pixels, plain attention) from the source's.
 
-    The net needs spectral norm on `spectral_layers("seed")` with rows="in". The source iterates u and v
+    The net needs spectral norm on `spectral_layers("blocks")` with rows="in". The source iterates u and v
     once more in every forward, in eval mode, too; here they are those after that iteration, so that our
     output in eval mode equals the source's next one.
 
@@ -96,7 +96,7 @@ def options(source_G: State, source_D: State | None = None) -> dict[str, str | i
         "ngf": ngf,
         "ndf": 64 if source_D is None else translate(source_D, "D")["blocks.32.0.bias"].shape[0],
         "output_nc": output_nc,
-        "sn_scope": "seed",
+        "sn_scope": "blocks",
         "sn_rows": "in",
         "attn_form": "plain",
         "attn_res": "16,32",

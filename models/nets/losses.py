@@ -1,4 +1,4 @@
-"""Adversarial objectives and the gradient penalty, on logits."""
+"""Adversarial losses, the gradient penalty and R1, on logits."""
 
 from collections.abc import Callable
 
@@ -15,13 +15,13 @@ Elementwise = Callable[[Tensor], Tensor]
 
 # name -> (loss of D on real logits, loss of D on fake logits, loss of G on fake logits), per logit
 OBJECTIVES: dict[str, tuple[Elementwise, Elementwise, Elementwise]] = {
-    # Goodfellow et al. 2014, non-saturating; softplus(-x) = -log sigmoid(x)
+    # non-saturating, Eq. 1 and section 3 of arXiv:1406.2661 (Goodfellow et al. 2014); softplus(-x) = -log sigmoid(x)
     "vanilla": (lambda x: F.softplus(-x), F.softplus, lambda x: F.softplus(-x)),
-    # Mao et al. 2017, arXiv:1611.04076
+    # Eq. 9 of arXiv:1611.04076 (Mao et al. 2017), without its factors of 1/2
     "lsgan": (lambda x: (x - 1) ** 2, lambda x: x**2, lambda x: (x - 1) ** 2),
-    # Lim & Ye 2017, arXiv:1705.02894
+    # Eq. 16 and 17 of arXiv:1802.05957 (Miyato et al. 2018), after arXiv:1705.02894 (Lim and Ye 2017)
     "hinge": (lambda x: F.relu(1 - x), lambda x: F.relu(1 + x), lambda x: -x),
-    # Gulrajani et al. 2017, arXiv:1704.00028; needs the penalty as well
+    # Eq. 3 of arXiv:1704.00028 (Gulrajani et al. 2017), without its last term, which gradient_penalty() is
     "wgangp": (lambda x: -x, lambda x: x, lambda x: -x),
 }
 
@@ -29,11 +29,11 @@ OBJECTIVES: dict[str, tuple[Elementwise, Elementwise, Elementwise]] = {
 class GANLoss(nn.Module):
     """An adversarial objective by name; logits have any shape, losses are scalars.
 
-    The loss of each logit is taken first and averaged then, so that a PatchGAN judges every patch.
-    `GANLoss(mode)(logits, target_is_real)` is the classic call, for objectives in which the
-    generator minimises what the discriminator does on real images (so not for hinge).
+    The loss is the mean over all logits, so that a PatchGAN judges every patch. `lambda_gp` is the weight of the
+    gradient penalty in discriminator(); None = 10 with wgangp and 0 otherwise.
 
-    `lambda_gp` weighs the gradient penalty in discriminator(); None means 10 with wgangp and 0 otherwise.
+    `GANLoss(mode)(logits, target_is_real)` is upstream's call. It is defined for the objectives in which the
+    generator minimises the discriminator's loss on real images, so not for hinge.
 
     Raises:
         ValueError: unknown name.
@@ -56,15 +56,15 @@ class GANLoss(nn.Module):
         return self._fake(_full_precision(logits)).mean()
 
     def generator(self, logits: Tensor) -> Tensor:
-        """Loss of the generator whose images got these logits."""
+        """Loss of the generator, from the logits of its images."""
         return self._generator(_full_precision(logits)).mean()
 
     def discriminator(
         self, net: nn.Module, real: Tensor, fake: Tensor, label: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """What `net` minimises on real and fake images (N, C, H, W), and on the labels (N,) of both if it takes them.
+        """The loss terms of a discriminator on real and fake images (N, C, H, W) with the same labels (N,).
 
-        Terms `real`, `fake` and, where the penalty has a weight, `gp`.
+        The terms are `real`, `fake` and, if its weight is above 0, `gp`.
         """
         fake = fake.detach()
         on_real, on_fake = batched_forward(net, real, fake, label=label)
@@ -75,22 +75,23 @@ class GANLoss(nn.Module):
 
     def forward(self, logits: Tensor, target_is_real: bool) -> Tensor:
         if self.gan_mode == "hinge":
-            raise ValueError("hinge asks who learns: call .real, .fake or .generator")
+            raise ValueError("hinge has different losses for G and D: call .real, .fake or .generator")
         return self.real(logits) if target_is_real else self.fake(logits)
 
 
 def gradient_penalty(net: nn.Module, real: Tensor, fake: Tensor, label: Tensor | None = None) -> Tensor:
-    """E[(|grad D(x)| - 1)^2] at points x drawn on lines from real to fake (arXiv:1704.00028, Eq. 3).
+    """E[(|grad D(x)| - 1)^2] at random points x between real and fake images (Eq. 3 of arXiv:1704.00028).
 
-    real, fake (N, C, H, W), label (N,) -> scalar. Logits that are patches are summed over the image first.
+    real, fake (N, C, H, W), label (N,) -> scalar. The logits of patches are summed over the image first.
 
     Raises:
-        UserError: real and fake images differ in size, so no line joins them.
+        UserError: real and fake images differ in size.
     """
     if real.shape != fake.shape:
         raise UserError(
-            f"the gradient penalty needs images of one size, not {tuple(real.shape[2:])} and {tuple(fake.shape[2:])} "
-            "(height, width): use --preprocess resize_and_crop, or leave out --gan_mode wgangp and --lambda_gp"
+            "the gradient penalty needs real and fake images of the same (height, width), not "
+            f"{tuple(real.shape[2:])} and {tuple(fake.shape[2:])}: use --preprocess resize_and_crop, or leave out "
+            "--gan_mode wgangp and --lambda_gp"
         )
     share = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
     gradient = _input_gradient(net, share * real + (1 - share) * fake, label)
@@ -98,7 +99,7 @@ def gradient_penalty(net: nn.Module, real: Tensor, fake: Tensor, label: Tensor |
 
 
 def r1_penalty(net: nn.Module, real: Tensor, label: Tensor | None = None) -> Tensor:
-    """E[|grad D(x)|^2] / 2 at real images x (Mescheder et al. 2018, arXiv:1801.04406, Eq. 9).
+    """E[|grad D(x)|^2] / 2 at real images x (Eq. 9 of arXiv:1801.04406, Mescheder et al. 2018).
 
     real (N, C, H, W), label (N,) -> scalar.
     """
@@ -108,7 +109,7 @@ def r1_penalty(net: nn.Module, real: Tensor, label: Tensor | None = None) -> Ten
 def _input_gradient(net: nn.Module, points: Tensor, label: Tensor | None) -> Tensor:
     points = points.detach().requires_grad_(True)
     labels = () if label is None else (label,)
-    # neither the fused attention kernels nor compiled nets have a second derivative
+    # fused attention kernels and compiled nets have no second derivative
     with eager_call(net), sdpa_kernel(SDPBackend.MATH), torch.autocast(points.device.type, enabled=False):
         logits = net(points, *labels)
         (gradient,) = torch.autograd.grad(logits.sum(), points, create_graph=True)

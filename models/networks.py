@@ -2,6 +2,7 @@
 
 The table of names is FAMILIES (models/nets/families.py). A family is one file in models/nets/ that registers itself.
 """
+# ruff: noqa: F401 (what is imported here is for plugins)
 
 import inspect
 from argparse import Namespace
@@ -11,8 +12,6 @@ from torch import nn
 
 from models.nets import families
 from models.nets.attention import SelfAttention2d, attention_rows, gammas
-from models.nets.biggan import BigGANDiscriminator, BigGANGenerator
-from models.nets.cgan_mlp import MLPDiscriminator, MLPGenerator
 from models.nets.cpu.cpu_kernels import SpeedUp
 from models.nets.dcgan import DCGANDiscriminator, DCGANGenerator
 from models.nets.families import FAMILIES
@@ -24,58 +23,14 @@ from models.nets.layers import (
     batched_forward,
     get_norm_layer,
     receptive_field,
+    spectral_layers,
 )
 from models.nets.losses import GANLoss, gradient_penalty, r1_penalty
 from models.nets.patchgan import NLayerDiscriminator, PixelDiscriminator
 from models.nets.resnet import ResnetBlock, ResnetGenerator
-from models.nets.sagan import SAGANDiscriminator, SAGANGenerator
 from models.nets.unet import UnetGenerator, UnetSkipConnectionBlock
 from util.errors import UserError
 from util.plugins import unknown
-
-__all__ = [
-    "DISCRIMINATORS",
-    "FAMILIES",
-    "GENERATORS",
-    "BigGANDiscriminator",
-    "BigGANGenerator",
-    "DCGANDiscriminator",
-    "DCGANGenerator",
-    "GANLoss",
-    "MLPDiscriminator",
-    "MLPGenerator",
-    "NLayerDiscriminator",
-    "PixelDiscriminator",
-    "ResnetBlock",
-    "ResnetGenerator",
-    "SAGANDiscriminator",
-    "SAGANGenerator",
-    "SelfAttention2d",
-    "SpeedUp",
-    "TappedChain",
-    "UnetGenerator",
-    "UnetSkipConnectionBlock",
-    "add_attention",
-    "apply_spectral_norm",
-    "attention_rows",
-    "batched_forward",
-    "check",
-    "check_attention",
-    "check_options",
-    "default_attention",
-    "define_D",
-    "define_G",
-    "discriminator_from",
-    "gammas",
-    "generator_from",
-    "get_norm_layer",
-    "gradient_penalty",
-    "init_weights",
-    "noise_discriminator_from",
-    "noise_generator_from",
-    "r1_penalty",
-    "receptive_field",
-]
 
 families.load()
 _IMAGE_FAMILIES = [family for family in FAMILIES.values() if family.source == "image"]
@@ -133,29 +88,13 @@ def define_D(
 
 def generator_from(opt: Namespace, input_nc: int, output_nc: int) -> nn.Module:
     """The generator that --netG, --ngf, --norm, --no_dropout, --init_type and --init_gain describe."""
-    return define_G(
-        input_nc,
-        output_nc,
-        opt.ngf,
-        opt.netG,
-        norm=opt.norm,
-        use_dropout=not opt.no_dropout,
-        init_type=opt.init_type,
-        init_gain=opt.init_gain,
-    )
+    dropout = not opt.no_dropout
+    return define_G(input_nc, output_nc, opt.ngf, opt.netG, opt.norm, dropout, opt.init_type, opt.init_gain)
 
 
 def discriminator_from(opt: Namespace, input_nc: int) -> nn.Module:
     """The discriminator that --netD, --ndf, --n_layers_D, --norm, --init_type and --init_gain describe."""
-    return define_D(
-        input_nc,
-        opt.ndf,
-        opt.netD,
-        n_layers_D=opt.n_layers_D,
-        norm=opt.norm,
-        init_type=opt.init_type,
-        init_gain=opt.init_gain,
-    )
+    return define_D(input_nc, opt.ndf, opt.netD, opt.n_layers_D, opt.norm, opt.init_type, opt.init_gain)
 
 
 # ---------------------------------------------------------------------- noise to image
@@ -210,15 +149,8 @@ def check_attention(flag: str, name: str, remedy: str) -> None:
 
 def check_options(opt: Namespace, known: Collection[str] | None = None) -> None:
     """check() for --netG, --netD, --n_layers_D, --norm, --init_type and the side of the images."""
-    check(
-        netG=opt.netG,
-        netD=opt.netD,
-        n_layers_D=opt.n_layers_D,
-        norm=opt.norm,
-        init_type=opt.init_type,
-        side=opt.image_side,
-        known=known,
-    )
+    names = ("netG", "netD", "n_layers_D", "norm", "init_type")
+    check(**{name: getattr(opt, name) for name in names}, side=opt.image_side, known=known)
 
 
 def check(

@@ -87,8 +87,7 @@ class SAGANModel(LatentModel):
     def normalised(self, net: nn.Module) -> nn.Module:
         if self.opt.sn_scope == "none":
             return net
-        assert isinstance(net, networks.SAGANGenerator | networks.SAGANDiscriminator)
-        layers = net.spectral_layers(self.opt.sn_scope)
+        layers = networks.spectral_layers(net, self.opt.sn_scope)
         return networks.apply_spectral_norm(net, layers, rows=self.opt.sn_rows)
 
 

@@ -101,13 +101,12 @@ def apply_spectral_norm(
 ) -> nn.Module:
     """Divide weights by their largest singular value (arXiv:1802.05957), in place, by a parametrization.
 
-    `layers` of `net` are normalised; None = net.spectral_layers(), or every convolution and linear layer of a net
-    without that method. Weights are saved as `parametrizations.weight.original`, the vectors u and v are buffers.
+    `layers` of `net` are normalised; None = spectral_layers(net). Weights are saved as `parametrizations.weight.original`, the vectors u and v are buffers.
     The weight of a transposed convolution is (in, out, k, k): the rows of its matrix are the output channels,
     or with rows="in" the input channels, as in heykeetae's SAGAN. Draw initial weights first.
     """
     assert rows in ("out", "in"), rows
-    for layer in _spectral_layers(net) if layers is None else list(layers):
+    for layer in spectral_layers(net) if layers is None else list(layers):
         weight = layer.weight
         assert isinstance(weight, Tensor)
         rows_are_second = isinstance(layer, nn.ConvTranspose2d) and rows == "out"
@@ -117,10 +116,11 @@ def apply_spectral_norm(
     return net
 
 
-def _spectral_layers(net: nn.Module) -> list[nn.Module]:
+def spectral_layers(net: nn.Module, *scope: str) -> list[nn.Module]:
+    """net.spectral_layers(*scope), or every convolution and linear layer of a net without that method."""
     chosen = getattr(net, "spectral_layers", None)
     if chosen is not None:
-        return chosen()
+        return chosen(*scope)
     return [layer for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)]
 
 

@@ -46,7 +46,7 @@ def discriminator(size: int = 32, **changes: object) -> BigGANDiscriminator:
     return BigGANDiscriminator(**(given | changes))
 
 
-def plain_shape(size: int = 32, **changes: object) -> BigGANGenerator:
+def whole_z(size: int = 32, **changes: object) -> BigGANGenerator:
     """Whole z, and an embedding a norm."""
     return generator(size, hierarchical=False, shared_dim=0, **changes)
 
@@ -90,7 +90,7 @@ def test_rows_of_the_discriminator(size: int) -> None:
     assert net(x, label).shape == (1,)
 
 
-def test_shortcuts_have_a_convolution_only_where_they_must() -> None:
+def test_shortcuts_have_a_convolution_only_where_the_shape_changes() -> None:
     assert [isinstance(block.conv_sc, nn.Conv2d) for block in discriminator().blocks] == [
         True,
         True,
@@ -129,7 +129,7 @@ def test_d_block_is_the_published_order(first: bool, halve: bool) -> None:
     torch.testing.assert_close(block(x), pool(h) + shortcut)
 
 
-def test_preactivation_leaves_its_input_as_it_is() -> None:
+def test_blocks_do_not_change_their_input() -> None:
     x = torch.randn(2, 4, 8, 8)
     kept = x.clone()
     block = DBlock(4, 4, first=False, halve=False)
@@ -182,7 +182,7 @@ def test_each_chunk_of_z_reaches_its_own_block_first() -> None:
 
 
 def test_each_norm_has_its_own_embedding_without_a_shared_one() -> None:
-    net = plain_shape()
+    net = whole_z()
     kinds = [type(part) for block in net.blocks for part in (block.bn1.gain, block.bn2.bias)]
     assert kinds == [ClassEmbedding] * 6
     assert net.linear.in_features == 8 and not list(net.shared.parameters())
@@ -243,8 +243,8 @@ def test_layers_of_spectral_norm() -> None:
     assert D.embed in D.spectral_layers()
     apply_spectral_norm(D, D.spectral_layers())
     assert D.embed.parametrizations.weight[0]._u.shape == (5,)  # a class a row
-    assert not hasattr(plain_shape(), "embed")
-    assert len(plain_shape().spectral_layers()) == 1 + 3 * 3 + 1
+    assert not hasattr(whole_z(), "embed")
+    assert len(whole_z().spectral_layers()) == 1 + 3 * 3 + 1
 
 
 def test_gradients_of_a_batch_in_parts_are_those_of_the_batch() -> None:
@@ -267,7 +267,7 @@ def test_gradients_of_a_batch_in_parts_are_those_of_the_batch() -> None:
 
 
 @pytest.mark.parametrize(("z_dim", "fitting"), [(128, "126 or 120"), (121, "120"), (2, "6 or 120")])
-def test_a_z_that_cannot_be_cut_is_refused_with_one_that_can(z_dim: int, fitting: str) -> None:
+def test_a_z_that_cannot_be_split_is_refused_with_one_that_can(z_dim: int, fitting: str) -> None:
     with refused(f"--z_dim {z_dim}", f"--z_dim {fitting}", error=ValueError):
         generator(128, z_dim=z_dim)
     assert generator(128, z_dim=120).linear.in_features == 20

@@ -1,9 +1,11 @@
 """The SAGAN nets: rows of the published tables, sizes, places of attention, classes, layers for spectral norm."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+from conftest import names_all
 from torch import Tensor, nn
 
 from models.nets.layers import apply_spectral_norm, get_norm_layer
@@ -14,6 +16,7 @@ from models.nets.sagan import (
     channels_at,
     default_attention,
 )
+from models.sagan_model import sn_scope
 
 
 def generator(**changes: object) -> SAGANGenerator:
@@ -181,10 +184,10 @@ def test_the_nearest_form_convolves_after_repeating() -> None:
 
 def test_the_pooled_form_has_a_quarter_of_the_keys() -> None:
     for make in (generator, discriminator):
-        pooled, plain = make(pooled=True, attn_res=(8,)), make(attn_res=(8,))
+        pooled, unpooled = make(pooled=True, attn_res=(8,)), make(attn_res=(8,))
         x = torch.randn(1, 16, 8, 8)
         assert pooled.attention["8"].explicit(x)[1].shape == (1, 8, 8, 4, 4)
-        assert plain.attention["8"].explicit(x)[1].shape == (1, 8, 8, 8, 8)
+        assert unpooled.attention["8"].explicit(x)[1].shape == (1, 8, 8, 8, 8)
 
 
 @pytest.mark.parametrize("norm", ["none", "instance", "syncbatch", "batch"])
@@ -216,10 +219,10 @@ def test_the_discriminator_projects_its_last_features_on_the_label() -> None:
     features: list[Tensor] = []
     net.last.register_forward_pre_hook(lambda module, inputs: features.append(inputs[0]))
     logits = net(x, label)
-    plain = net.last(features[0]).flatten()
+    unpooled = net.last(features[0]).flatten()
     for i in range(3):
         inner = (net.embed.weight[label[i]][:, None, None] * features[0][i]).sum()
-        assert abs((plain[i] + inner - logits[i]).item()) < 1e-4
+        assert abs((unpooled[i] + inner - logits[i]).item()) < 1e-4
         assert abs(inner.item()) > 1e-2
     assert (net(x, label.flip(0)) - logits).abs().max() > 1e-2
 
@@ -283,3 +286,15 @@ def test_sampling_leaves_a_normalised_net_as_it_was() -> None:
     first = net(z, label)
     assert torch.equal(first, net(z, label))
     assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
+
+
+def test_the_former_name_of_the_scope_is_read_with_a_hint(
+    train_opt: Callable, test_opt: Callable, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    sn_scope.cache_clear()
+    assert train_opt("--model", "sagan", "--sn_scope", "seed").sn_scope == "blocks"
+    assert names_all(capsys.readouterr().err, ["--sn_scope seed", "--sn_scope blocks"])
+    run = tmp_path / "runs" / "old"
+    run.mkdir(parents=True)
+    (run / "opt.json").write_text('{"model": "sagan", "sn_scope": "seed"}')
+    assert test_opt("--name", "old").sn_scope == "blocks"

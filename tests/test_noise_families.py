@@ -223,6 +223,6 @@ def test_features_that_do_not_exist_cannot_attend(name: str) -> None:
 def test_attention_is_described_with_its_memory() -> None:
     G, D = build("sagan", image_side=64, attn_res=(16,))
     assert "attention at 16, 256 x 256 places" in G.describe(64)[0] and "0.2 MiB" in G.describe(64)[0]
-    assert D.describe(None) == ["attention at 16"] and build("sagan", attn_res=())[0].describe(32) == []
+    assert "attention at 16" in D.describe(None)[0] and build("sagan", attn_res=())[0].describe(32) == []
     G, _ = build("biggan_classes", attn_res=(8, 16))
     assert "attention at 8, 64 x 16 places" in G.describe(None)[0] and len(G.describe(None)) == 2

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.nets.cpu.cpu_kernels import SpeedUp
 from models.nets.cpu.fused_attention import attend, reference_attention
 from util.reference_path import is_reference_path
 
@@ -84,6 +85,38 @@ def describe(attention: nn.ModuleDict, cells: Callable[[str], int | None]) -> li
         count = cells(place)
         lines.append(f"attention at {place}" + ("" if count is None else f", {module.describe(count)}"))
     return lines
+
+
+class AttentionNet(SpeedUp):
+    """A net with attention after features of some sides; it is stored beside the layers, so that no key of theirs changes."""
+
+    attention: nn.ModuleDict
+    likes_channels_last = True
+
+    def add_attention(self, sides: Sequence[int], channels: dict[int, int], *, pooled: bool) -> None:
+        """Create attention for features of these sides; `channels` maps all sides of the net to channels.
+
+        Raises:
+            ValueError: the net has no features of a side, or fewer than 8 channels there.
+        """
+        missing = [str(side) for side in sides if side not in channels]
+        if missing:
+            raise ValueError(
+                f"{type(self).__name__} has no features of side {', '.join(missing)} for attention (--attn_res); "
+                f"it has: {', '.join(map(str, sorted(channels)))}"
+            )
+        self.attention = nn.ModuleDict(
+            {str(side): SelfAttention2d(channels[side], pooled=pooled) for side in sides}
+        )
+
+    def attend(self, x: Tensor) -> Tensor:
+        """Features (N, C, H, W) -> the same shape, through the attention for their side if there is one."""
+        side = str(x.shape[-1])
+        return self.attention[side](x) if side in self.attention else x
+
+    def describe(self, side: int | None) -> list[str]:
+        """One line for each attention module; `side` of the images in pixels does not matter."""
+        return describe(self.attention, lambda place: int(place) ** 2)
 
 
 def attention_rows(

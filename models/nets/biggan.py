@@ -7,9 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.nets.attention import SelfAttention2d, describe
+from models.nets.attention import AttentionNet
 from models.nets.conditional import ClassEmbedding, ConditionalNorm, check_label
-from models.nets.cpu.cpu_kernels import SpeedUp
 from models.nets.families import Family, register
 from models.nets.layers import Norm
 
@@ -81,17 +80,6 @@ class DBlock(nn.Module):
         return h + self.conv_sc(x)
 
 
-class AttentionNet(SpeedUp):
-    """A net with attention modules, named for the side of the features that they follow."""
-
-    attention: nn.ModuleDict
-    likes_channels_last = True
-
-    def describe(self, side: int | None) -> list[str]:
-        """One line for each attention module; `side` in pixels does not matter."""
-        return describe(self.attention, lambda place: int(place) ** 2)
-
-
 class BigGANGenerator(AttentionNet):
     """z and a class -> image; only the norms see the class.
 
@@ -135,7 +123,7 @@ class BigGANGenerator(AttentionNet):
         self.linear = nn.Linear(chunk or z_dim, widths[0] * FIRST_SIDE**2)
         self.blocks = nn.ModuleList(GBlock(before, after, make_norm) for before, after in pairwise(widths))
         places = {FIRST_SIDE * 2**index: width for index, width in enumerate(widths) if index}
-        self.attention = _attention(places, attn_res, f"generator for {size} px")
+        self.add_attention(attn_res, places, pooled=True)
         self.output_layer = nn.Sequential(
             norm(widths[-1], affine=True), nn.ReLU(), nn.Conv2d(widths[-1], output_nc, 3, padding=1)
         )
@@ -150,7 +138,7 @@ class BigGANGenerator(AttentionNet):
         )
         h = self.linear(first).view(len(z), -1, FIRST_SIDE, FIRST_SIDE)
         for block, condition in zip(self.blocks, conditions, strict=True):
-            h = _attend(self.attention, block(h, *condition))
+            h = self.attend(block(h, *condition))
         return torch.tanh(self.output_layer(h))
 
     def spectral_layers(self) -> list[nn.Module]:
@@ -177,7 +165,7 @@ class BigGANDiscriminator(AttentionNet):
             for index, (before, after) in enumerate(pairwise(widths))
         )
         places = {size // 2 ** (index + 1): widths[index + 1] for index in range(halving)}
-        self.attention = _attention(places, attn_res, f"discriminator for {size} px")
+        self.add_attention(attn_res, places, pooled=True)
         self.linear = nn.Linear(widths[-1], 1)
         self.n_classes = n_classes
         self.embed = ClassEmbedding(n_classes, widths[-1]) if n_classes else None
@@ -188,7 +176,7 @@ class BigGANDiscriminator(AttentionNet):
         for block in self.blocks:
             x = block(x)
             if block.halve:  # attention follows the first block with its resolution
-                x = _attend(self.attention, x)
+                x = self.attend(x)
         h = F.relu(x).sum((2, 3))
         logit = self.linear(h).squeeze(1)
         return logit if self.embed is None else logit + (self.embed(label) * h).sum(1)
@@ -229,22 +217,6 @@ def _chunk(z_dim: int, chunks: int) -> int:
             f"use --z_dim {' or '.join(map(str, fitting))}"
         )
     return z_dim // chunks
-
-
-def _attention(places: dict[int, int], attn_res: Sequence[int], whose: str) -> nn.ModuleDict:
-    """Attention modules, named for the side of the features that they follow; `places` maps sides to channels."""
-    missing = [str(side) for side in attn_res if side not in places]
-    if missing:
-        raise ValueError(
-            f"BigGAN's {whose} has no features of side {', '.join(missing)} for attention (--attn_res); "
-            f"it has: {', '.join(map(str, sorted(places)))}"
-        )
-    return nn.ModuleDict({str(side): SelfAttention2d(places[side], pooled=True) for side in attn_res})
-
-
-def _attend(attention: nn.ModuleDict, x: Tensor) -> Tensor:
-    side = str(x.shape[-1])
-    return attention[side](x) if side in attention else x
 
 
 def _upsampled(x: Tensor) -> Tensor:

@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.nets.attention import SelfAttention2d, describe
+from models.nets.attention import AttentionNet
 from models.nets.conditional import ClassEmbedding, ConditionalNorm, check_label
-from models.nets.cpu.cpu_kernels import SpeedUp
 from models.nets.families import Family, register
 from models.nets.layers import Norm
 
@@ -43,41 +42,22 @@ def channels_at(width: int, size: int) -> dict[int, int]:
     return {resolution: width * size // (2 * resolution) for resolution in resolutions}
 
 
-class Pyramid(SpeedUp):
-    """`blocks` in sequence, named for the resolution of their output, with `attention` after some of them.
-
-    Attention is stored beside the blocks, so that no key of theirs changes.
-    """
-
-    likes_channels_last = True
+class Pyramid(AttentionNet):
+    """`blocks` in sequence, named for the resolution of their output, with attention after some of them."""
 
     def __init__(self, blocks: dict[int, nn.Module]) -> None:
         super().__init__()
         self.blocks = nn.ModuleDict({str(resolution): block for resolution, block in blocks.items()})
 
     def attend_at(self, attn_res: Sequence[int], channels: dict[int, int], *, pooled: bool) -> None:
-        """Add attention after the blocks that produce the resolutions `attn_res`.
-
-        Raises:
-            ValueError: the net does not have this resolution, or has fewer than 8 channels there.
-        """
-        for resolution in attn_res:
-            if resolution not in channels:
-                known = ", ".join(self.blocks)
-                raise ValueError(
-                    f"{type(self).__name__} has no features of side {resolution} for attention (--attn_res); it has: {known}"
-                )
-        chosen = [resolution for resolution in self.blocks if int(resolution) in attn_res]
-        self.attention = nn.ModuleDict(
-            {resolution: SelfAttention2d(channels[int(resolution)], pooled=pooled) for resolution in chosen}
-        )
+        """Add attention after the blocks that produce the resolutions `attn_res`, in the order of the blocks."""
+        order = [*channels, *attn_res]
+        self.add_attention(sorted(set(attn_res), key=order.index), channels, pooled=pooled)
 
     def features(self, x: Tensor, *condition: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H', W') of the last block; every block gets the condition."""
-        for resolution, block in self.blocks.items():
-            x = block(x, *condition)
-            if resolution in self.attention:
-                x = self.attention[resolution](x)
+        for block in self.blocks.values():
+            x = self.attend(block(x, *condition))
         return x
 
     def spectral_layers(self, scope: str = "all") -> list[nn.Module]:
@@ -85,10 +65,6 @@ class Pyramid(SpeedUp):
         assert scope in ("all", "blocks"), scope
         modules = self.modules() if scope == "all" else self.blocks.modules()
         return [module for module in modules if isinstance(module, CONVOLUTIONS)]
-
-    def describe(self, side: int | None) -> list[str]:
-        """One line for each attention module, with the size of its map if all images have `side` pixels."""
-        return describe(self.attention, lambda place: None if side is None else int(place) ** 2)
 
 
 class UpBlock(nn.Module):

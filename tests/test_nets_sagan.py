@@ -13,7 +13,6 @@ from models.nets.sagan import (
     SIZES,
     SAGANDiscriminator,
     SAGANGenerator,
-    channels_at,
     default_attention,
 )
 from models.sagan_model import sn_scope
@@ -152,11 +151,6 @@ def test_every_size_attends_by_resolution(size: int) -> None:
         assert seen[""] == ()
 
 
-def test_the_widest_layer_doubles_with_the_size() -> None:
-    assert [channels_at(64, size)[4] for size in SIZES] == [256, 512, 1024, 2048]
-    assert channels_at(64, 64) == {4: 512, 8: 256, 16: 128, 32: 64}
-
-
 def test_attention_follows_the_features_whatever_order_is_asked_for() -> None:
     assert list(generator(attn_res=(16, 4)).attention) == ["4", "16"]
     assert list(discriminator(attn_res=(4, 16)).attention) == ["16", "4"]
@@ -182,34 +176,12 @@ def test_the_nearest_form_convolves_after_repeating() -> None:
     assert torch.equal(block(x), block.norm(block.conv(repeated)).relu())
 
 
-def test_the_pooled_form_has_a_quarter_of_the_keys() -> None:
-    for make in (generator, discriminator):
-        pooled, unpooled = make(pooled=True, attn_res=(8,)), make(attn_res=(8,))
-        x = torch.randn(1, 16, 8, 8)
-        assert pooled.attention["8"].explicit(x)[1].shape == (1, 8, 8, 4, 4)
-        assert unpooled.attention["8"].explicit(x)[1].shape == (1, 8, 8, 8, 8)
-
-
-@pytest.mark.parametrize("norm", ["none", "instance", "syncbatch", "batch"])
-@pytest.mark.parametrize("n_classes", [0, 3])
-def test_the_norm_is_the_one_asked_for_and_biases_stay(norm: str, n_classes: int) -> None:
-    net = generator(norm=get_norm_layer(norm), n_classes=n_classes)
-    assert all(block.conv.bias is not None for block in net.blocks.values())
-    norms = [block.norm.norm if n_classes else block.norm for block in net.blocks.values()]
-    expected = type(get_norm_layer(norm)(1))
-    assert [type(layer) for layer in norms] == [expected] * 3
-    assert not any(name.endswith("norm.norm.weight") for name, _ in net.named_parameters())
-    label = [torch.tensor([0, 2])] if n_classes else []
-    assert net(torch.randn(2, 12), *label).shape == (2, 3, 32, 32)
-
-
-def test_every_norm_of_the_generator_has_a_gain_and_bias_a_class() -> None:
-    net = generator(n_classes=3)
-    net(torch.randn(2, 12), torch.tensor([0, 2])).square().sum().backward()
-    for block in net.blocks.values():
-        for table in (block.norm.gain, block.norm.bias):
-            assert table.weight.shape == (3, block.conv.out_channels)
-            assert table.weight.grad[[0, 2]].abs().amax(1).min() > 0 and table.weight.grad[1].abs().max() == 0
+@pytest.mark.parametrize("norm", ["none", "instance", "batch"])
+def test_convolutions_have_a_bias_with_every_norm(norm: str) -> None:
+    for n_classes in (0, 3):
+        net = generator(norm=get_norm_layer(norm), n_classes=n_classes)
+        assert all(block.conv.bias is not None for block in net.blocks.values())
+        assert not any(name.endswith("norm.norm.weight") for name, _ in net.named_parameters())
 
 
 def test_the_discriminator_projects_its_last_features_on_the_label() -> None:
@@ -225,15 +197,6 @@ def test_the_discriminator_projects_its_last_features_on_the_label() -> None:
         assert abs((unpooled[i] + inner - logits[i]).item()) < 1e-4
         assert abs(inner.item()) > 1e-2
     assert (net(x, label.flip(0)) - logits).abs().max() > 1e-2
-
-
-def test_gamma_alone_learns_at_first_in_the_place_it_has() -> None:
-    for net, x in ((generator(), torch.randn(2, 12)), (discriminator(), torch.randn(2, 3, 32, 32))):
-        net(x).square().sum().backward()
-        for attention in net.attention.values():
-            assert attention.gamma.grad.abs() > 0
-            for layer in (attention.query, attention.key, attention.value):
-                assert layer.weight.grad.abs().max() == 0
 
 
 def names(net: nn.Module, layers: list[nn.Module]) -> list[str]:
@@ -276,16 +239,6 @@ def test_spectral_norm_of_the_whole_scope_bounds_every_weight(rows: str) -> None
             if isinstance(layer, nn.ConvTranspose2d) and rows == "out":
                 weight = weight.transpose(0, 1)
             assert abs(torch.linalg.svdvals(weight.flatten(1))[0].item() - 1) < 1e-3
-
-
-def test_sampling_leaves_a_normalised_net_as_it_was() -> None:
-    net = generator(n_classes=3)
-    apply_spectral_norm(net, net.spectral_layers("all")).eval()
-    before = {key: value.clone() for key, value in net.state_dict().items()}
-    z, label = torch.randn(2, 12), torch.tensor([0, 1])
-    first = net(z, label)
-    assert torch.equal(first, net(z, label))
-    assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
 
 
 def test_the_former_name_of_the_scope_is_read_with_a_hint(

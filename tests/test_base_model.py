@@ -83,7 +83,7 @@ def test_a_cycle_gan_run_warm_starts_the_attention_model(train_opt: OptionMaker,
     told = capsys.readouterr().out
     shadow = warm.ema.shadows["G_A"].state_dict()
     assert all(torch.equal(value, shadow[key]) for key, value in warm.G_A.state_dict().items())
-    assert "G_A took 36 tensors" in told and "new: attention.trunk.gamma" in told
+    assert "G_A loaded 36 tensors" in told and "new: attention.trunk.gamma" in told
     batch = random_batch("pairs", seed=5)
     assert torch.equal(plain.test(batch)["fake_B"], warm.test(batch)["fake_B"])
 

@@ -25,6 +25,6 @@ def check_saved(folder: Path, start: str) -> None:
     found = sorted({prefix for prefix, _ in saved(folder)})
     if start not in found:
         raise UserError(
-            f"--continue_train: {folder} has no weights of {start}, but of {', '.join(found) or 'nothing'}; check "
+            f"--continue_train: {folder} holds no weights of {start}; it holds {', '.join(found) or 'none'}; check "
             "--name and --checkpoints_dir, or leave out --continue_train to start a new run"
         )

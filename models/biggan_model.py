@@ -69,29 +69,20 @@ class BigGANModel(LatentModel):
 
     def generator(self) -> nn.Module:
         opt = self.opt
-        return networks.BigGANGenerator(
-            z_dim=opt.z_dim,
-            output_nc=opt.output_nc,
-            ngf=opt.ngf,
-            size=opt.image_side,
-            norm=networks.get_norm_layer(opt.norm),
-            n_classes=opt.n_classes,
-            attn_res=resolutions(opt.attn_res, default=networks.biggan_attention(opt.image_side)),
+        on_G, _ = networks.default_attention(opt.netG, opt.image_side)
+        return networks.noise_generator_from(
+            opt,
+            attn_res=resolutions(opt.attn_res, default=on_G),
             hierarchical=opt.hierarchical == "true",
             shared_dim=opt.shared_dim,
         )
 
     def discriminator(self) -> nn.Module:
         opt = self.opt
-        default = networks.biggan_attention(opt.image_side)
-        return networks.BigGANDiscriminator(
-            input_nc=opt.output_nc,
-            ndf=opt.ndf,
-            size=opt.image_side,
-            n_classes=opt.n_classes,
-            attn_res=resolutions(opt.attn_res_D or opt.attn_res, default=default),
+        _, on_D = networks.default_attention(opt.netD, opt.image_side)
+        return networks.noise_discriminator_from(
+            opt, attn_res=resolutions(opt.attn_res_D or opt.attn_res, default=on_D)
         )
 
     def normalised(self, net: nn.Module) -> nn.Module:
-        assert isinstance(net, networks.BigGANGenerator | networks.BigGANDiscriminator)
-        return networks.apply_spectral_norm(net, net.spectral_layers())
+        return networks.apply_spectral_norm(net)

@@ -46,32 +46,11 @@ class CGANModel(LatentModel):
             )
 
     def generator(self) -> nn.Module:
-        opt = self.opt
-        if opt.netG == "cgan_mlp":
-            return networks.MLPGenerator(
-                z_dim=opt.z_dim, output_nc=opt.output_nc, size=opt.image_side, n_classes=opt.n_classes
-            )
-        return networks.DCGANGenerator(
-            z_dim=opt.z_dim,
-            output_nc=opt.output_nc,
-            ngf=opt.ngf,
-            size=opt.image_side,
-            norm=networks.get_norm_layer(opt.norm),
-            n_classes=opt.n_classes,
-            cond=opt.cond,
-        )
+        return networks.noise_generator_from(self.opt, **self.conditioning())
 
     def discriminator(self) -> nn.Module:
-        opt = self.opt
-        if opt.netD == "cgan_mlp":
-            return networks.MLPDiscriminator(
-                input_nc=opt.output_nc, size=opt.image_side, n_classes=opt.n_classes
-            )
-        return networks.DCGANDiscriminator(
-            input_nc=opt.output_nc,
-            ndf=opt.ndf,
-            size=opt.image_side,
-            norm=networks.get_norm_layer(opt.norm),
-            n_classes=opt.n_classes,
-            cond=opt.cond,
-        )
+        return networks.noise_discriminator_from(self.opt, **self.conditioning())
+
+    def conditioning(self) -> dict[str, str]:
+        """How the nets get the class; the paper's own net has only one way."""
+        return {} if self.opt.netG == "cgan_mlp" else {"cond": self.opt.cond}

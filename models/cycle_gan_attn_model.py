@@ -47,8 +47,8 @@ class CycleGANAttnModel(CycleGANModel):
     def check_options(opt: Namespace) -> None:
         CycleGANModel.check_options(opt)
         check_generator(opt)
-        if opt.isTrain and _places("--attn_D", opt.attn_D, D_PLACES) and opt.netD == "pixel":
-            raise UserError("--netD pixel has no place for attention: use --netD basic, or --attn_D none")
+        if opt.isTrain and _places("--attn_D", opt.attn_D, D_PLACES):
+            networks.check_attention("--netD", opt.netD, "--attn_D none")
 
     def generator(self, input_nc: int, output_nc: int) -> nn.Module:
         return attend_in_generator(super().generator(input_nc, output_nc), self.opt)
@@ -92,8 +92,8 @@ def add_generator_flags(parser: ArgumentParser, *, place: str) -> None:
 
 def check_generator(opt: Namespace) -> None:
     """Raise UserError if the generator cannot have attention where it is asked for."""
-    if _places("--attn_G_pos", opt.attn_G_pos, G_PLACES) and not opt.netG.startswith("resnet"):
-        raise UserError(f"--netG {opt.netG} has no place for attention: use a resnet, or --attn_G_pos none")
+    if _places("--attn_G_pos", opt.attn_G_pos, G_PLACES):
+        networks.check_attention("--netG", opt.netG, "--attn_G_pos none")
 
 
 def attend_in_generator(net: nn.Module, opt: Namespace) -> nn.Module:

@@ -38,14 +38,7 @@ class CycleGANModel(BaseModel):
 
     @staticmethod
     def check_options(opt: Namespace) -> None:
-        networks.check(
-            netG=opt.netG,
-            netD=opt.netD,
-            norm=opt.norm,
-            init_type=opt.init_type,
-            n_layers_D=opt.n_layers_D,
-            side=opt.image_side,
-        )
+        networks.check_options(opt)
         if opt.isTrain and opt.lambda_identity > 0 and opt.input_nc != opt.output_nc:
             raise UserError(
                 f"--lambda_identity {opt.lambda_identity} compares images of both domains, so --input_nc {opt.input_nc} "
@@ -76,29 +69,10 @@ class CycleGANModel(BaseModel):
             )
 
     def generator(self, input_nc: int, output_nc: int) -> nn.Module:
-        opt = self.opt
-        return networks.define_G(
-            input_nc,
-            output_nc,
-            opt.ngf,
-            opt.netG,
-            norm=opt.norm,
-            use_dropout=not opt.no_dropout,
-            init_type=opt.init_type,
-            init_gain=opt.init_gain,
-        )
+        return networks.generator_from(self.opt, input_nc, output_nc)
 
     def discriminator(self, input_nc: int) -> nn.Module:
-        opt = self.opt
-        return networks.define_D(
-            input_nc,
-            opt.ndf,
-            opt.netD,
-            n_layers_D=opt.n_layers_D,
-            norm=opt.norm,
-            init_type=opt.init_type,
-            init_gain=opt.init_gain,
-        )
+        return networks.discriminator_from(self.opt, input_nc)
 
     def set_input(self, batch: Batch) -> None:
         self.real_A, self.real_B = self.pair(batch)

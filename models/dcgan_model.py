@@ -27,20 +27,7 @@ class DCGANModel(LatentModel):
             raise UserError(f"--n_classes {opt.n_classes}: --model dcgan has no classes; use --model cgan")
 
     def generator(self) -> nn.Module:
-        opt = self.opt
-        return networks.DCGANGenerator(
-            z_dim=opt.z_dim,
-            output_nc=opt.output_nc,
-            ngf=opt.ngf,
-            size=opt.image_side,
-            norm=networks.get_norm_layer(opt.norm),
-        )
+        return networks.noise_generator_from(self.opt)
 
     def discriminator(self) -> nn.Module:
-        opt = self.opt
-        return networks.DCGANDiscriminator(
-            input_nc=opt.output_nc,
-            ndf=opt.ndf,
-            size=opt.image_side,
-            norm=networks.get_norm_layer(opt.norm),
-        )
+        return networks.noise_discriminator_from(self.opt)

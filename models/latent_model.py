@@ -70,15 +70,12 @@ class LatentModel(BaseModel):
 
     @classmethod
     def check_options(cls, opt: Namespace) -> None:
-        for flag, name in (("--netG", opt.netG), ("--netD", opt.netD)):
-            if name not in cls.families:
-                raise UserError(f"{flag} {name} is none of --model {opt.model}: {', '.join(cls.families)}")
+        networks.check_options(opt, known=cls.families)
         if opt.image_side is None:
             raise UserError(
                 f"--model {opt.model} needs square images of one size, but --preprocess {opt.preprocess} keeps "
                 "other sizes: use --preprocess center"
             )
-        networks.check_latent(opt.netG, opt.image_side, norm=opt.norm, init_type=opt.init_type)
 
     def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)

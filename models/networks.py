@@ -1,114 +1,47 @@
-"""The front door of everything that is a network: build by name, and the shared parts.
+"""Networks by name: the only module through which plugins reach models/nets.
 
-A family is one file in models/nets/ and one line in a table here.
+The table of names is FAMILIES (models/nets/families.py). A family is one file in models/nets/ that registers itself.
 """
+# ruff: noqa: F401 (what is imported here is for plugins)
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
-from typing import TypeVar
+import inspect
+from argparse import Namespace
+from collections.abc import Callable, Collection, Sequence
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from models.nets import biggan, dcgan, sagan
-from models.nets.attention import SelfAttention2d
-from models.nets.biggan import BigGANDiscriminator, BigGANGenerator
-from models.nets.biggan import default_attention as biggan_attention
-from models.nets.cgan_mlp import MLPDiscriminator, MLPGenerator
+from models.nets import families
+from models.nets.attention import SelfAttention2d, attention_rows, gammas
 from models.nets.cpu.cpu_kernels import SpeedUp
 from models.nets.dcgan import DCGANDiscriminator, DCGANGenerator
+from models.nets.families import FAMILIES
 from models.nets.init import INITS, init_weights
-from models.nets.layer_taps import TappedChain
+from models.nets.layer_taps import TappedChain, add_attention
 from models.nets.layers import (
     NORMS,
-    Norm,
     apply_spectral_norm,
     batched_forward,
     get_norm_layer,
     receptive_field,
+    spectral_layers,
 )
 from models.nets.losses import GANLoss
-from models.nets.patchgan import NLayerDiscriminator, PixelDiscriminator, smallest_side
-from models.nets.resnet import SMALLEST_SIDE, ResnetBlock, ResnetGenerator
-from models.nets.sagan import SAGANDiscriminator, SAGANGenerator
-from models.nets.sagan import default_attention as sagan_attention
+from models.nets.patchgan import NLayerDiscriminator, PixelDiscriminator
+from models.nets.resnet import ResnetBlock, ResnetGenerator
 from models.nets.unet import UnetGenerator, UnetSkipConnectionBlock
 from models.training.penalties import gradient_penalty, r1_penalty
 from util.errors import UserError
 from util.plugins import unknown
 
-__all__ = [
-    "DISCRIMINATORS",
-    "GENERATORS",
-    "LATENT_SIZES",
-    "BigGANDiscriminator",
-    "BigGANGenerator",
-    "DCGANDiscriminator",
-    "DCGANGenerator",
-    "GANLoss",
-    "MLPDiscriminator",
-    "MLPGenerator",
-    "NLayerDiscriminator",
-    "PixelDiscriminator",
-    "ResnetBlock",
-    "ResnetGenerator",
-    "SAGANDiscriminator",
-    "SAGANGenerator",
-    "SelfAttention2d",
-    "SpeedUp",
-    "TappedChain",
-    "UnetGenerator",
-    "UnetSkipConnectionBlock",
-    "add_attention",
-    "apply_spectral_norm",
-    "attention_rows",
-    "batched_forward",
-    "biggan_attention",
-    "check",
-    "check_latent",
-    "define_D",
-    "define_G",
-    "gammas",
-    "get_norm_layer",
-    "gradient_penalty",
-    "init_weights",
-    "r1_penalty",
-    "receptive_field",
-    "sagan_attention",
-]
-
-T = TypeVar("T")
-
-
-def _unet(num_downs: int, input_nc: int, output_nc: int, ngf: int, norm: Norm, dropout: bool) -> nn.Module:
-    return UnetGenerator(input_nc, output_nc, num_downs, ngf, norm, dropout)
-
-
+families.load()
+_IMAGE_FAMILIES = [family for family in FAMILIES.values() if family.source == "image"]
 # name -> (input_nc, output_nc, ngf, norm layer, use_dropout) -> net
-GENERATORS: dict[str, Callable[[int, int, int, Norm, bool], nn.Module]] = {
-    "resnet_9blocks": partial(ResnetGenerator, n_blocks=9),
-    "resnet_6blocks": partial(ResnetGenerator, n_blocks=6),
-    "unet_128": partial(_unet, 7),
-    "unet_256": partial(_unet, 8),
-}
-
-SIDE_MULTIPLES = {"unet_128": 128, "unet_256": 256}
-
+GENERATORS = {family.name: family.generator for family in _IMAGE_FAMILIES if family.generator}
 # name -> (input_nc, ndf, n_layers, norm layer) -> net
-DISCRIMINATORS: dict[str, Callable[[int, int, int, Norm], nn.Module]] = {
-    "basic": lambda input_nc, ndf, n_layers, norm: NLayerDiscriminator(input_nc, ndf, 3, norm),
-    "n_layers": NLayerDiscriminator,
-    "pixel": lambda input_nc, ndf, n_layers, norm: PixelDiscriminator(input_nc, ndf, norm),
-}
+DISCRIMINATORS = {family.name: family.discriminator for family in _IMAGE_FAMILIES if family.discriminator}
 
 
-# name of a noise-to-image family -> the image sides in pixels that it has an architecture for; None = any
-LATENT_SIZES: dict[str, tuple[int, ...] | None] = {
-    "dcgan": dcgan.SIZES,
-    "cgan_mlp": None,
-    "sagan": sagan.SIZES,
-    "biggan": biggan.SIZES,
-}
+# ---------------------------------------------------------------------- image to image
 
 
 def define_G(
@@ -124,7 +57,7 @@ def define_G(
 ) -> nn.Module:
     """An initialised generator by name: (N, input_nc, H, W) -> (N, output_nc, H, W), both in [-1, 1].
 
-    `gpu_ids` is accepted for old callers; placing nets is the training step's business.
+    `gpu_ids` is ignored; it keeps the signature of upstream (pytorch-CycleGAN-and-pix2pix).
 
     Raises:
         ValueError: unknown name.
@@ -145,7 +78,7 @@ def define_D(
 ) -> nn.Module:
     """An initialised discriminator by name: (N, input_nc, H, W) in [-1, 1] -> logits (N, 1, h, w).
 
-    `n_layers_D` counts for `n_layers` alone; `gpu_ids` is accepted for old callers.
+    Only `n_layers` reads `n_layers_D`. `gpu_ids` is ignored, as in define_G.
 
     Raises:
         ValueError: unknown name.
@@ -154,63 +87,71 @@ def define_D(
     return init_weights(net, init_type, init_gain)
 
 
-def add_attention(
-    net: nn.Module,
-    taps: Sequence[str],
-    *,
-    pooled: bool = True,
-    init_type: str = "normal",
-    init_gain: float = 0.02,
+def generator_from(opt: Namespace, input_nc: int, output_nc: int) -> nn.Module:
+    """The generator that --netG, --ngf, --norm, --no_dropout, --init_type and --init_gain describe."""
+    dropout = not opt.no_dropout
+    return define_G(input_nc, output_nc, opt.ngf, opt.netG, opt.norm, dropout, opt.init_type, opt.init_gain)
+
+
+def discriminator_from(opt: Namespace, input_nc: int) -> nn.Module:
+    """The discriminator that --netD, --ndf, --n_layers_D, --norm, --init_type and --init_gain describe."""
+    return define_D(input_nc, opt.ndf, opt.netD, opt.n_layers_D, opt.norm, opt.init_type, opt.init_gain)
+
+
+# ---------------------------------------------------------------------- noise to image
+
+
+def noise_generator_from(opt: Namespace, **own: object) -> nn.Module:
+    """The generator --netG: z (N, z_dim), label (N,) -> images (N, output_nc, S, S); `own` goes to this family only.
+
+    Weights are torch's initial ones: init_weights() and then spectral norm come on top.
+    """
+    return _from_noise(
+        FAMILIES[opt.netG].generator, opt, own, z_dim=opt.z_dim, ngf=opt.ngf, output_nc=opt.output_nc
+    )
+
+
+def noise_discriminator_from(opt: Namespace, **own: object) -> nn.Module:
+    """The discriminator --netD: images (N, output_nc, S, S), label (N,) -> logits (N,); otherwise like the generator."""
+    return _from_noise(FAMILIES[opt.netD].discriminator, opt, own, ndf=opt.ndf, input_nc=opt.output_nc)
+
+
+def _from_noise(
+    build: Callable[..., nn.Module] | None, opt: Namespace, own: dict[str, object], **sizes: int
 ) -> nn.Module:
-    """Give a net self-attention at named places, in place.
-
-    The random numbers it takes are given back, so that with the same seed the nets made before and
-    after are those of a run without attention.
-
-    Raises:
-        ValueError: the net has no such place.
-    """
-    if taps and not isinstance(net, TappedChain):
-        raise ValueError(
-            f"{type(net).__name__} has no place for attention; ResNet generators and PatchGANs have"
-        )
-    with torch.random.fork_rng(devices=[]):
-        for tap in taps:
-            assert isinstance(net, TappedChain)
-            attention = net.attend_at(tap, pooled=pooled)
-            init_weights(attention, init_type, init_gain)
-    return net
-
-
-def attention_rows(
-    net: nn.Module, tap: str, inputs: Sequence[Tensor], points: list[tuple[float, float]]
-) -> Tensor:
-    """What a net's attention at `tap` looks at from a few points of its features.
-
-    `inputs` are what the net takes, N of each; points (y, x) in [0, 1) -> (N, P, h, w), each map summing to
-    1. The net is run in eval mode.
-    """
-    training = net.training
-    net.eval()
-    attention, seen = net.get_submodule(f"attention.{tap}"), []
-    assert isinstance(attention, SelfAttention2d)
-    hook = attention.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    try:
-        with torch.no_grad():
-            net(*inputs)
-            return attention.rows(seen[0], points)
-    finally:
-        hook.remove()
-        net.train(training)
-
-
-def gammas(nets: nn.ModuleDict) -> dict[str, Tensor]:
-    """gamma_<net>_<place>: how much each attention of some nets has been let in."""
-    return {
-        f"gamma_{name}_{place}": attention.gamma
-        for name, net in nets.items()
-        for place, attention in getattr(net, "attention", {}).items()
+    """Call `build` with its own arguments, and with those of the shared ones that its signature has."""
+    assert build is not None
+    shared = sizes | {
+        "size": opt.image_side,
+        "norm": get_norm_layer(opt.norm),
+        "n_classes": opt.n_classes,
     }
+    taken = inspect.signature(build).parameters
+    return build(**{name: value for name, value in shared.items() if name in taken}, **own)
+
+
+def default_attention(name: str, size: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The sides of the features that attend by default in a family's G and D, for images of `size` pixels."""
+    return FAMILIES[name].default_attention(size)
+
+
+# ---------------------------------------------------------------------- checks
+
+
+def check_attention(flag: str, name: str, remedy: str) -> None:
+    """Refuse a family, chosen by `flag`, that has no place for attention; `remedy` is the flag that turns it off."""
+    if not FAMILIES[name].attention_places:
+        table = GENERATORS if flag == "--netG" else DISCRIMINATORS
+        others = [other for other in table if FAMILIES[other].attention_places]
+        raise UserError(
+            f"{flag} {name} has no place for attention: use {flag} {' or '.join(others)}, or {remedy}"
+        )
+
+
+def check_options(opt: Namespace, known: Collection[str] | None = None) -> None:
+    """check() for --netG, --netD, --n_layers_D, --norm, --init_type and the side of the images."""
+    names = ("netG", "netD", "n_layers_D", "norm", "init_type")
+    check(**{name: getattr(opt, name) for name in names}, side=opt.image_side, known=known)
 
 
 def check(
@@ -218,63 +159,38 @@ def check(
     netG: str,
     norm: str,
     init_type: str,
-    side: int | None = None,
     netD: str | None = None,
+    side: int | None = None,
     n_layers_D: int = 3,
+    known: Collection[str] | None = None,
 ) -> None:
-    """Refuse names that no table knows and image sides (in pixels) that the nets cannot take.
+    """Refuse unknown names, and images whose side (in pixels) the nets cannot take; None = sides differ.
+
+    `known` are the names that --netG and --netD can have; None = all image-to-image families.
 
     Raises:
-        UserError: with the flag and the way out.
+        UserError: names the flag, its value and what to use instead.
     """
-    chosen: list[tuple[str, str | None, Iterable[str]]] = [
-        ("--netG", netG, GENERATORS),
-        ("--netD", netD, DISCRIMINATORS),
+    chosen: list[tuple[str, str | None, Collection[str]]] = [
+        ("--netG", netG, GENERATORS if known is None else known),
+        ("--netD", netD, DISCRIMINATORS if known is None else known),
         ("--norm", norm, NORMS),
         ("--init_type", init_type, ["default", *INITS]),
     ]
-    _check_names(chosen)
-    if side is None:
-        return
-    multiple = SIDE_MULTIPLES.get(netG, 1)
-    if side % multiple:
-        near = max(multiple, round(side / multiple) * multiple)
-        raise UserError(
-            f"--netG {netG} needs images whose sides are multiples of {multiple}, not {side} pixels: "
-            f"use --load_size {near} --crop_size {near}, or --netG resnet_9blocks"
-        )
-    if netG.startswith("resnet") and side < SMALLEST_SIDE:
-        raise UserError(
-            f"--netG {netG} needs images of at least {SMALLEST_SIDE} pixels, not {side}: use a larger --crop_size"
-        )
-    smallest = smallest_side(3 if netD == "basic" else n_layers_D)
-    if netD in ("basic", "n_layers") and side < smallest:
-        raise UserError(
-            f"--netD {netD} needs images of at least {smallest} pixels, not {side}: "
-            "use a larger --crop_size, --netD pixel, or --netD n_layers with a smaller --n_layers_D"
-        )
-
-
-def check_latent(family: str, side: int, *, norm: str, init_type: str) -> None:
-    """Refuse names that no table knows, and image sides (in pixels) that a noise-to-image family has no nets for.
-
-    Raises:
-        UserError: with the flag and the way out.
-    """
-    _check_names([("--norm", norm, NORMS), ("--init_type", init_type, ["default", *INITS])])
-    sizes = LATENT_SIZES[family]
-    if sizes is not None and side not in sizes:
-        known = ", ".join(map(str, sizes))
-        raise UserError(f"{family} has no architecture for {side} pixels: --crop_size can be {known}")
-
-
-def _check_names(chosen: Sequence[tuple[str, str | None, Iterable[str]]]) -> None:
     for flag, name, table in chosen:
         if name is not None and name not in table:
             raise UserError(unknown(flag, name, table))
+    for flag, name, table in chosen[:2]:
+        if name is None or side is None:
+            continue
+        reason = FAMILIES[name].why_not(side, n_layers_D)
+        if reason:
+            others = [other for other in table if not FAMILIES[other].why_not(side, n_layers_D)]
+            remedy = f", or {flag} {' or '.join(others)}" if others else ""
+            raise UserError(f"{flag} {name} {reason}{remedy}")
 
 
-def _look_up(table: dict[str, T], what: str, name: str) -> T:
+def _look_up(table: dict[str, Callable[..., nn.Module]], kind: str, name: str) -> Callable[..., nn.Module]:
     if name not in table:
-        raise ValueError(f"unknown {what} {name!r}; known: {', '.join(table)}")
+        raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(table)}")
     return table[name]

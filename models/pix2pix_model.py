@@ -26,38 +26,15 @@ class Pix2PixModel(BaseModel):
 
     @staticmethod
     def check_options(opt: Namespace) -> None:
-        networks.check(
-            netG=opt.netG,
-            netD=opt.netD,
-            norm=opt.norm,
-            init_type=opt.init_type,
-            n_layers_D=opt.n_layers_D,
-            side=opt.image_side,
-        )
+        networks.check_options(opt)
 
     def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
-        net_G = networks.define_G(
-            opt.input_nc,
-            opt.output_nc,
-            opt.ngf,
-            opt.netG,
-            norm=opt.norm,
-            use_dropout=not opt.no_dropout,
-            init_type=opt.init_type,
-            init_gain=opt.init_gain,
+        self.G = self.add_net(
+            "G", networks.generator_from(opt, opt.input_nc, opt.output_nc), role="generator"
         )
-        self.G = self.add_net("G", net_G, role="generator")
         if self.is_train:
-            net_D = networks.define_D(
-                opt.input_nc + opt.output_nc,
-                opt.ndf,
-                opt.netD,
-                n_layers_D=opt.n_layers_D,
-                norm=opt.norm,
-                init_type=opt.init_type,
-                init_gain=opt.init_gain,
-            )
+            net_D = networks.discriminator_from(opt, opt.input_nc + opt.output_nc)
             self.D = self.add_net("D", net_D, role="discriminator")
             self.gan = networks.GANLoss(opt.gan_mode)
             self.add_discriminator_phase(

@@ -1,12 +1,14 @@
 """SAGAN: self-attention and spectral norm in both nets (Zhang et al. 2019, arXiv:1805.08318)."""
 
 from argparse import ArgumentParser, Namespace
+from functools import cache
 
 from torch import nn
 
 from models import networks
 from models.latent_flags import add_attention_flags, check_attention, resolutions
 from models.latent_model import LatentModel
+from util import log
 from util.errors import UserError
 
 
@@ -41,9 +43,11 @@ class SAGANModel(LatentModel):
         )
         parser.add_argument(
             "--sn_scope",
-            choices=("all", "seed", "none"),
+            type=sn_scope,
+            choices=("all", "blocks", "none"),
             default="all",
-            help="layers with spectral norm: all (paper), seed (the blocks alone, as the well-known code), none",
+            help="layers with spectral norm: all, as in the paper; blocks, without the last layer and attention, as in "
+            "heykeetae's code; or none",
         )
         parser.add_argument(
             "--sn_rows",
@@ -67,14 +71,9 @@ class SAGANModel(LatentModel):
 
     def generator(self) -> nn.Module:
         opt = self.opt
-        on_G, _ = networks.sagan_attention(opt.image_side)
-        return networks.SAGANGenerator(
-            z_dim=opt.z_dim,
-            output_nc=opt.output_nc,
-            ngf=opt.ngf,
-            size=opt.image_side,
-            norm=networks.get_norm_layer(opt.norm),
-            n_classes=opt.n_classes,
+        on_G, _ = networks.default_attention(opt.netG, opt.image_side)
+        return networks.noise_generator_from(
+            opt,
             attn_res=resolutions(opt.attn_res, default=on_G),
             pooled=opt.attn_form == "pooled",
             upsample=opt.upsample,
@@ -82,12 +81,9 @@ class SAGANModel(LatentModel):
 
     def discriminator(self) -> nn.Module:
         opt = self.opt
-        _, on_D = networks.sagan_attention(opt.image_side)
-        return networks.SAGANDiscriminator(
-            input_nc=opt.output_nc,
-            ndf=opt.ndf,
-            size=opt.image_side,
-            n_classes=opt.n_classes,
+        _, on_D = networks.default_attention(opt.netD, opt.image_side)
+        return networks.noise_discriminator_from(
+            opt,
             attn_res=resolutions(opt.attn_res_D or opt.attn_res, default=on_D),
             pooled=opt.attn_form == "pooled",
         )
@@ -96,6 +92,14 @@ class SAGANModel(LatentModel):
         """Spectral norm in both nets (Section 4.1)."""
         if self.opt.sn_scope == "none":
             return net
-        assert isinstance(net, networks.SAGANGenerator | networks.SAGANDiscriminator)
-        layers = net.spectral_layers(self.opt.sn_scope)
+        layers = networks.spectral_layers(net, self.opt.sn_scope)
         return networks.apply_spectral_norm(net, layers, rows=self.opt.sn_rows)
+
+
+@cache  # the hint appears once, although the word is read several times
+def sn_scope(word: str) -> str:
+    """The type of --sn_scope, which takes `seed`, the former name of `blocks`, with a hint."""
+    if word == "seed":
+        log.warn("--sn_scope seed is called --sn_scope blocks now; it is read as that")
+        return "blocks"
+    return word

@@ -38,9 +38,7 @@ class TestModel(BaseModel):
 
     def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
-        net = networks.define_G(
-            opt.input_nc, opt.output_nc, opt.ngf, opt.netG, norm=opt.norm, use_dropout=not opt.no_dropout
-        )
+        net = networks.generator_from(opt, opt.input_nc, opt.output_nc)
         self.G = self.add_net(f"G{opt.model_suffix}", attend_in_generator(net, opt), role="generator")
 
     def set_input(self, batch: Batch) -> None:

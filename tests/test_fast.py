@@ -1,4 +1,4 @@
-"""The fast path computes what the plain one computes: outputs, losses, gradients, runs."""
+"""The fast path equals the reference path: outputs, losses, gradients, runs."""
 
 import copy
 import io
@@ -26,9 +26,9 @@ Model = tuple[str, str, str, int]
 
 compiled = pytest.mark.skipif(native.library() is None, reason="no C++ compiler builds the functions here")
 UNET = "--netG unet_128 --load_size 128 --crop_size 128"
-BROAD = "--ngf 32 --ndf 32"  # the same of the nets for noise
+BROAD = "--ngf 32 --ndf 32"  # the same for the noise-to-image nets
 WIDE = "--ngf 16"  # residual blocks of 64 channels, the least that is worth compiled convolutions
-# Adam makes a step of full size of the smallest difference, and later phases see what earlier ones learned
+# with Adam a tiny difference can become a full step, and later phases see what earlier ones learned
 BARELY = "--lr 1e-9 --lr_G 1e-9 --lr_D 1e-9".split()
 # name, flags, kind of batch, its size
 MODELS: dict[str, Model] = {
@@ -39,7 +39,7 @@ MODELS: dict[str, Model] = {
     "cycle_gan_attn": ("cycle_gan_attn", f"{WIDE} --spectral D", "pairs", 1),
     "pix2pix": ("pix2pix", f"{UNET} {WIDE} --ndf 16 --no_dropout", "pairs", 2),
     "sagan": ("sagan", BROAD, "latent", 4),
-    "sagan_nearest": ("sagan", "--ngf 64 --ndf 64 --upsample nearest --sn_scope seed", "latent", 4),
+    "sagan_nearest": ("sagan", "--ngf 64 --ndf 64 --upsample nearest --sn_scope blocks", "latent", 4),
     "sagan_r1": ("sagan", f"{BROAD} --r1_gamma 1 --r1_every 1", "latent", 4),
     "sagan_averaged": ("sagan", f"{BROAD} --ema_decay 0.9", "latent", 4),
     "dcgan": ("dcgan", f"{BROAD} --ortho_D 1e-3", "latent", 4),
@@ -49,7 +49,7 @@ MODELS: dict[str, Model] = {
 
 
 @pytest.fixture(autouse=True)
-def however_small(monkeypatch: pytest.MonkeyPatch) -> None:
+def any_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiled convolutions work on the few pixels of these tests, too."""
     monkeypatch.setattr(winograd, "LEAST_TILES", 1)
 
@@ -63,7 +63,7 @@ def double() -> Iterator[None]:
 
 
 def made(train_opt: OptionMaker, model: Model, form: str, *words: str) -> BaseModel:
-    """A model in one form, with attention that has been let in."""
+    """A model in one form, whose attention has a weight."""
     torch.manual_seed(3)
     built = create_model(train_opt("--model", model[0], *model[1].split(), "--fast", form, *words))
     for name, parameter in built.nets.named_parameters():
@@ -104,37 +104,37 @@ def watched(built: BaseModel) -> dict[str, Tensor]:
 
 @compiled
 @pytest.mark.parametrize("name", MODELS)
-def test_a_step_is_the_plain_one_in_float64(train_opt: OptionMaker, name: str, double: None) -> None:
+def test_a_step_equals_the_reference_path_in_float64(train_opt: OptionMaker, name: str, double: None) -> None:
     model = MODELS[name]
-    swift, plain = (made(train_opt, model, form, *BARELY) for form in ("auto", "off"))
-    converted = [any(isinstance(layer, Converted) for layer in net.modules()) for net in swift.nets.values()]
+    fast, reference = (made(train_opt, model, form, *BARELY) for form in ("auto", "off"))
+    converted = [any(isinstance(layer, Converted) for layer in net.modules()) for net in fast.nets.values()]
     # the discriminators of cycle_gan have 8 channels here
     assert all(converted) or (name.startswith("cycle_gan") and any(converted))
-    gradients, wanted_gradients = watched(swift), watched(plain)
-    losses, right = step(swift, model), step(plain, model)
+    gradients, reference_gradients = watched(fast), watched(reference)
+    losses, right = step(fast, model), step(reference, model)
     assert losses.keys() == right.keys()
     for term, value in right.items():
         assert losses[term] == pytest.approx(value, rel=1e-12, abs=1e-14), term
-    assert gradients.keys() == wanted_gradients.keys() == {phase.name for phase in plain.phases}
-    for phase, wanted in wanted_gradients.items():
+    assert gradients.keys() == reference_gradients.keys() == {phase.name for phase in reference.phases}
+    for phase, wanted in reference_gradients.items():
         assert distance(gradients[phase], wanted) < 1e-12, phase
-    shown = swift.visuals()
-    assert all(distance(shown[label], images) < 1e-12 for label, images in plain.visuals().items())
+    shown = fast.visuals()
+    assert all(distance(shown[label], images) < 1e-12 for label, images in reference.visuals().items())
 
 
 @compiled
 @pytest.mark.parametrize("name", ["cycle_gan", "cycle_gan_attn", "pix2pix", "sagan", "dcgan", "biggan"])
-def test_losses_are_the_plain_ones_in_float32(train_opt: OptionMaker, name: str) -> None:
+def test_losses_equal_the_reference_path_in_float32(train_opt: OptionMaker, name: str) -> None:
     model = MODELS[name]
-    swift, plain = (step(made(train_opt, model, form, *BARELY), model) for form in ("auto", "off"))
-    for term, value in plain.items():
-        assert swift[term] == pytest.approx(value, rel=1e-5, abs=1e-6), term
+    fast, reference = (step(made(train_opt, model, form, *BARELY), model) for form in ("auto", "off"))
+    for term, value in reference.items():
+        assert fast[term] == pytest.approx(value, rel=1e-5, abs=1e-6), term
 
 
 @compiled
 @pytest.mark.parametrize("name", ["cycle_gan", "sagan"])
 @pytest.mark.parametrize(("before", "after"), [("auto", "off"), ("off", "auto"), ("auto", "auto")])
-def test_a_run_goes_on_in_either_form(
+def test_a_run_resumes_in_either_form(
     train_opt: OptionMaker, name: str, before: str, after: str, double: None
 ) -> None:
     model = MODELS[name]
@@ -191,13 +191,13 @@ def test_small_nets_are_left_alone_and_nothing_is_built(
 
 
 @pytest.mark.parametrize("flag", ["--amp bf16", "--compile"])
-def test_what_torch_does_itself_is_not_replaced(train_opt: OptionMaker, flag: str) -> None:
+def test_layers_stay_under_autocast_and_compile(train_opt: OptionMaker, flag: str) -> None:
     built = create_model(train_opt("--model", "cycle_gan", *WIDE.split(), *flag.split()))
     assert not any(isinstance(module, Converted | FusedInstanceNorm) for module in built.nets.modules())
 
 
 @compiled
-def test_a_wide_resnet_is_converted_whole(train_opt: OptionMaker) -> None:
+def test_all_layers_of_a_wide_resnet_are_converted(train_opt: OptionMaker) -> None:
     built = made(train_opt, MODELS["cycle_gan"], "auto")
     layers = list(built.G_A.modules())
     assert sum(isinstance(layer, WinogradConv2d) for layer in layers) == 12
@@ -215,10 +215,10 @@ def test_a_wide_resnet_is_converted_whole(train_opt: OptionMaker) -> None:
         ("pix2pix", "--norm instance --netG unet_128 --crop_size 128"),
     ],
 )
-def test_no_instance_norm_meets_a_channels_last_gradient(
+def test_no_instance_norm_gets_a_channels_last_gradient(
     train_opt: OptionMaker, name: str, words: str
 ) -> None:
-    """With a batch of one torch's own would give wrong gradients and say nothing."""
+    """With a batch of one, torch gives wrong gradients there without an error."""
     words = f"{words} --load_size 128" if "128" in words else words
     model = (name, words, "pairs", 1)
     built, contiguous = made(train_opt, model, "auto"), []
@@ -234,7 +234,7 @@ def test_no_instance_norm_meets_a_channels_last_gradient(
     assert len(contiguous) > 10 and all(contiguous)
 
 
-def test_channels_last_keeps_away_from_instance_norm() -> None:
+def test_channels_last_is_not_used_with_instance_norm() -> None:
     conv = nn.Conv2d(4, 8, 3)
     for norm, last in ((nn.InstanceNorm2d(8), False), (nn.BatchNorm2d(8), True)):
         net = nn.Sequential(copy.deepcopy(conv), norm)
@@ -287,7 +287,7 @@ def test_without_a_compiler_it_is_torch(
 
 
 @pytest.mark.parametrize(("form", "passes"), [("auto", 1 + 1), ("off", 1 + 2)])
-def test_off_takes_no_short_cut(train_opt: OptionMaker, form: str, passes: int) -> None:
+def test_off_uses_no_optimisation(train_opt: OptionMaker, form: str, passes: int) -> None:
     """One pass of the discriminator for the generator, and one or two for real and fake; nothing frozen when off."""
     built = create_model(train_opt("--model", "sagan", "--fast", form))
     seen: list[int] = []

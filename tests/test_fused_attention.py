@@ -1,4 +1,4 @@
-"""The compiled attention is the product and softmax of torch, in values, gradients and second derivatives."""
+"""Compiled attention equals torch's product and softmax, in values, gradients and second derivatives."""
 
 from collections.abc import Callable
 from itertools import product
@@ -29,7 +29,7 @@ SHAPES = [  # N, d, e, H, W, Hk, Wk
 
 
 def stepwise(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    return fused_attention.plain(query, key, value)[0]
+    return fused_attention.reference_attention(query, key, value)[0]
 
 
 def distance(found: Tensor, right: Tensor) -> float:
@@ -58,7 +58,7 @@ def all_of(form: Callable[..., Tensor], values: list[Tensor]) -> list[Tensor]:
 @compiled
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_it_is_product_and_softmax(shape: tuple[int, ...], threads: int) -> None:
+def test_it_equals_product_and_softmax(shape: tuple[int, ...], threads: int) -> None:
     torch.set_num_threads(threads)
     right = all_of(stepwise, inputs(*shape))
     for kind, bound in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
@@ -67,7 +67,7 @@ def test_it_is_product_and_softmax(shape: tuple[int, ...], threads: int) -> None
 
 
 @compiled
-def test_the_same_bits_in_every_run() -> None:
+def test_results_are_the_same_bits_in_every_run() -> None:
     torch.set_num_threads(3)
     values = inputs(2, 4, 8, 24, 24, 24, 24, kind=torch.float32)
     first = all_of(Attention.apply, values)
@@ -105,7 +105,7 @@ def test_rows_that_choose_one_key() -> None:
 
 
 @compiled
-def test_faulty_numbers_are_not_hidden() -> None:
+def test_nan_and_infinity_are_not_hidden() -> None:
     query, key, value = (one.detach() for one in inputs(1, 4, 8, 10, 10, 10, 10, kind=torch.float32))
     query[0, 0, 3, 3] = torch.nan
     assert Attention.apply(query, key, value)[0, :, 3, 3].isnan().all()
@@ -186,7 +186,7 @@ def test_a_gradient_penalty_through_the_module(pooled: bool) -> None:
 
 
 @compiled
-def test_who_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_the_compiled_form_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     def taken(query: Tensor, *others: Tensor) -> str:
         return type(attend(query, *others).grad_fn).__name__
 
@@ -201,11 +201,11 @@ def test_who_computes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("device", "given", "wanted"), [("cpu", (4, 32), (32, 32)), ("cuda", (4, 30), (8, 32))]
 )
-def test_each_device_gets_the_widths_that_its_kernel_wants(
+def test_each_device_gets_the_widths_that_its_kernel_needs(
     monkeypatch: pytest.MonkeyPatch, device: str, given: tuple[int, int], wanted: tuple[int, int]
 ) -> None:
     assert fused_attention.widths(device, *given) == wanted
     monkeypatch.setattr(fused_attention, "widths", lambda _, shared, own: wanted)
     query, key, value = (torch.randn(2, width, 5, 3, dtype=torch.float64) for width in (given[0], *given))
-    right, _ = fused_attention.plain(query, key, value)
+    right, _ = fused_attention.reference_attention(query, key, value)
     assert torch.allclose(fused_attention.padded(query, key, value), right, rtol=1e-12, atol=1e-13)

@@ -1,4 +1,4 @@
-"""What a GPU run rests on, shown without one: no reads inside a step, and what is compiled, laid out and kept how."""
+"""What GPU runs rely on, tested without a GPU: no reads inside a step, layouts, compilation, CUDA graphs."""
 
 import copy
 from argparse import Namespace
@@ -49,7 +49,7 @@ def batch_of(model: BaseModel, kind: str, seed: int = 0) -> Batch:
 
 @pytest.fixture
 def meta(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Models live on torch's meta device, whose tensors have shapes and no numbers: who reads one gets an error."""
+    """Models live on torch's meta device, whose tensors have shapes but no values: reading one is an error."""
     monkeypatch.setattr(distributed, "pick_device", lambda *args: torch.device("meta"))
     monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: nullcontext())  # it knows no such device
 
@@ -58,19 +58,19 @@ def meta(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_step_reads_nothing_from_the_device(train_opt: OptionMaker, meta: None, name: str) -> None:
     flags, kind = MODELS[name]
     model = made(train_opt, name, *STEADY, *flags.split(), "--batch_size", 4)
-    model.steps = 2  # the guard looks at step 0, and all phases are due at even ones
+    model.steps = 2  # losses are checked at step 0, and all phases are due in even steps
     model.optimize_parameters(batch_of(model, kind))
     assert model.steps == 3 and all(one.is_meta for one in model.nets.state_dict().values())
 
 
-def test_the_guard_is_what_reads(train_opt: OptionMaker, meta: None) -> None:
+def test_only_the_check_for_finite_losses_reads(train_opt: OptionMaker, meta: None) -> None:
     model = made(train_opt, "dcgan")
     with pytest.raises(RuntimeError, match="meta"):
         model.optimize_parameters(batch_of(model, "latent"))
 
 
 class NoReads(TorchDispatchMode):
-    """Raises where a floating-point number leaves its tensor; whole ones are the host's own draws."""
+    """Fails when a floating-point number is read; integers come from random draws on the host."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         if func is torch.ops.aten._local_scalar_dense.default and args[0].is_floating_point():
@@ -118,7 +118,7 @@ def test_a_pool_that_was_loaded_moves_to_the_device_once() -> None:
         assert all(image.is_meta for image in other.images)
 
 
-def test_ema_in_one_piece_is_the_loop_to_the_bit() -> None:
+def test_the_fused_average_equals_a_loop_bit_for_bit() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 1, 1))
     ema = EMA(0.999)
@@ -150,7 +150,7 @@ def test_ema_in_one_piece_is_the_loop_to_the_bit() -> None:
         ("mps", True, True, False),
     ],
 )
-def test_channels_last_is_for_tensor_cores_and_for_nets_that_like_it(
+def test_channels_last_is_for_tensor_cores_and_nets_that_are_faster_with_it(
     device: str, half: bool, likes: bool, faster: bool
 ) -> None:
     net = nn.Conv2d(3, 4, 3)
@@ -233,7 +233,7 @@ def test_graphs_are_for_cuda_and_static_shapes(
 
 
 class GraphMemory:
-    """Writes NaN over what nets gave, and over the gradients, as soon as a new step is marked: so may a graph."""
+    """Overwrites outputs and gradients with NaN when a new step is marked, as CUDA graphs may."""
 
     def __init__(self, nets: nn.ModuleDict) -> None:
         self.nets, self.given, self.marks = nets, [], 0
@@ -249,7 +249,7 @@ class GraphMemory:
 
 
 @pytest.mark.parametrize("name", ["cycle_gan", "pix2pix", "biggan"])
-def test_nothing_of_a_step_is_needed_in_the_next(
+def test_no_step_needs_outputs_of_the_one_before(
     train_opt: OptionMaker, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     flags, kind = MODELS[name]
@@ -296,7 +296,7 @@ def forms(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     torch.compiler.reset()
 
 
-def test_penalties_of_compiled_nets_are_the_plain_ones(train_opt: OptionMaker, forms: list[str]) -> None:
+def test_penalties_of_compiled_nets_equal_eager_ones(train_opt: OptionMaker, forms: list[str]) -> None:
     words = "--gan_mode wgangp --r1_gamma 1 --r1_every 1 --norm none --fast off --lr 1e-9".split()
     opt = train_opt("--model", "dcgan", *words)
     losses, grads = [], []
@@ -333,7 +333,7 @@ def test_pictures_of_a_run_compile_nothing(train_opt: OptionMaker, forms: list[s
     assert "attn_D" in shown and len(forms) == 3
 
 
-def test_plain_nets_do_not_wake_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eager_nets_do_not_call_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.compiler, "set_stance", lambda *args: pytest.fail("asked the compiler"))
     with eager_call(nn.Linear(1, 1)):
         assert torch.is_grad_enabled()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import random_batch, refused
 
-from models import create_model, networks
+from models import create_model
 from models.dcgan_model import DCGANModel
 from models.latent_flags import query_points, resolutions
 from models.latent_model import LatentModel
@@ -288,11 +288,3 @@ def test_real_images_are_shown_at_test_time_if_the_batch_has_them(
 ) -> None:
     _, tested = trained_and_tested(train_opt, test_opt)
     assert set(tested.test(random_batch("latent"))) == {"real", "fake"}
-
-
-def test_the_table_of_sizes_is_that_of_the_nets() -> None:
-    assert networks.LATENT_SIZES["dcgan"] == (32, 64, 128)
-    assert networks.LATENT_SIZES["sagan"] == networks.LATENT_SIZES["biggan"] == (32, 64, 128, 256)
-    networks.check_latent("cgan_mlp", 28, norm="batch", init_type="normal")
-    with refused("--crop_size", 28, 32, 64, 128):
-        networks.check_latent("dcgan", 28, norm="batch", init_type="normal")

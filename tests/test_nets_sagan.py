@@ -1,20 +1,21 @@
 """The SAGAN nets: rows of the published tables, sizes, places of attention, classes, layers for spectral norm."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+from conftest import names_all
 from torch import Tensor, nn
 
-from models.nets.attention import SelfAttention2d
 from models.nets.layers import apply_spectral_norm, get_norm_layer
 from models.nets.sagan import (
     SIZES,
     SAGANDiscriminator,
     SAGANGenerator,
-    channels_at,
     default_attention,
 )
+from models.sagan_model import sn_scope
 
 
 def generator(**changes: object) -> SAGANGenerator:
@@ -109,27 +110,6 @@ def test_the_rows_of_the_discriminator_are_the_published_ones() -> None:
     assert not any(isinstance(module, nn.BatchNorm2d) for module in net.modules())
 
 
-def test_the_published_parameter_counts_and_map_sizes() -> None:
-    G, D = published()
-    assert (count(G), count(D)) == (3_832_885, 3_175_299)
-    places = {"G": G, "D": D}
-    x = {"G": torch.randn(1, 128), "D": torch.randn(1, 3, 64, 64)}
-    sides = {}
-    for name, net in places.items():
-        for resolution, attention in net.attention.items():
-            inputs: list[Tensor] = []
-            hook = attention.register_forward_pre_hook(lambda _, args, into=inputs: into.append(args[0]))
-            net(x[name])
-            hook.remove()
-            sides[name, resolution] = tuple(attention.explicit(inputs[0])[1].shape[1:])
-    assert sides == {
-        ("G", "16"): (16, 16, 16, 16),
-        ("G", "32"): (32, 32, 32, 32),
-        ("D", "8"): (8, 8, 8, 8),
-        ("D", "4"): (4, 4, 4, 4),
-    }
-
-
 def test_the_keys_are_those_that_saved_runs_have() -> None:
     G = generator(attn_res=(16,))
     conv, norm = ("weight", "bias"), ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
@@ -171,38 +151,10 @@ def test_every_size_attends_by_resolution(size: int) -> None:
         assert seen[""] == ()
 
 
-@pytest.mark.parametrize("batch", [1, 3])
-def test_a_logit_an_image_and_pixels_in_range(batch: int) -> None:
-    G, D = generator(), discriminator()
-    nn.init.normal_(G.last.weight)
-    images = G(torch.randn(batch, 12))
-    assert images.shape == (batch, 3, 32, 32)
-    assert 0.9 < images.abs().max() <= 1
-    assert D(images).shape == (batch,)
-
-
-def test_the_widest_layer_doubles_with_the_size() -> None:
-    assert [channels_at(64, size)[4] for size in SIZES] == [256, 512, 1024, 2048]
-    assert channels_at(64, 64) == {4: 512, 8: 256, 16: 128, 32: 64}
-
-
 def test_attention_follows_the_features_whatever_order_is_asked_for() -> None:
     assert list(generator(attn_res=(16, 4)).attention) == ["4", "16"]
     assert list(discriminator(attn_res=(4, 16)).attention) == ["16", "4"]
     assert list(generator(attn_res=()).attention) == []
-
-
-@pytest.mark.parametrize(("make", "known"), [(generator, "4, 8, 16"), (discriminator, "16, 8, 4")])
-def test_resolutions_that_a_net_does_not_have_are_refused(make: Callable, known: str) -> None:
-    with pytest.raises(ValueError, match=f"no features of side 32 for attention; it has: {known}$"):
-        make(attn_res=(8, 32))
-
-
-@pytest.mark.parametrize("make", [generator, discriminator])
-@pytest.mark.parametrize("size", [16, 28, 48, 512])
-def test_sizes_without_an_architecture_are_refused(make: Callable, size: int) -> None:
-    with pytest.raises(ValueError, match=rf"images of {size} pixels; sizes: 32, 64, 128, 256$"):
-        make(size=size, attn_res=())
 
 
 def test_too_narrow_features_are_refused() -> None:
@@ -219,49 +171,17 @@ def test_the_nearest_form_convolves_after_repeating() -> None:
     assert all(isinstance(conv, nn.Conv2d) and conv.bias is not None for conv in convs)
     assert [(conv.kernel_size[0], conv.stride[0], conv.padding[0]) for conv in convs] == [(3, 1, 1)] * 3
     assert net(torch.randn(2, 12)).shape == (2, 3, 32, 32)
-    conv, x = convs[0], torch.randn(1, 32, 2, 3)
+    block, x = net.blocks["8"].eval(), torch.randn(1, 32, 4, 6)
     repeated = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
-    assert torch.allclose(
-        conv(x), nn.functional.conv2d(repeated, conv.weight, conv.bias, padding=1), atol=1e-6
-    )
+    assert torch.equal(block(x), block.norm(block.conv(repeated)).relu())
 
 
-def test_the_pooled_form_has_a_quarter_of_the_keys() -> None:
-    for make in (generator, discriminator):
-        pooled, plain = make(pooled=True, attn_res=(8,)), make(attn_res=(8,))
-        x = torch.randn(1, 16, 8, 8)
-        assert pooled.attention["8"].explicit(x)[1].shape == (1, 8, 8, 4, 4)
-        assert plain.attention["8"].explicit(x)[1].shape == (1, 8, 8, 8, 8)
-
-
-@pytest.mark.parametrize("norm", ["none", "instance", "syncbatch", "batch"])
-@pytest.mark.parametrize("n_classes", [0, 3])
-def test_the_norm_is_the_one_asked_for_and_biases_stay(norm: str, n_classes: int) -> None:
-    net = generator(norm=get_norm_layer(norm), n_classes=n_classes)
-    assert all(block.conv.bias is not None for block in net.blocks.values())
-    norms = [block.norm.norm if n_classes else block.norm for block in net.blocks.values()]
-    expected = type(get_norm_layer(norm)(1))
-    assert [type(layer) for layer in norms] == [expected] * 3
-    assert not any(name.endswith("norm.norm.weight") for name, _ in net.named_parameters())
-    label = [torch.tensor([0, 2])] if n_classes else []
-    assert net(torch.randn(2, 12), *label).shape == (2, 3, 32, 32)
-
-
-def test_the_generator_obeys_its_label() -> None:
-    net = generator(n_classes=3).eval()
-    z = torch.randn(1, 12).expand(3, 12)
-    images = net(z, torch.tensor([0, 1, 1]))
-    assert (images[0] - images[1]).abs().max() > 1e-3
-    assert torch.equal(images[1], images[2])
-
-
-def test_every_norm_of_the_generator_has_a_gain_and_bias_a_class() -> None:
-    net = generator(n_classes=3)
-    net(torch.randn(2, 12), torch.tensor([0, 2])).square().sum().backward()
-    for block in net.blocks.values():
-        for table in (block.norm.gain, block.norm.bias):
-            assert table.weight.shape == (3, block.conv.out_channels)
-            assert table.weight.grad[[0, 2]].abs().amax(1).min() > 0 and table.weight.grad[1].abs().max() == 0
+@pytest.mark.parametrize("norm", ["none", "instance", "batch"])
+def test_convolutions_have_a_bias_with_every_norm(norm: str) -> None:
+    for n_classes in (0, 3):
+        net = generator(norm=get_norm_layer(norm), n_classes=n_classes)
+        assert all(block.conv.bias is not None for block in net.blocks.values())
+        assert not any(name.endswith("norm.norm.weight") for name, _ in net.named_parameters())
 
 
 def test_the_discriminator_projects_its_last_features_on_the_label() -> None:
@@ -271,51 +191,12 @@ def test_the_discriminator_projects_its_last_features_on_the_label() -> None:
     features: list[Tensor] = []
     net.last.register_forward_pre_hook(lambda module, inputs: features.append(inputs[0]))
     logits = net(x, label)
-    plain = net.last(features[0]).flatten()
+    unpooled = net.last(features[0]).flatten()
     for i in range(3):
         inner = (net.embed.weight[label[i]][:, None, None] * features[0][i]).sum()
-        assert abs((plain[i] + inner - logits[i]).item()) < 1e-4
+        assert abs((unpooled[i] + inner - logits[i]).item()) < 1e-4
         assert abs(inner.item()) > 1e-2
     assert (net(x, label.flip(0)) - logits).abs().max() > 1e-2
-
-
-def test_float_labels_are_mixtures_of_classes() -> None:
-    label = torch.tensor([0, 2])
-    one_hot = nn.functional.one_hot(label, 3).float()
-    mixed = torch.tensor([[0.5, 0.5, 0.0]] * 2)
-    for net, x in (
-        (generator(n_classes=3).eval(), torch.randn(2, 12)),
-        (discriminator(n_classes=3), torch.randn(2, 3, 32, 32)),
-    ):
-        assert torch.allclose(net(x, label), net(x, one_hot), atol=1e-6)
-        between = net(x, mixed)
-        assert between.shape == net(x, label).shape
-        assert (between - net(x, label)).abs().max() > 1e-3
-    D, x = discriminator(n_classes=3), torch.randn(2, 3, 32, 32)
-    ends = [D(x, torch.full((2,), index)) for index in (0, 1)]
-    assert torch.allclose(D(x, mixed), (ends[0] + ends[1]) / 2, atol=1e-4)
-
-
-@pytest.mark.parametrize("pooled", [False, True])
-@pytest.mark.parametrize("make", [generator, discriminator])
-def test_with_gamma_0_it_is_the_net_without_attention(make: Callable, pooled: bool) -> None:
-    plain, net = make(attn_res=()), make(attn_res=(4, 8, 16), pooled=pooled)
-    x = torch.randn(2, 12) if make is generator else torch.randn(2, 3, 32, 32)
-    own = net.state_dict()
-    assert all(torch.equal(own[key], value) for key, value in plain.state_dict().items())
-    assert {key.split(".")[0] for key in own.keys() - plain.state_dict().keys()} == {"attention"}
-    assert torch.equal(net(x), plain(x))
-    set_gammas(net, 0.5)
-    assert (net(x) - plain(x)).abs().max() > 1e-4
-
-
-def test_gamma_alone_learns_at_first_in_the_place_it_has() -> None:
-    for net, x in ((generator(), torch.randn(2, 12)), (discriminator(), torch.randn(2, 3, 32, 32))):
-        net(x).square().sum().backward()
-        for attention in net.attention.values():
-            assert attention.gamma.grad.abs() > 0
-            for layer in (attention.query, attention.key, attention.value):
-                assert layer.weight.grad.abs().max() == 0
 
 
 def names(net: nn.Module, layers: list[nn.Module]) -> list[str]:
@@ -324,10 +205,10 @@ def names(net: nn.Module, layers: list[nn.Module]) -> list[str]:
 
 
 @pytest.mark.parametrize("upsample", ["deconv", "nearest"])
-def test_the_seed_scope_is_the_blocks_own_layers(upsample: str) -> None:
+def test_the_scope_blocks_is_the_blocks_own_layers(upsample: str) -> None:
     G, D = generator(upsample=upsample, n_classes=3), discriminator(n_classes=3)
-    assert names(G, G.spectral_layers("seed")) == ["blocks.4.conv", "blocks.8.conv", "blocks.16.conv"]
-    assert names(D, D.spectral_layers("seed")) == ["blocks.16.0", "blocks.8.0", "blocks.4.0"]
+    assert names(G, G.spectral_layers("blocks")) == ["blocks.4.conv", "blocks.8.conv", "blocks.16.conv"]
+    assert names(D, D.spectral_layers("blocks")) == ["blocks.16.0", "blocks.8.0", "blocks.4.0"]
 
 
 @pytest.mark.parametrize("upsample", ["deconv", "nearest"])
@@ -360,26 +241,13 @@ def test_spectral_norm_of_the_whole_scope_bounds_every_weight(rows: str) -> None
             assert abs(torch.linalg.svdvals(weight.flatten(1))[0].item() - 1) < 1e-3
 
 
-def test_sampling_leaves_a_normalised_net_as_it_was() -> None:
-    net = generator(n_classes=3)
-    apply_spectral_norm(net, net.spectral_layers("all")).eval()
-    before = {key: value.clone() for key, value in net.state_dict().items()}
-    z, label = torch.randn(2, 12), torch.tensor([0, 1])
-    first = net(z, label)
-    assert torch.equal(first, net(z, label))
-    assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
-
-
-def test_the_log_tells_where_it_attends_and_what_a_map_would_take() -> None:
-    assert generator(size=64, attn_res=(16, 32)).describe(64) == [
-        "attention at 16, 256 x 256 places: a map would take 0.2 MiB an image, none is held",
-        "attention at 32, 1024 x 1024 places: a map would take 4.0 MiB an image, none is held",
-    ]
-    assert discriminator(attn_res=(8, 16)).describe(None) == ["attention at 16", "attention at 8"]
-    assert generator(attn_res=()).describe(32) == []
-
-
-def test_attention_is_found_by_resolution() -> None:
-    net = generator(attn_res=(16,), pooled=True)
-    assert isinstance(net.attention["16"], SelfAttention2d) and net.attention["16"].pooled
-    assert "8" not in net.attention
+def test_the_former_name_of_the_scope_is_read_with_a_hint(
+    train_opt: Callable, test_opt: Callable, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    sn_scope.cache_clear()
+    assert train_opt("--model", "sagan", "--sn_scope", "seed").sn_scope == "blocks"
+    assert names_all(capsys.readouterr().err, ["--sn_scope seed", "--sn_scope blocks"])
+    run = tmp_path / "runs" / "old"
+    run.mkdir(parents=True)
+    (run / "opt.json").write_text('{"model": "sagan", "sn_scope": "seed"}')
+    assert test_opt("--name", "old").sn_scope == "blocks"

@@ -1,10 +1,10 @@
-"""The families: parameter counts, state_dict keys, shapes and receptive fields as published."""
+"""Image-to-image nets: parameter counts, keys, shapes and receptive fields as published; spectral norm."""
 
 import pytest
 import torch
+from conftest import refused
 
 from models import networks
-from util.errors import UserError
 
 
 def count(net: torch.nn.Module) -> int:
@@ -58,7 +58,7 @@ def weights_and_biases(*names: str) -> set[str]:
     return {f"{name}.{part}" for name in names for part in ("weight", "bias")}
 
 
-def test_resnet_keys_are_the_classic_ones() -> None:
+def test_resnet_keys_are_those_of_upstream() -> None:
     outer = [f"model.{index}" for index in (1, 4, 7, 19, 22, 26)]
     blocks = [f"model.{index}.conv_block" for index in range(10, 19)]
     plain = networks.define_G(3, 3, 8, "resnet_9blocks", "instance")
@@ -67,7 +67,7 @@ def test_resnet_keys_are_the_classic_ones() -> None:
     assert keys(dropout) == weights_and_biases(*outer, *(f"{b}.{i}" for b in blocks for i in (1, 6)))
 
 
-def test_batch_norm_keys_are_the_classic_ones() -> None:
+def test_batch_norm_keys_are_those_of_upstream() -> None:
     net = networks.define_G(3, 3, 8, "resnet_6blocks", "batch")
     found = keys(net)
     assert "model.1.bias" not in found and "model.23.bias" in found
@@ -79,7 +79,7 @@ def test_batch_norm_keys_are_the_classic_ones() -> None:
     assert "model.10.conv_block.5.bias" not in found
 
 
-def test_unet_keys_are_the_classic_ones() -> None:
+def test_unet_keys_are_those_of_upstream() -> None:
     found = keys(networks.define_G(3, 3, 2, "unet_128", "batch"))
     level = "model.model.1"
     assert "model.model.0.weight" in found and "model.model.0.bias" not in found
@@ -102,7 +102,7 @@ def test_unet_keys_are_the_classic_ones() -> None:
     }
 
 
-def test_patchgan_keys_are_the_classic_ones() -> None:
+def test_patchgan_keys_are_those_of_upstream() -> None:
     assert keys(networks.define_D(3, 8, "basic", norm="instance")) == weights_and_biases(
         *(f"model.{index}" for index in (0, 2, 5, 8, 11))
     )
@@ -147,14 +147,14 @@ def test_generators_keep_the_size_and_range(name: str, norm: str) -> None:
     assert y.abs().max() <= 1
 
 
-def test_resnet_takes_sides_that_are_no_multiple_of_four() -> None:
+def test_the_resnet_takes_sides_that_are_not_multiples_of_four() -> None:
     net = networks.define_G(3, 3, 2, "resnet_6blocks", "instance")
     assert net(torch.randn(1, 3, 30, 41)).shape == (1, 3, 30, 41)
 
 
-def test_unet_explains_sides_it_cannot_take() -> None:
+def test_the_unet_refuses_sides_that_are_not_multiples() -> None:
     net = networks.define_G(3, 3, 2, "unet_128", "instance")
-    with pytest.raises(UserError, match=r"200 x 128 pixels .* multiples of 128"):
+    with refused(128, 200, "--preprocess resize_and_crop", "--netG resnet_9blocks"):
         net(torch.randn(1, 3, 128, 200))
 
 
@@ -200,7 +200,7 @@ def test_every_init_is_repeatable(init_type: str) -> None:
         lambda: networks.GANLoss("wgan"),
     ],
 )
-def test_unknown_names_are_told_with_the_known_ones(call) -> None:
+def test_unknown_names_fail_with_the_known_ones(call) -> None:
     with pytest.raises(ValueError, match=r"unknown .*; known: "):
         call()
 
@@ -226,12 +226,14 @@ def test_spectral_norm_bounds_the_weight_and_rests_in_eval() -> None:
     assert abs(top - 1) < 1e-3
 
 
-def test_spectral_norm_takes_the_output_dimension_of_transposed_convolutions() -> None:
-    conv = networks.apply_spectral_norm(torch.nn.ConvTranspose2d(6, 5, 3))
+@pytest.mark.parametrize(("rows", "channels"), [("out", 5), ("in", 6)])
+def test_the_rows_of_a_transposed_convolution_are_output_or_input_channels(rows: str, channels: int) -> None:
+    conv = networks.apply_spectral_norm(torch.nn.ConvTranspose2d(6, 5, 3), rows=rows)
     for _ in range(50):
         iterate(conv)
-    top = torch.linalg.svdvals(conv.weight.transpose(0, 1).flatten(1))[0].item()
-    assert abs(top - 1) < 1e-3
+    matrix = conv.weight.transpose(0, 1) if rows == "out" else conv.weight
+    assert abs(torch.linalg.svdvals(matrix.flatten(1))[0].item() - 1) < 1e-3
+    assert conv.parametrizations.weight[0]._u.shape == (channels,)
 
 
 def test_spectral_norm_vectors_are_buffers_not_parameters() -> None:
@@ -241,7 +243,7 @@ def test_spectral_norm_vectors_are_buffers_not_parameters() -> None:
 
 
 @pytest.mark.parametrize("norm", ["instance", "none", "batch"])
-def test_together_equals_one_input_after_the_other(norm: str) -> None:
+def test_a_batched_forward_equals_one_input_after_the_other(norm: str) -> None:
     torch.manual_seed(0)
     net = networks.define_D(3, 8, "basic", norm=norm).double()
     inputs = [torch.randn(size, 3, 32, 32, dtype=torch.float64, requires_grad=True) for size in (1, 2)]
@@ -252,7 +254,7 @@ def test_together_equals_one_input_after_the_other(norm: str) -> None:
     assert all(torch.allclose(a, b, atol=1e-12, rtol=0) for a, b in zip(*results, strict=True))
 
 
-def test_together_is_one_forward_where_it_can_be() -> None:
+def test_a_batched_forward_is_one_pass_if_norms_do_not_mix_images() -> None:
     def calls(net: torch.nn.Module, *sides: int) -> int:
         seen: list[int] = []
         hook = net.register_forward_hook(lambda *_: seen.append(1))
@@ -265,12 +267,3 @@ def test_together_is_one_forward_where_it_can_be() -> None:
     assert calls(plain, 32, 40) == 2
     assert calls(networks.apply_spectral_norm(plain), 32, 32) == 1
     assert calls(networks.define_D(3, 4, "basic", norm="batch"), 32, 32) == 2
-
-
-def test_the_rows_of_a_transposed_convolution_can_be_its_input_channels() -> None:
-    conv = networks.apply_spectral_norm(torch.nn.ConvTranspose2d(6, 5, 3), rows="in")
-    for _ in range(50):
-        iterate(conv)
-    top = torch.linalg.svdvals(conv.weight.flatten(1))[0].item()
-    assert abs(top - 1) < 1e-3
-    assert conv.parametrizations.weight[0]._u.shape == (6,)

@@ -1,4 +1,4 @@
-"""How nets are compiled on which device, and where compiled nets stand back for plain ones."""
+"""How nets are compiled on each device, and where compiled nets run eagerly."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,22 +8,22 @@ from torch import nn
 
 
 def how_to_compile(net: nn.Module, device: torch.device, *, static: bool) -> dict[str, str | bool]:
-    """Arguments of net.compile(); `static` = it is trained on batches of one size.
+    """Arguments for net.compile(); `static` = the net is trained on batches of one size.
 
-    CUDA graphs, which replay a whole pass as one launch, need static shapes and a pass that does not
-    speak to other processes, as synchronised batch norm does. Who uses them calls begin_step().
+    On GPUs CUDA graphs replay a whole pass as one launch. They need static shapes and a pass without communication
+    between processes, so no synchronised batch norm. Callers must call begin_step() in each step.
     """
-    alone = not any(isinstance(module, nn.SyncBatchNorm) for module in net.modules())
-    if device.type == "cuda" and static and alone:
+    communicates = any(isinstance(module, nn.SyncBatchNorm) for module in net.modules())
+    if device.type == "cuda" and static and not communicates:
         return {"mode": "reduce-overhead", "dynamic": False}
     return {}
 
 
 def begin_step(optimizers: Iterable[torch.optim.Optimizer]) -> None:
-    """A step begins: graphs may write over all outputs and gradients of the one before.
+    """Mark the beginning of a step, in which CUDA graphs can overwrite the outputs and gradients of the previous one.
 
-    Without the mark each call of a compiled net whose backward is not awaited (fakes made without a
-    gradient, say) would count as a step of its own, and its output be overwritten before it is used.
+    Without the mark, each call of a compiled net without a backward pass (fakes made without gradients, for example)
+    counts as a step, and its output is overwritten before it is used.
     """
     for optimizer in optimizers:
         optimizer.zero_grad(set_to_none=True)
@@ -36,10 +36,10 @@ def is_compiled(net: nn.Module) -> bool:
 
 @contextmanager
 def eager_call(*nets: nn.Module) -> Iterator[None]:
-    """Within the context nets that are compiled run as if they were not.
+    """Within the context compiled nets run eagerly.
 
-    For derivatives of derivatives, which compiled nets have not, and for passes too rare to be worth
-    compiling: without a gradient, with hooks, or with other sizes each is a form of its own.
+    Compiled nets have no second derivatives. Rare passes, without gradients, with hooks or with other sizes, are not
+    worth a compilation each.
     """
     if not any(is_compiled(net) for net in nets):
         yield

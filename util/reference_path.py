@@ -1,4 +1,4 @@
-"""The plain path, `--fast off`: computed step by step as papers write it, to test and time every faster way against."""
+"""The reference path (`--fast off`): every operation as in the papers, without optimisations, to test and time them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ _is_on = False
 
 
 def is_reference_path() -> bool:
-    """Whether what runs now is asked to take no short cut."""
+    """Whether the code that runs now must not use optimisations."""
     return _is_on
 
 

@@ -1,1 +1,1 @@
-"""Converters of weights that public repositories of SAGAN and BigGAN have saved."""
+"""Converters of weights saved by public repositories of SAGAN and BigGAN; scripts/import_weights.py calls them."""

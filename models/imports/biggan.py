@@ -1,4 +1,4 @@
-"""Weights of BigGAN-PyTorch by ajbrock (arXiv:1809.11096; G, G_ema and D of 32 to 256 pixels), as those of our nets."""
+"""Conversion of weights of github.com/ajbrock/BigGAN-PyTorch (arXiv:1809.11096; G, G_ema, D; 32 to 256 pixels)."""
 
 import re
 
@@ -8,7 +8,7 @@ from models.imports.common import Kind, State, iterate, odd_keys
 from models.nets.biggan import D_WIDTHS, FIRST_SIDE, G_WIDTHS
 from util.errors import UserError
 
-# the source's prefix -> (ours, parts under it: the source's name -> ours)
+# prefix in the source -> (prefix here, {name in the source: name here} of the tensors under it)
 Places = dict[str, tuple[str, dict[str, str]]]
 
 BARE = {"weight": "parametrizations.weight.original", "u0": "parametrizations.weight.0._u"}
@@ -18,7 +18,7 @@ STATISTICS = {"stored_mean": "running_mean", "stored_var": "running_var"}
 OUTPUT_NORM = STATISTICS | {"gain": "weight", "bias": "bias"}
 ATTENTION = {"theta": "query", "phi": "key", "g": "value", "o": "output"}
 
-DROPPED = (".sv0",)  # the singular value of the last step of training, which u0 and the weight give anew
+DROPPED = (".sv0",)  # the last singular value of training, which follows from u0 and the weight
 
 # blocks in the net -> side of its images in pixels
 SIZES: dict[Kind, dict[int, int]] = {
@@ -28,13 +28,13 @@ SIZES: dict[Kind, dict[int, int]] = {
 
 
 def translate(source: State, kind: Kind) -> State:
-    """The state dict of a BigGANGenerator or BigGANDiscriminator from the source's; a G_ema is a G.
+    """Convert a state dict to that of a BigGANGenerator or BigGANDiscriminator; G_ema is of kind G.
 
-    The net needs spectral norm on its `spectral_layers()`. The source keeps u, and makes v and the next
-    u of it in every forward, in eval mode, too; here they are those, so that sigma is the source's.
+    The net needs spectral norm on its `spectral_layers()`. The source saves u, and computes v and the next u from it in
+    every forward pass, in eval mode, too. The converted u and v are these, so that sigma is the same.
 
     Raises:
-        UserError: no size of ours has so many blocks, a key is in no table, or one of the table is missing.
+        UserError: no architecture has so many blocks, a key is not in the table, or a key of the table is missing.
     """
     own = {ours: source[theirs] for theirs, ours in _table(source, kind).items()}
     for key in list(own):
@@ -47,19 +47,16 @@ def translate(source: State, kind: Kind) -> State:
 
 
 def options(source_G: State, source_D: State | None = None) -> dict[str, str | int]:
-    """What a run's options have to say for its nets to take the translated weights, read from the shapes.
-
-    Of the discriminator nothing is said without its weights.
+    """The options of a run whose nets fit the converted weights, from the shapes; those of D only with its weights.
 
     Raises:
-        UserError: as translate(), or the two nets are for images of different sizes.
+        UserError: as translate(), or the nets are for images of different sizes.
     """
     _table(source_G, "G")
     size = _size(source_G, "G")
     output_nc, width = source_G["output_layer.2.weight"].shape[:2]
-    condition = source_G[
-        "blocks.0.0.bn1.gain.weight"
-    ].shape  # (classes, width) or (width, length of a vector)
+    # (classes, width), or (width, length of the condition)
+    condition = source_G["blocks.0.0.bn1.gain.weight"].shape
     n_classes, shared_dim = (condition[0], 0) if not _shared(source_G) else source_G["shared.weight"].shape
     hierarchical = _shared(source_G) and condition[1] > shared_dim
     found: dict[str, str | int] = {
@@ -82,7 +79,7 @@ def _options_D(source: State, size: int) -> dict[str, str | int]:
     if _size(source, "D") != size:
         raise UserError(
             f"the generator is for {size} pixels and the discriminator for {_size(source, 'D')}: "
-            "give the files of one run"
+            "use the files of one run"
         )
     width = source["blocks.0.0.conv1.weight"].shape[0]
     return {"ndf": width // D_WIDTHS[size][0][0], "attn_res_D": _joined(_attending(source, "D"))}
@@ -92,7 +89,7 @@ def _options_D(source: State, size: int) -> dict[str, str | int]:
 
 
 def _table(source: State, kind: Kind) -> dict[str, str]:
-    """The source's key -> ours, for all keys of the source but those DROPPED; UserError otherwise."""
+    """Key in the source -> key here, for all keys except DROPPED; UserError if the keys do not match."""
     size = _size(source, kind)
     places = _generator(size, shared=_shared(source)) if kind == "G" else _discriminator(size)
     for index, side in _attending(source, kind).items():
@@ -105,7 +102,7 @@ def _table(source: State, kind: Kind) -> dict[str, str]:
     unknown = [key for key in source if key not in table and not key.endswith(DROPPED)]
     facts = odd_keys(source, table, unknown)
     if facts:
-        raise _stranger(kind, facts)
+        raise _not_biggan(kind, facts)
     return table
 
 
@@ -123,7 +120,7 @@ def _generator(size: int, *, shared: bool) -> Places:
             places[f"{theirs}.{conv}"] = (f"{ours}.{conv}", LAYER)
         for norm in ("bn1", "bn2"):
             places[f"{theirs}.{norm}"] = (f"{ours}.{norm}.norm", STATISTICS)
-            for part in ("gain", "bias"):  # linear layers of a vector, or embeddings of the label
+            for part in ("gain", "bias"):  # linear layers of the condition, or embeddings of the label
                 places[f"{theirs}.{norm}.{part}"] = (f"{ours}.{norm}.{part}", BARE if shared else PLAIN)
     return places
 
@@ -132,8 +129,8 @@ def _discriminator(size: int) -> Places:
     places = {"linear": ("linear", LAYER), "embed": ("embed", BARE)}
     widths, halving = D_WIDTHS[size]
     for index, width in enumerate(widths):
-        plain = index >= halving and width == widths[index - 1]  # then the shortcut is the input itself
-        for conv in ("conv1", "conv2") if plain else ("conv1", "conv2", "conv_sc"):
+        identity = index >= halving and width == widths[index - 1]  # the shortcut has no convolution
+        for conv in ("conv1", "conv2") if identity else ("conv1", "conv2", "conv_sc"):
             places[f"blocks.{index}.0.{conv}"] = (f"blocks.{index}.{conv}", LAYER)
     return places
 
@@ -151,7 +148,7 @@ def _size(source: State, kind: Kind) -> int:
     blocks = max(found, default=-1) + 1
     if blocks not in SIZES[kind]:
         known = ", ".join(f"{count} ({size} px)" for count, size in SIZES[kind].items())
-        raise _stranger(kind, f"{blocks} blocks, where there can be {known}")
+        raise _not_biggan(kind, f"{blocks} blocks; known are {known}")
     return SIZES[kind][blocks]
 
 
@@ -160,7 +157,7 @@ def _shared(source: State) -> bool:
 
 
 def _attending(source: State, kind: Kind) -> dict[int, int]:
-    """Block that attention follows -> side of its features; only blocks that make a new side are asked."""
+    """Block that attention follows -> side of its features; only blocks that change the side can have attention."""
     size = _size(source, kind)
     if kind == "G":
         sides = [FIRST_SIDE * 2 ** (index + 1) for index in range(len(G_WIDTHS[size]) - 1)]
@@ -177,9 +174,9 @@ def _joined(attending: dict[int, int]) -> str:
     return ",".join(map(str, attending.values())) or "none"
 
 
-def _stranger(kind: Kind, facts: str) -> UserError:
+def _not_biggan(kind: Kind, facts: str) -> UserError:
     files = "G.pth or G_ema.pth" if kind == "G" else "D.pth"
     return UserError(
         f"these are not the weights of net {kind} of BigGAN-PyTorch ({facts}): "
-        f"give the {files} that its training saved"
+        f"use the {files} that its training saved"
     )

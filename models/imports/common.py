@@ -1,4 +1,4 @@
-"""What the translators have in common: which keys are strange, and the next step of a power iteration."""
+"""Parts that the converters share: reports of unexpected keys, and one power iteration."""
 
 from typing import Literal
 
@@ -11,15 +11,14 @@ Kind = Literal["G", "D"]
 
 
 def odd_keys(state: State, table: dict[str, str], unknown: list[str]) -> str:
-    """`unknown` keys of a source and those of its table that `state` lacks, in words; empty where there are none."""
+    """A list of the `unknown` keys and of the keys of `table` that `state` lacks; empty if there are none."""
     missing = [key for key in table if key not in state]
-    facts = [_some(what, keys) for what, keys in (("unknown", unknown), ("missing", missing)) if keys]
-    return "; ".join(facts)
+    return "; ".join(_some(what, keys) for what, keys in (("unknown", unknown), ("missing", missing)) if keys)
 
 
 @torch.no_grad()
 def iterate(weight: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    """One power iteration, W (rows, ...) along dimension 0, u (rows,) or (1, rows) -> the next u (rows,) and v (columns,)."""
+    """One power iteration: W (rows, ...) and u (rows,) or (1, rows) -> the next u (rows,) and v (columns,)."""
     matrix = weight.flatten(1)
     v = F.normalize(matrix.T @ u.flatten(), dim=0)
     return F.normalize(matrix @ v, dim=0), v

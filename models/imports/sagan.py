@@ -1,4 +1,4 @@
-"""Weights of the well-known SAGAN code by heykeetae (64 pixels, arXiv:1805.08318), as those of our nets."""
+"""Conversion of weights of github.com/heykeetae/Self-Attention-GAN (64 pixels, arXiv:1805.08318)."""
 
 import torch
 
@@ -23,7 +23,7 @@ ATTENTION = {
     "value_conv.bias": "value.bias",
 }
 
-# source prefix, without `module` -> (our prefix, parts under it: the source's name -> ours)
+# prefix in the source, without `module` -> (prefix here, {name in the source: name here} of the tensors under it)
 G_PLACES = {
     "l1.0": ("blocks.4.conv", NORMALISED),
     "l1.1": ("blocks.4.norm", BATCH_NORM),
@@ -46,7 +46,7 @@ D_PLACES = {
     "attn2": ("attention.4", ATTENTION),
     "last.0": ("last", PLAIN),
 }
-# source key, without `module` -> our key
+# key in the source, without `module` -> key here
 TABLES = {
     kind: {
         f"{source}.{theirs}": f"{own}.{ours}"
@@ -58,14 +58,14 @@ TABLES = {
 
 
 def translate(source: State, kind: Kind) -> State:
-    """The state dict of a SAGANGenerator or SAGANDiscriminator (64 pixels, plain attention) from the source's.
+    """Convert a state dict to that of a SAGANGenerator or SAGANDiscriminator (64 pixels, unpooled attention).
 
-    The net needs spectral norm on `spectral_layers("seed")` with rows="in". The source iterates u and v
-    once more in every forward, in eval mode, too; here they are those after that iteration, so that our
-    output in eval mode equals the source's next one.
+    The net needs spectral norm on `spectral_layers("blocks")` with rows="in". The source updates u and v in every
+    forward pass, in eval mode, too. The converted u and v are those after one more update, so that the output in eval
+    mode equals the next output of the source.
 
     Raises:
-        UserError: a key is not in the table, or one of the table is missing.
+        UserError: a key is not in the table, or a key of the table is missing.
     """
     table = TABLES[kind]
     named = _named(source, kind)
@@ -80,9 +80,9 @@ def translate(source: State, kind: Kind) -> State:
 
 
 def options(source_G: State, source_D: State | None = None) -> dict[str, str | int]:
-    """What a run's options have to say for its nets to take the translated weights, widths read from the shapes.
+    """The options of a run whose nets fit the converted weights, with widths from the shapes.
 
-    Without the discriminator's weights its width is taken to be 64, the source's default.
+    Without the weights of the discriminator its width is 64, the default of the source.
 
     Raises:
         UserError: as translate().
@@ -96,7 +96,7 @@ def options(source_G: State, source_D: State | None = None) -> dict[str, str | i
         "ngf": ngf,
         "ndf": 64 if source_D is None else translate(source_D, "D")["blocks.32.0.bias"].shape[0],
         "output_nc": output_nc,
-        "sn_scope": "seed",
+        "sn_scope": "blocks",
         "sn_rows": "in",
         "attn_form": "plain",
         "attn_res": "16,32",
@@ -108,13 +108,13 @@ def options(source_G: State, source_D: State | None = None) -> dict[str, str | i
 
 
 def _named(source: State, kind: Kind) -> State:
-    """The source's tensors by the keys of its table, all of them; UserError otherwise."""
+    """The tensors of the source by the keys of its table; UserError if they do not match the table."""
     table = TABLES[kind]
-    # torch 0.3, which the source was written for, did not count batches, and nothing here reads the count
+    # torch 0.3, for which the source was written, did not count batches, and the count is not used here
     found = {key: torch.tensor(0) for key in table if key.endswith("num_batches_tracked")}
     seen, unknown = set(), []
     for key, value in source.items():
-        # `module` is put into keys by the source's spectral norm and by DataParallel
+        # the source's spectral norm and DataParallel put `module` into keys
         name = ".".join(part for part in key.split(".") if part != "module")
         if name not in table or name in seen:
             unknown.append(key)
@@ -124,6 +124,6 @@ def _named(source: State, kind: Kind) -> State:
     if facts:
         raise UserError(
             f"these are not the weights of net {kind} of the 64-pixel SAGAN by heykeetae ({facts}): "
-            f"give the *_{kind}.pth that its training saved"
+            f"use the *_{kind}.pth that its training saved"
         )
     return found

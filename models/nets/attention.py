@@ -1,24 +1,25 @@
 """Self-attention over feature maps (SAGAN, Zhang et al. 2018, arXiv:1805.08318)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.nets.cpu.cpu_kernels import SpeedUp
 from models.nets.cpu.fused_attention import attend, reference_attention
 from util.reference_path import is_reference_path
 
 
 class SelfAttention2d(nn.Module):
-    """x + gamma * attention(x), with gamma 0 at the start, so that it begins as the identity.
+    """x + gamma * attention(x). Gamma is 0 at the start, so that the module begins as the identity.
 
-    Plain form (arXiv v1): query and key C -> C/8, value C -> C, all with bias.
-    Pooled form (the authors' later code, BigGAN): no biases, key and value max-pooled 2 x 2 (odd
-    sides keep their last row and column), value C -> C/2, and an output convolution C/2 -> C.
+    Unpooled form (version 1 of the paper): query and key C -> C/8, value C -> C, all with bias.
+    Pooled form (the authors' later code, BigGAN): no biases, key and value max-pooled 2 x 2 (the last row and
+    column of odd sides are kept), value C -> C/2, and an output convolution C/2 -> C.
 
-    Logits are the plain products of query and key, not divided by sqrt(d); they and the softmax
-    are computed in float32 whatever autocast says. Rows of a map are queries, columns are keys.
+    Logits are products of query and key, not divided by sqrt(d). They and the softmax are computed in
+    float32 under autocast, too. Rows of an attention map are queries, columns are keys.
 
     Raises:
         ValueError: fewer than 8 channels.
@@ -39,18 +40,18 @@ class SelfAttention2d(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W); no H*W x H*W map is ever held, but on the plain path."""
+        """(N, C, H, W) -> (N, C, H, W). Only the reference path holds the attention map in memory."""
         if is_reference_path():
             return self.explicit(x)[0]
         return self._residual(x, attend(*self._project(x)))
 
     def explicit(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, C, H, W) -> the same output as forward(), and the map (N, H, W, Hk, Wk) whose rows sum to 1."""
+        """(N, C, H, W) -> the output of forward(), and the map (N, H, W, Hk, Wk) whose rows sum to 1."""
         mixed, weights = reference_attention(*self._project(x))
         return self._residual(x, mixed), weights
 
     def rows(self, x: Tensor, points: list[tuple[float, float]]) -> Tensor:
-        """The map's rows at a few query points: features (N, C, H, W), points (y, x) in [0, 1) -> (N, P, Hk, Wk)."""
+        """Some rows of the map: features (N, C, H, W), query points (y, x) in [0, 1) -> (N, P, Hk, Wk)."""
         query, key, _ = self._project(x)
         height, width = x.shape[2:]
         places = [int(y * height) * width + int(x_ * width) for y, x_ in points]
@@ -59,9 +60,10 @@ class SelfAttention2d(nn.Module):
         return weights.view(len(x), len(points), *key.shape[2:])
 
     def describe(self, cells: int) -> str:
-        """What a map over `cells` places would take in float32; training never holds it, showing holds a few rows."""
+        """The size of a map over `cells` places, and the memory that it would take in float32."""
         keys = -(-cells // 4) if self.pooled else cells
-        return f"{cells} x {keys} places: a map would take {4 * cells * keys / 2**20:.1f} MiB an image, none is held"
+        mebibytes = 4 * cells * keys / 2**20
+        return f"{cells} x {keys} places: a map would take {mebibytes:.1f} MiB an image, but none is stored"
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(N, C, H, W) -> query (N, C/8, H, W), key (N, C/8, Hk, Wk), value (N, C or C/2, Hk, Wk), at least float32."""
@@ -76,13 +78,76 @@ class SelfAttention2d(nn.Module):
 
 
 def describe(attention: nn.ModuleDict, cells: Callable[[str], int | None]) -> list[str]:
-    """A line for each attention of a net; `cells` says of a place how many it has, or None where that is not known."""
+    """One line for each attention module of a net; `cells` maps a place to its number of cells, None = unknown."""
     lines = []
     for place, module in attention.items():
         assert isinstance(module, SelfAttention2d)
         count = cells(place)
         lines.append(f"attention at {place}" + ("" if count is None else f", {module.describe(count)}"))
     return lines
+
+
+class AttentionNet(SpeedUp):
+    """A net with attention after features of some sides; it is stored beside the layers, so that no key of theirs changes."""
+
+    attention: nn.ModuleDict
+    likes_channels_last = True
+
+    def add_attention(self, sides: Sequence[int], channels: dict[int, int], *, pooled: bool) -> None:
+        """Create attention for features of these sides; `channels` maps all sides of the net to channels.
+
+        Raises:
+            ValueError: the net has no features of a side, or fewer than 8 channels there.
+        """
+        missing = [str(side) for side in sides if side not in channels]
+        if missing:
+            raise ValueError(
+                f"{type(self).__name__} has no features of side {', '.join(missing)} for attention (--attn_res); "
+                f"it has: {', '.join(map(str, sorted(channels)))}"
+            )
+        self.attention = nn.ModuleDict(
+            {str(side): SelfAttention2d(channels[side], pooled=pooled) for side in sides}
+        )
+
+    def attend(self, x: Tensor) -> Tensor:
+        """Features (N, C, H, W) -> the same shape, through the attention for their side if there is one."""
+        side = str(x.shape[-1])
+        return self.attention[side](x) if side in self.attention else x
+
+    def describe(self, side: int | None) -> list[str]:
+        """One line for each attention module; `side` of the images in pixels does not matter."""
+        return describe(self.attention, lambda place: int(place) ** 2)
+
+
+def attention_rows(
+    net: nn.Module, place: str, inputs: Sequence[Tensor], points: list[tuple[float, float]]
+) -> Tensor:
+    """What the attention at `place` of a net looks at from a few points of its features.
+
+    `inputs` are the arguments of the net, N of each; points (y, x) in [0, 1) -> (N, P, h, w), each map
+    summing to 1. The net runs in eval mode.
+    """
+    training = net.training
+    net.eval()
+    attention, features = net.get_submodule(f"attention.{place}"), []
+    assert isinstance(attention, SelfAttention2d)
+    hook = attention.register_forward_pre_hook(lambda module, inputs: features.append(inputs[0]))
+    try:
+        with torch.no_grad():
+            net(*inputs)
+            return attention.rows(features[0], points)
+    finally:
+        hook.remove()
+        net.train(training)
+
+
+def gammas(nets: nn.ModuleDict) -> dict[str, Tensor]:
+    """gamma_<net>_<place> -> the weight that training has given to each attention module."""
+    return {
+        f"gamma_{name}_{place}": attention.gamma
+        for name, net in nets.items()
+        for place, attention in getattr(net, "attention", {}).items()
+    }
 
 
 def _full_precision(features: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""BigGAN: residual blocks, norms that see the class and the noise, projection (Brock et al. 2019, arXiv:1809.11096)."""
+"""BigGAN (Brock et al. 2019, arXiv:1809.11096): residual blocks, norms conditioned on class and noise, projection."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.nets.attention import SelfAttention2d, describe
+from models.nets.attention import AttentionNet
 from models.nets.conditional import ClassEmbedding, ConditionalNorm, check_label
-from models.nets.cpu.cpu_kernels import SpeedUp
+from models.nets.families import Family, register
 from models.nets.layers import Norm
 
 # side in pixels -> widths in units of ngf: before the first block, then after each
@@ -27,17 +27,18 @@ D_WIDTHS = {
     256: ((1, 2, 4, 8, 8, 16, 16), 6),
 }
 SIZES = tuple(G_WIDTHS)
-FIRST_SIDE = 4  # of the features that the generator starts from
-PUBLISHED_CHUNK = 20  # numbers of z a block in the paper: 120 at 128 px, 140 at 256 px
+FIRST_SIDE = 4  # of the first features of the generator
+PUBLISHED_CHUNK = 20  # elements of z for each block in the paper: z_dim 120 at 128 px, 140 at 256 px
 
 
-def default_attention(size: int) -> tuple[int, ...]:
-    """The published places of attention, as sides of features: 64 from 128 px on, 32 at 64 px, none at 32 px."""
-    return {32: (), 64: (32,)}.get(size, (64,))
+def default_attention(size: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The published sides of the features that attend, in G and D: 64 from 128 px on, 32 at 64 px, none at 32 px."""
+    places = {32: (), 64: (32,)}.get(size, (64,))
+    return places, places
 
 
 class GBlock(nn.Module):
-    """Norm, ReLU, twice as large, convolution, norm, ReLU, convolution; beside it a 1 x 1 convolution."""
+    """Norm, ReLU, upsampling, convolution, norm, ReLU, convolution; the shortcut is a 1 x 1 convolution."""
 
     def __init__(self, channels_in: int, channels_out: int, make_norm: Callable[[int], nn.Module]) -> None:
         super().__init__()
@@ -48,17 +49,17 @@ class GBlock(nn.Module):
         self.conv_sc = nn.Conv2d(channels_in, channels_out, 1)
 
     def forward(self, x: Tensor, *condition: Tensor) -> Tensor:
-        """x (N, C, H, W), and what its norms are conditioned on -> (N, C', 2H, 2W)."""
-        h = _twice(F.relu(self.bn1(x, *condition)))
+        """x (N, C, H, W), the condition of the norms (N,) or (N, D) -> (N, C', 2H, 2W)."""
+        h = _upsampled(F.relu(self.bn1(x, *condition)))
         h = F.relu(self.bn2(self.conv1(h), *condition))
-        # a 1 x 1 convolution before the enlargement is the same as after it, at a quarter of the work
-        return self.conv2(h) + _twice(self.conv_sc(x))
+        # a 1 x 1 convolution and upsampling commute; this order takes a quarter of the operations
+        return self.conv2(h) + _upsampled(self.conv_sc(x))
 
 
 class DBlock(nn.Module):
-    """(ReLU,) convolution, ReLU, convolution, (average pooling), and a shortcut that has a convolution where it must.
+    """ReLU (except in the first block), convolution, ReLU, convolution, average pooling if `halve`.
 
-    The first block of a net sees the image and starts without ReLU.
+    The shortcut has a 1 x 1 convolution where the shape changes.
     """
 
     def __init__(self, channels_in: int, channels_out: int, *, first: bool, halve: bool) -> None:
@@ -66,43 +67,32 @@ class DBlock(nn.Module):
         self.first, self.halve = first, halve
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
-        plain = channels_in == channels_out and not halve
-        self.conv_sc = nn.Identity() if plain else nn.Conv2d(channels_in, channels_out, 1)
+        same_shape = channels_in == channels_out and not halve
+        self.conv_sc = nn.Identity() if same_shape else nn.Conv2d(channels_in, channels_out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C', H, W), or of half the side."""
-        h = x if self.first else F.relu(x)  # never in place: the shortcut needs x itself
+        """(N, C, H, W) -> (N, C', H, W), or (N, C', H/2, W/2) if it halves."""
+        h = x if self.first else F.relu(x)  # not in place: the shortcut needs x
         h = self.conv2(F.relu(self.conv1(h)))
         if self.halve:
-            # averages and 1 x 1 convolutions change places freely, so the shortcut pools first in all blocks
+            # pooling and 1 x 1 convolutions commute; this order is cheaper
             h, x = F.avg_pool2d(h, 2), F.avg_pool2d(x, 2)
         return h + self.conv_sc(x)
 
 
-class Attending(SpeedUp):
-    """A net that can say where it attends."""
-
-    attention: nn.ModuleDict
-    likes_channels_last = True
-
-    def describe(self, side: int | None) -> list[str]:
-        """A line for each attention."""
-        return describe(self.attention, lambda place: int(place) ** 2)
-
-
-class BigGANGenerator(Attending):
-    """z (and a class) -> image, the class known through norms alone.
+class BigGANGenerator(AttentionNet):
+    """z and a class -> image; only the norms see the class.
 
     Args:
-        ngf: the paper's `ch`, the width in units of which the tables count.
-        n_classes: 0 = unconditional; then norms see their part of z, or have weights of their own.
-        attn_res: sides in pixels of the features that attention follows.
-        hierarchical: cut z in equal chunks, one for the first layer and one for the norms of each block.
-        shared_dim: length of the class embedding that all norms share; 0 = each norm has its own.
+        ngf: the paper's `ch`, which the widths in G_WIDTHS multiply.
+        n_classes: 0 = unconditional; then norms see their chunk of z, or have a learned gain and bias.
+        attn_res: sides of the features that attention follows.
+        hierarchical: split z into equal chunks, one for the first layer and one for the norms of each block.
+        shared_dim: length of the class embedding that all norms share; 0 = each norm has an embedding.
 
     Raises:
-        ValueError: no such size, no such place for attention, a z_dim that cannot be cut, or a
-            hierarchical z without a shared embedding to stand beside.
+        ValueError: there is no architecture for this size, it has no features of a side in `attn_res`, z_dim cannot
+            be split, or z is hierarchical without the shared embedding that its chunks are concatenated to.
     """
 
     def __init__(
@@ -122,8 +112,8 @@ class BigGANGenerator(Attending):
         _check_size(size)
         if hierarchical and n_classes and not shared_dim:
             raise ValueError(
-                "the parts of a hierarchical z stand beside a class embedding that all norms share: "
-                "use --shared_dim 128, or --hierarchical false"
+                "--hierarchical true concatenates the chunks of z to a shared class embedding, which --shared_dim 0 "
+                "turns off: use --shared_dim 128, or --hierarchical false"
             )
         widths = [ngf * width for width in G_WIDTHS[size]]
         self.n_classes, self.hierarchical = n_classes, hierarchical
@@ -133,7 +123,7 @@ class BigGANGenerator(Attending):
         self.linear = nn.Linear(chunk or z_dim, widths[0] * FIRST_SIDE**2)
         self.blocks = nn.ModuleList(GBlock(before, after, make_norm) for before, after in pairwise(widths))
         places = {FIRST_SIDE * 2**index: width for index, width in enumerate(widths) if index}
-        self.attention = _attention(places, attn_res, f"generator for {size} px")
+        self.add_attention(attn_res, places, pooled=True)
         self.output_layer = nn.Sequential(
             norm(widths[-1], affine=True), nn.ReLU(), nn.Conv2d(widths[-1], output_nc, 3, padding=1)
         )
@@ -142,23 +132,25 @@ class BigGANGenerator(Attending):
         """z (N, z_dim), label int64 (N,) or weights of classes, float (N, n_classes) -> (N, output_nc, S, S) in [-1, 1]."""
         check_label(label, self.n_classes, z)
         first, *chunks = z.chunk(len(self.blocks) + 1, dim=1) if self.hierarchical else [z]
-        known = [] if label is None else [self.shared(label)]
-        conditions = [[torch.cat([*known, chunk], 1)] for chunk in chunks] or [known] * len(self.blocks)
+        embedding = [] if label is None else [self.shared(label)]
+        conditions = [[torch.cat([*embedding, chunk], 1)] for chunk in chunks] or [embedding] * len(
+            self.blocks
+        )
         h = self.linear(first).view(len(z), -1, FIRST_SIDE, FIRST_SIDE)
         for block, condition in zip(self.blocks, conditions, strict=True):
-            h = _attend(self.attention, block(h, *condition))
+            h = self.attend(block(h, *condition))
         return torch.tanh(self.output_layer(h))
 
     def spectral_layers(self) -> list[nn.Module]:
-        """Every convolution and linear layer, those of norms and attention too; no embedding."""
+        """Every convolution and linear layer, in norms and attention, too, but no embedding."""
         return [module for module in self.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
 
 
-class BigGANDiscriminator(Attending):
-    """Image (and class) -> logit, the class by projection (Miyato & Koyama 2018, arXiv:1802.05637).
+class BigGANDiscriminator(AttentionNet):
+    """Image and class -> logit; the class enters by projection (Eq. 3 of arXiv:1802.05637, Miyato and Koyama 2018).
 
     Raises:
-        ValueError: no such size, or no such place for attention.
+        ValueError: there is no architecture for this size, or it has no features of a side in `attn_res`.
     """
 
     def __init__(
@@ -173,7 +165,7 @@ class BigGANDiscriminator(Attending):
             for index, (before, after) in enumerate(pairwise(widths))
         )
         places = {size // 2 ** (index + 1): widths[index + 1] for index in range(halving)}
-        self.attention = _attention(places, attn_res, f"discriminator for {size} px")
+        self.add_attention(attn_res, places, pooled=True)
         self.linear = nn.Linear(widths[-1], 1)
         self.n_classes = n_classes
         self.embed = ClassEmbedding(n_classes, widths[-1]) if n_classes else None
@@ -183,20 +175,20 @@ class BigGANDiscriminator(Attending):
         check_label(label, self.n_classes, x)
         for block in self.blocks:
             x = block(x)
-            if block.halve:  # attention follows the first block that makes its resolution
-                x = _attend(self.attention, x)
+            if block.halve:  # attention follows the first block with its resolution
+                x = self.attend(x)
         h = F.relu(x).sum((2, 3))
         logit = self.linear(h).squeeze(1)
         return logit if self.embed is None else logit + (self.embed(label) * h).sum(1)
 
     def spectral_layers(self) -> list[nn.Module]:
-        """Every convolution and linear layer, and the embedding of the label."""
+        """Every convolution and linear layer, and the label embedding."""
         kinds = nn.Conv2d | nn.Linear | nn.Embedding
         return [module for module in self.modules() if isinstance(module, kinds)]
 
 
 def _norms(norm: Norm, n_classes: int, shared_dim: int, chunk: int) -> Callable[[int], nn.Module]:
-    """What makes a block's norm of a number of channels: its gain and bias come of the label, of a vector, or are its own."""
+    """Number of channels -> norm, whose gain and bias depend on the label, on a vector, or on neither."""
     length = chunk + (shared_dim if n_classes else 0)
 
     def affine_part(channels: int) -> nn.Module:
@@ -214,34 +206,31 @@ def _norms(norm: Norm, n_classes: int, shared_dim: int, chunk: int) -> Callable[
 
 def _check_size(size: int) -> None:
     if size not in SIZES:
-        raise ValueError(f"BigGAN has no nets for {size} px; it has: {', '.join(map(str, SIZES))}")
+        raise ValueError(f"BigGAN has no architecture for {size} pixels: use {', '.join(map(str, SIZES))}")
 
 
 def _chunk(z_dim: int, chunks: int) -> int:
     if z_dim % chunks:
         fitting = dict.fromkeys([max(1, round(z_dim / chunks)) * chunks, PUBLISHED_CHUNK * chunks])
         raise ValueError(
-            f"a hierarchical z is cut into {chunks} equal chunks, which z_dim {z_dim} does not allow: "
+            f"--hierarchical true splits z into {chunks} equal chunks, which --z_dim {z_dim} does not allow: "
             f"use --z_dim {' or '.join(map(str, fitting))}"
         )
     return z_dim // chunks
 
 
-def _attention(places: dict[int, int], attn_res: Sequence[int], whose: str) -> nn.ModuleDict:
-    """Attention by the side of the features it follows; `places` has the channels there are at each side."""
-    lacking = [str(side) for side in attn_res if side not in places]
-    if lacking:
-        raise ValueError(
-            f"BigGAN's {whose} has no features of side {', '.join(lacking)} for attention (--attn_res); "
-            f"it has: {', '.join(map(str, sorted(places)))}"
-        )
-    return nn.ModuleDict({str(side): SelfAttention2d(places[side], pooled=True) for side in attn_res})
-
-
-def _attend(attention: nn.ModuleDict, x: Tensor) -> Tensor:
-    side = str(x.shape[-1])
-    return attention[side](x) if side in attention else x
-
-
-def _twice(x: Tensor) -> Tensor:
+def _upsampled(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
+register(
+    Family(
+        "biggan",
+        "BigGAN, residual blocks with self-attention, for 32 to 256 pixels",
+        generator=BigGANGenerator,
+        discriminator=BigGANDiscriminator,
+        source="noise",
+        sizes=SIZES,
+        default_attention=default_attention,
+    )
+)

@@ -1,8 +1,8 @@
-"""The nets of the conditional-GAN paper (Mirza & Osindero 2014, arXiv:1411.1784), for images of any size.
+"""The networks of the conditional-GAN paper (Mirza and Osindero 2014, arXiv:1411.1784), for images of any size.
 
-The paper (section 4.1) has images in [0, 1] from a sigmoid; ours are in [-1, 1], so tanh stands in
-its place. Its z is uniform, ours normal. It has dropout of 0.5 in both nets without naming the
-layers: here it is before the joint layer, on the hidden units of image or noise and of the class.
+Differences from section 4.1 of the paper: images are in [-1, 1] from tanh, not in [0, 1] from a sigmoid, and z is
+normal, not uniform. The paper has dropout of 0.5 in both nets without naming the layers: here it comes before the
+joint layer, on the hidden units of image or noise and of the class.
 """
 
 import torch
@@ -10,12 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.nets.conditional import OneHot, check_label
+from models.nets.families import Family, register
 
 DROPOUT = 0.5
 
 
 class Maxout(nn.Linear):
-    """The largest of `pieces` linear functions a unit (Goodfellow et al. 2013, arXiv:1302.4389)."""
+    """Each unit is the maximum of `pieces` linear functions (Goodfellow et al. 2013, arXiv:1302.4389)."""
 
     def __init__(self, features: int, units: int, pieces: int) -> None:
         super().__init__(features, units * pieces)
@@ -27,7 +28,7 @@ class Maxout(nn.Linear):
 
 
 class MLPGenerator(nn.Module):
-    """z -> 200 units, label -> 1000 units, both -> 1200 units, all ReLU, -> pixels with tanh."""
+    """z -> 200 units, label -> 1000 units, both -> 1200 units, all with ReLU, then pixels with tanh."""
 
     def __init__(self, *, z_dim: int, output_nc: int, size: int, n_classes: int) -> None:
         super().__init__()
@@ -48,7 +49,7 @@ class MLPGenerator(nn.Module):
 
 
 class MLPDiscriminator(nn.Module):
-    """Image -> 240 units of 5 pieces, label -> 50 of 5, both -> 240 of 4, all maxout, -> one logit."""
+    """Image -> 240 units of 5 pieces, label -> 50 of 5, both -> 240 of 4, all maxout, then one logit."""
 
     def __init__(self, *, input_nc: int, size: int, n_classes: int) -> None:
         super().__init__()
@@ -65,3 +66,14 @@ class MLPDiscriminator(nn.Module):
         check_label(label, self.n_classes, x)
         hidden = torch.cat([self.from_image(x.flatten(1)), self.from_label(self.onehot(label))], 1)
         return self.last(self.joint(self.dropout(hidden))).squeeze(1)
+
+
+register(
+    Family(
+        "cgan_mlp",
+        "linear layers of the conditional-GAN paper, for images of any size",
+        generator=MLPGenerator,
+        discriminator=MLPDiscriminator,
+        source="noise",
+    )
+)

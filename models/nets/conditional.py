@@ -1,4 +1,4 @@
-"""What makes a net depend on a class: vectors that also take mixtures of classes, and norms with a gain and bias a class."""
+"""Layers that depend on a class: embeddings, one-hot vectors and conditional norms."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from models.nets.layers import Norm
 
 
 class ClassEmbedding(nn.Embedding):
-    """A vector a class; a mixture of classes gives the mixture of their vectors."""
+    """A learned vector for each class; weights of classes give the weighted sum of the vectors."""
 
     def forward(self, label: Tensor) -> Tensor:
         """label int64 (N,), or weights of the classes, float (N, n_classes) -> (N, embedding_dim)."""
@@ -15,15 +15,15 @@ class ClassEmbedding(nn.Embedding):
 
 
 class ClassVector(ClassEmbedding):
-    """A learned vector a class that stands beside noise: N(0, 1) at the start, as the noise is, whatever --init_type."""
+    """A class embedding that is concatenated to noise, so it starts as N(0, 1), whatever --init_type says."""
 
     keeps_initial_weights = True
 
 
 class OneHot(nn.Module):
-    """A class as a vector with one 1, so that each has a direction of its own; mixtures are vectors already.
+    """A class as a one-hot vector; weights of classes stay as they are.
 
-    `embedding_dim` is the length, as a ClassEmbedding calls it; 0 where there are no classes.
+    `embedding_dim` is the length, named as in ClassEmbedding; 0 without classes.
     """
 
     def __init__(self, n_classes: int) -> None:
@@ -36,17 +36,19 @@ class OneHot(nn.Module):
 
 
 def check_label(label: Tensor | None, n_classes: int, x: Tensor) -> None:
-    """A label goes with every x where there are classes, and with none where there are no classes."""
-    given = None if label is None else tuple(label.shape)
-    fitting = [(len(x),), (len(x), n_classes)] if n_classes else [None]
-    assert given in fitting, f"label {given} with an input {tuple(x.shape)} of a net with {n_classes} classes"
+    """Assert that there is a label for each item of x, or no label if the net has no classes."""
+    shape = None if label is None else tuple(label.shape)
+    expected = [(len(x),), (len(x), n_classes)] if n_classes else [None]
+    assert shape in expected, (
+        f"label {shape} with an input {tuple(x.shape)} of a net with {n_classes} classes"
+    )
 
 
 class ConditionalNorm(nn.Module):
-    """A norm without weights of its own, then x * (1 + gain(c)) + bias(c) (Dumoulin et al. 2017, arXiv:1610.07629).
+    """norm(x) * (1 + gain(c)) + bias(c), with a norm that has no weights (Dumoulin et al. 2017, arXiv:1610.07629).
 
-    `gain` and `bias` make (N, channels) of a condition c: a ClassEmbedding of labels, or a linear layer
-    of a vector (class-conditional batch norm of SAGAN and BigGAN).
+    `gain` and `bias` map a condition c to (N, channels): a ClassEmbedding of labels, or a linear layer of a
+    vector. This is the class-conditional batch norm of SAGAN and BigGAN.
     """
 
     def __init__(self, channels: int, *, norm: Norm, gain: nn.Module, bias: nn.Module) -> None:

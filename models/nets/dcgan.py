@@ -1,7 +1,7 @@
-"""DCGAN (Radford et al. 2016, arXiv:1511.06434) as in PyTorch's example, and ways to tell its nets a class.
+"""DCGAN (Radford et al. 2016, arXiv:1511.06434) as in PyTorch's DCGAN example, with three ways to add a class.
 
-Beside the paper: kernels of 4 rather than 5, z normal rather than uniform, and the last width 64 at 64
-pixels rather than 128; `ngf` = 128 gives the paper's 1024 channels at 4 x 4.
+It differs from the paper as that example does: kernels of 4 rather than 5, normal rather than uniform z, and a last
+width of 64 rather than 128 at 64 pixels. `ngf` = 128 gives the paper's 1024 channels at 4 x 4.
 """
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from models.nets.conditional import ClassEmbedding, ClassVector, OneHot, check_label
 from models.nets.cpu.cpu_kernels import SpeedUp
+from models.nets.families import Family, register
 from models.nets.layers import Norm, needs_bias
 
 SIZES = (32, 64, 128)  # sides of the images in pixels
@@ -16,28 +17,25 @@ CONDITIONS = ("onehot", "embed", "projection")
 
 
 def widths(width: int, size: int) -> list[int]:
-    """Channels from 4 x 4 to half the image, where there are `width`: 512, 256, 128, 64 for 64 at 64 pixels.
+    """Channels from 4 x 4 to half the image's side; widths(64, 64) = [512, 256, 128, 64].
 
     Raises:
-        ValueError: no net has this size.
+        ValueError: there is no architecture for this size.
     """
     if size not in SIZES:
-        raise ValueError(
-            f"DCGAN has no nets for images of {size} pixels; sizes: {', '.join(map(str, SIZES))}"
-        )
-    doublings = size.bit_length() - 3  # from 4 to the side of the image
+        raise ValueError(f"DCGAN has no architecture for {size} pixels: use {', '.join(map(str, SIZES))}")
+    doublings = size.bit_length() - 3  # from 4 to the image's side
     return [width * 2**level for level in reversed(range(doublings))]
 
 
 class DCGANGenerator(SpeedUp):
-    """z -> 4 x 4, then doublings to size x size, each with norm and ReLU but the last, which has tanh.
+    """z -> 4 x 4, then doublings to size x size with norm and ReLU; the last layer has tanh instead.
 
-    The class joins z behind it: [z, one-hot label], or with `cond` embed and projection [z, a learned
-    vector of `embed_dim`]. `ngf` is the width next to the image. The weights' names in `main` are those
-    of PyTorch's example.
+    The class is concatenated to z: [z, one-hot label], or with `cond` embed or projection [z, a learned vector of
+    `embed_dim`]. `ngf` is the number of channels next to the image. The keys in `main` are those of PyTorch's example.
 
     Raises:
-        ValueError: no net has this size.
+        ValueError: there is no architecture for this size.
     """
 
     likes_channels_last = True
@@ -56,7 +54,7 @@ class DCGANGenerator(SpeedUp):
     ) -> None:
         super().__init__()
         self.n_classes = n_classes
-        self.embed = _vector(cond, n_classes, embed_dim)
+        self.embed = _class_vector(cond, n_classes, embed_dim)
         layers: list[nn.Module] = []
         below = z_dim + self.embed.embedding_dim
         for channels in widths(ngf, size):
@@ -76,15 +74,15 @@ class DCGANGenerator(SpeedUp):
 
 
 class DCGANDiscriminator(SpeedUp):
-    """Halvings to 4 x 4 with norm (but the first) and LeakyReLU 0.2, then one logit.
+    """Halvings to 4 x 4 with norm (except the first) and LeakyReLU 0.2, then one logit.
 
-    The class joins x behind it as planes of size x size, those of the one-hot label or with `cond` embed
-    of a learned vector of `embed_dim`; with projection (Miyato & Koyama 2018, arXiv:1802.05637) it adds
-    <embed(label), sum over space of the last features> to the logit. `ndf` is the width next to the
-    image. The weights' names in `main` are those of PyTorch's example.
+    The class is concatenated to x as constant planes: the one-hot label, or with `cond` embed a learned vector of
+    `embed_dim`. With `cond` projection, <embed(label), sum over space of the last features> is added to the logit
+    (Eq. 3 of arXiv:1802.05637, Miyato and Koyama 2018). `ndf` is the number of channels next to the image. The keys
+    in `main` are those of PyTorch's example.
 
     Raises:
-        ValueError: no net has this size.
+        ValueError: there is no architecture for this size.
     """
 
     likes_channels_last = True
@@ -105,7 +103,9 @@ class DCGANDiscriminator(SpeedUp):
         self.projects = cond == "projection" and n_classes > 0
         first, *others = reversed(widths(ndf, size))
         last = others[-1]
-        self.embed = ClassEmbedding(n_classes, last) if self.projects else _vector(cond, n_classes, embed_dim)
+        self.embed = (
+            ClassEmbedding(n_classes, last) if self.projects else _class_vector(cond, n_classes, embed_dim)
+        )
         planes = 0 if self.projects else self.embed.embedding_dim
         layers: list[nn.Module] = [nn.Conv2d(input_nc + planes, first, 4, 2, 1, bias=False)]
         layers += [nn.LeakyReLU(0.2, inplace=True)]
@@ -132,7 +132,19 @@ class DCGANDiscriminator(SpeedUp):
         return logits + (vector * x.sum((2, 3))).sum(1)
 
 
-def _vector(cond: str, n_classes: int, length: int) -> OneHot | ClassVector:
-    """What makes a class a vector: one-hot, or a learned one of `length`."""
+def _class_vector(cond: str, n_classes: int, length: int) -> OneHot | ClassVector:
+    """The layer that maps a class to a vector: one-hot, or a learned one of `length`."""
     assert cond in CONDITIONS, cond
     return OneHot(n_classes) if cond == "onehot" or not n_classes else ClassVector(n_classes, length)
+
+
+register(
+    Family(
+        "dcgan",
+        "DCGAN, transposed convolutions, for 32, 64 and 128 pixels",
+        generator=DCGANGenerator,
+        discriminator=DCGANDiscriminator,
+        source="noise",
+        sizes=SIZES,
+    )
+)

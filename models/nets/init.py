@@ -16,10 +16,10 @@ INITS: dict[str, Callable[[Tensor, float], object]] = {
 
 
 def init_weights(net: nn.Module, init_type: str = "normal", init_gain: float = 0.02) -> nn.Module:
-    """Draw the weights of convolutions, linear layers and embeddings, set biases to 0, batch norm to N(1, 0.02), 0.
+    """Draw the weights of convolutions, linear layers and embeddings, and set their biases to 0.
 
-    `normal` takes the gain as its standard deviation, for batch norm too (DCGAN, arXiv:1511.06434). `default` leaves
-    torch's own initial weights.
+    Batch norm gets gains from N(1, 0.02) and biases of 0. `normal` takes `init_gain` as the standard deviation, of
+    batch norm, too (DCGAN, arXiv:1511.06434). `default` keeps torch's initial weights.
 
     Raises:
         ValueError: unknown name.

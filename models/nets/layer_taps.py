@@ -1,17 +1,24 @@
 """A chain of layers that can hold self-attention at named places without renaming its weights."""
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 
 from models.nets.attention import SelfAttention2d, describe
 from models.nets.cpu.cpu_kernels import SpeedUp
+from models.nets.init import init_weights
+from models.nets.mismatch import explain_mismatch
 
 
 class TappedChain(SpeedUp):
-    """`model`, a Sequential with the classic keys, and `attention`, modules that follow chosen layers of it.
+    """`model`, a Sequential with upstream's keys, and `attention`, modules that follow some of its layers.
 
-    `taps` names the places: tap -> (index of the layer that attention follows, its channels, stride
-    of its features). Attention lives beside the chain, so that adding it shifts no key of the chain.
+    `taps` names the places: name -> (index of the layer that attention follows, its channels, stride
+    of its features). Attention is stored beside the chain, so that no key of the chain changes.
     """
+
+    explain_mismatch = explain_mismatch
 
     def __init__(self, layers: list[nn.Module], taps: dict[str, tuple[int, int, int]]) -> None:
         super().__init__()
@@ -34,13 +41,13 @@ class TappedChain(SpeedUp):
         return attention
 
     def describe(self, side: int | None) -> list[str]:
-        """A line for each attention; what its map would take is known where images have one side (in pixels)."""
+        """One line for each attention module, with the size of its map if all images have `side` pixels."""
         return describe(
             self.attention, lambda tap: None if side is None else (-(-side // self.taps[tap][2])) ** 2
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> what the chain makes of it."""
+        """(N, C, H, W) -> the output of the chain."""
         if not self.attention:
             return self.model(x)
         after = {self.taps[tap][0]: module for tap, module in self.attention.items()}
@@ -49,3 +56,30 @@ class TappedChain(SpeedUp):
             if index in after:
                 x = after[index](x)
         return x
+
+
+def add_attention(
+    net: nn.Module,
+    taps: Sequence[str],
+    *,
+    pooled: bool = True,
+    init_type: str = "normal",
+    init_gain: float = 0.02,
+) -> nn.Module:
+    """Add initialised self-attention to a net at named places, in place.
+
+    The random state is restored afterwards: with the same seed, the nets made before and after
+    equal those of a run without attention.
+
+    Raises:
+        ValueError: the net has no such place.
+    """
+    if taps and not isinstance(net, TappedChain):
+        raise ValueError(
+            f"{type(net).__name__} has no place for attention; ResNet generators and PatchGANs have"
+        )
+    with torch.random.fork_rng(devices=[]):
+        for tap in taps:
+            assert isinstance(net, TappedChain)
+            init_weights(net.attend_at(tap, pooled=pooled), init_type, init_gain)
+    return net

@@ -1,4 +1,4 @@
-"""Small parts that several families share: norms by name, spectral norm, receptive field."""
+"""Parts that several families share: norms by name, spectral norm, batched forward passes, receptive field."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -9,39 +9,40 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.parametrize import register_parametrization
 
 from util.reference_path import is_reference_path
 
 
 class Norm(Protocol):
-    """The constructor of a norm; `affine` asks for weights of its own where the norm can have them."""
+    """The constructor of a norm layer; `affine` = with a learned gain and bias, if the norm can have them."""
 
     def __call__(self, channels: int, /, *, affine: bool = ...) -> nn.Module: ...
 
 
 class SyncBatchNorm(nn.SyncBatchNorm):
-    """Batch norm over the joint batch of all ranks, on any device (torch's own knows GPUs alone)."""
+    """Batch norm over the joint batch of all ranks, on any device; torch's own runs on GPUs only."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
         if x.is_cuda or not self.training or not dist.is_initialized():
             return super().forward(x)
-        kind = x.dtype
-        x = x.float() if kind in (torch.float16, torch.bfloat16) else x
+        dtype = x.dtype
+        x = x.float() if dtype in (torch.float16, torch.bfloat16) else x
         sums = torch.cat([x.sum((0, 2, 3)), (x * x).sum((0, 2, 3)), x.new_tensor([x.numel() / x.shape[1]])])
         sums = all_reduce(sums)
         count = sums[-1]
         mean, square = sums[:-1].div(count).chunk(2)
         variance = (square - mean**2).clamp_min(0)
-        self._follow(mean.detach(), (variance * count / (count - 1)).detach())
+        self._update_statistics(mean.detach(), (variance * count / (count - 1)).detach())
         x = (x - mean[None, :, None, None]) * torch.rsqrt(variance + self.eps)[None, :, None, None]
         if self.affine:
             x = x * self.weight[None, :, None, None] + self.bias[None, :, None, None]
-        return x.to(kind)
+        return x.to(dtype)
 
     @torch.no_grad()
-    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+    def _update_statistics(self, mean: Tensor, variance: Tensor) -> None:
         assert self.running_mean is not None and self.running_var is not None
         assert self.num_batches_tracked is not None and self.momentum is not None
         self.num_batches_tracked += 1
@@ -73,25 +74,25 @@ def get_norm_layer(norm_type: str = "instance") -> Norm:
 
 
 def needs_bias(norm: Norm) -> bool:
-    """A convolution needs a bias of its own unless an affine norm follows it."""
+    """Whether a convolution before this norm needs a bias: batch norm has one of its own."""
     return not isinstance(norm(1), _BatchNorm)
 
 
 class SpectralNorm(_SpectralNorm):
-    """torch's own, with one power iteration an update instead of one a forward (Algorithm 1 of arXiv:1802.05957).
+    """torch's spectral norm with one power iteration per update (Algorithm 1 of arXiv:1802.05957), not per forward.
 
-    All passes of an update divide by the same sigma, so that a batch in parts equals the whole batch,
-    and real and fake images can be judged together. BaseModel calls before_update() at each step.
+    All forward passes of an update divide by the same sigma, so that accumulation over parts of a batch equals
+    the whole batch, and one pass can judge real and fake images. BaseModel calls before_update() in each step.
     """
 
     def forward(self, weight: Tensor) -> Tensor:
-        """weight / sigma with sigma = u W v, out of autocast's reach since it divides every weight."""
+        """weight / sigma with sigma = u W v (Eq. 19 of arXiv:1802.05957), in full precision under autocast, too."""
         with torch.autocast(weight.device.type, enabled=False):
             sigma = torch.dot(self._u, torch.mv(self._reshape_weight_to_matrix(weight), self._v))
             return weight / sigma
 
     def before_update(self, weight: Tensor) -> None:
-        """One power iteration: v <- normalised W^T u, u <- normalised W v."""
+        """One power iteration, in torch's order: u <- W v / |W v|, then v <- W^T u / |W^T u|."""
         self._power_method(self._reshape_weight_to_matrix(weight), 1)
 
 
@@ -100,31 +101,40 @@ def apply_spectral_norm(
 ) -> nn.Module:
     """Divide weights by their largest singular value (arXiv:1802.05957), in place, by a parametrization.
 
-    `layers` are those of `net` to treat; None = every convolution and linear layer. Weights are saved as
-    `parametrizations.weight.original`, the vectors u and v are buffers. A transposed convolution's weight
-    is (in, out, k, k): its matrix has the output channels as rows, or with rows="in" the input channels,
-    as some older code has it. Initial weights have to be drawn before.
+    `layers` of `net` are normalised; None = spectral_layers(net). Weights are saved as `parametrizations.weight.original`, the vectors u and v are buffers.
+    The weight of a transposed convolution is (in, out, k, k): the rows of its matrix are the output channels,
+    or with rows="in" the input channels, as in heykeetae's SAGAN. Draw initial weights first.
     """
     assert rows in ("out", "in"), rows
-    kinds = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
-    for layer in [m for m in net.modules() if isinstance(m, kinds)] if layers is None else list(layers):
-        transposed = isinstance(layer, nn.ConvTranspose2d) and rows == "out"
-        spectral_norm(layer, dim=1 if transposed else 0)
-        layer.get_submodule("parametrizations.weight.0").__class__ = SpectralNorm
+    for layer in spectral_layers(net) if layers is None else list(layers):
+        weight = layer.weight
+        assert isinstance(weight, Tensor)
+        rows_are_second = isinstance(layer, nn.ConvTranspose2d) and rows == "out"
+        norm = SpectralNorm(weight, dim=1 if rows_are_second else 0)
+        register_parametrization(layer, "weight", norm)
+        norm.before_update(weight)  # torch's spectral_norm() starts with this iteration, too
     return net
 
 
-def batched_forward(net: nn.Module, *inputs: Tensor, label: Tensor | None = None) -> tuple[Tensor, ...]:
-    """`net` on several inputs (N, C, H, W) of one size, as one batch where its norms keep images apart.
+def spectral_layers(net: nn.Module, *scope: str) -> list[nn.Module]:
+    """net.spectral_layers(*scope), or every convolution and linear layer of a net without that method."""
+    chosen = getattr(net, "spectral_layers", None)
+    if chosen is not None:
+        return chosen(*scope)
+    return [layer for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)]
 
-    Batch norm mixes the images of a batch: nets with it are run on one input after the other. A `label`
-    (N,) belongs to each of the inputs.
+
+def batched_forward(net: nn.Module, *inputs: Tensor, label: Tensor | None = None) -> tuple[Tensor, ...]:
+    """`net` on several inputs (N, C, H, W), concatenated to one batch where that does not change the result.
+
+    Batch norm mixes the images of a batch, so nets with it run on one input after the other, as all nets do on
+    inputs of different sizes and on the reference path. The `label` (N,) goes with each of the inputs.
     """
     labels = () if label is None else (label,)
     mixing = any(isinstance(module, _BatchNorm) for module in net.modules())
     if mixing or is_reference_path() or len({x.shape[1:] for x in inputs}) > 1:
         return tuple(net(x, *labels) for x in inputs)
-    repeated = (torch.cat([one] * len(inputs)) for one in labels)
+    repeated = (torch.cat([values] * len(inputs)) for values in labels)
     return net(torch.cat(inputs), *repeated).split([len(x) for x in inputs])
 
 

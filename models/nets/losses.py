@@ -1,4 +1,4 @@
-"""Adversarial objectives, on logits."""
+"""Adversarial losses, on logits."""
 
 from collections.abc import Callable
 
@@ -12,13 +12,13 @@ Elementwise = Callable[[Tensor], Tensor]
 
 # name -> (loss of D on real logits, loss of D on fake logits, loss of G on fake logits), per logit
 OBJECTIVES: dict[str, tuple[Elementwise, Elementwise, Elementwise]] = {
-    # Goodfellow et al. 2014, non-saturating; softplus(-x) = -log sigmoid(x)
+    # non-saturating, Eq. 1 and section 3 of arXiv:1406.2661 (Goodfellow et al. 2014); softplus(-x) = -log sigmoid(x)
     "vanilla": (lambda x: F.softplus(-x), F.softplus, lambda x: F.softplus(-x)),
-    # Mao et al. 2017, arXiv:1611.04076
+    # Eq. 9 of arXiv:1611.04076 (Mao et al. 2017), without its factors of 1/2
     "lsgan": (lambda x: (x - 1) ** 2, lambda x: x**2, lambda x: (x - 1) ** 2),
-    # Lim & Ye 2017, arXiv:1705.02894
+    # Eq. 16 and 17 of arXiv:1802.05957 (Miyato et al. 2018), after arXiv:1705.02894 (Lim and Ye 2017)
     "hinge": (lambda x: F.relu(1 - x), lambda x: F.relu(1 + x), lambda x: -x),
-    # Gulrajani et al. 2017, arXiv:1704.00028; needs the penalty as well
+    # Eq. 3 of arXiv:1704.00028 (Gulrajani et al. 2017), without its last term, which gradient_penalty() is
     "wgangp": (lambda x: -x, lambda x: x, lambda x: -x),
 }
 
@@ -26,11 +26,11 @@ OBJECTIVES: dict[str, tuple[Elementwise, Elementwise, Elementwise]] = {
 class GANLoss(nn.Module):
     """An adversarial objective by name; logits have any shape, losses are scalars.
 
-    The loss of each logit is taken first and averaged then, so that a PatchGAN judges every patch.
-    `GANLoss(mode)(logits, target_is_real)` is the classic call, for objectives in which the
-    generator minimises what the discriminator does on real images (so not for hinge).
+    The loss is the mean over all logits, so that a PatchGAN judges every patch.
 
     `lambda_gp` is accepted for old callers and ignored: BaseModel.add_discriminator_phase adds the penalty.
+    `GANLoss(mode)(logits, target_is_real)` is upstream's call. It is defined for the objectives in which the
+    generator minimises the discriminator's loss on real images, so not for hinge.
 
     Raises:
         ValueError: unknown name.
@@ -52,13 +52,13 @@ class GANLoss(nn.Module):
         return self._fake(_full_precision(logits)).mean()
 
     def generator(self, logits: Tensor) -> Tensor:
-        """Loss of the generator whose images got these logits."""
+        """Loss of the generator, from the logits of its images."""
         return self._generator(_full_precision(logits)).mean()
 
     def discriminator(
         self, net: nn.Module, real: Tensor, fake: Tensor, label: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """What `net` minimises on real and fake images (N, C, H, W), and on the labels (N,) of both if it takes them.
+        """The loss terms of a discriminator on real and fake images (N, C, H, W) with the same labels (N,).
 
         Terms `real` and `fake`.
         """
@@ -67,7 +67,7 @@ class GANLoss(nn.Module):
 
     def forward(self, logits: Tensor, target_is_real: bool) -> Tensor:
         if self.gan_mode == "hinge":
-            raise ValueError("hinge asks who learns: call .real, .fake or .generator")
+            raise ValueError("hinge has different losses for G and D: call .real, .fake or .generator")
         return self.real(logits) if target_is_real else self.fake(logits)
 
 

@@ -1,21 +1,23 @@
-"""Discriminators that judge patches (PatchGAN, Isola et al. 2017, arXiv:1611.07004, section 3.2)."""
+"""Discriminators that judge each patch of an image (PatchGAN, Isola et al. 2017, arXiv:1611.07004, section 3.2)."""
 
 from torch import Tensor, nn
 
+from models.nets.families import Family, register
 from models.nets.layer_taps import TappedChain
 from models.nets.layers import Norm, needs_bias
+from models.nets.mismatch import explain_mismatch
 from util.errors import UserError
 
 
 def smallest_side(n_layers: int) -> int:
-    """In pixels: n_layers halvings must leave the 3 that two convolutions of width 4, padded by 1, take."""
+    """In pixels: n_layers halvings must leave 3, which two convolutions of width 4 with padding 1 need."""
     return 3 * 2**n_layers
 
 
 class NLayerDiscriminator(TappedChain):
-    """n_layers convolutions of stride 2, two of stride 1; 3 layers see 70 x 70 pixels. Classic argument order.
+    """n_layers convolutions of stride 2, then two of stride 1; 3 layers see 70 x 70 pixels. Upstream's argument order.
 
-    Places for attention: `stride4`, `stride8`, ... after the convolution of that feature stride.
+    Places for attention: `stride4`, `stride8`, ..., named for the stride of the features there.
     """
 
     def __init__(self, input_nc: int, ndf: int, n_layers: int, norm_layer: Norm) -> None:
@@ -35,7 +37,7 @@ class NLayerDiscriminator(TappedChain):
         self.smallest_side = smallest_side(n_layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, input_nc, H, W) in [-1, 1] -> logits (N, 1, h, w), one a patch; 256 px -> 30 x 30.
+        """(N, input_nc, H, W) in [-1, 1] -> logits (N, 1, h, w), one for each patch; 256 pixels give 30 x 30.
 
         Raises:
             UserError: a side is too small.
@@ -43,14 +45,16 @@ class NLayerDiscriminator(TappedChain):
         height, width = x.shape[-2:]
         if min(height, width) < self.smallest_side:
             raise UserError(
-                f"an image of {width} x {height} pixels reached a discriminator that needs {self.smallest_side} or "
-                "more a side: use larger images, --preprocess resize_and_crop, or --netD pixel"
+                f"this discriminator takes images of at least {self.smallest_side} pixels a side, not {width} x {height}: "
+                "use larger images, --preprocess resize_and_crop, or --netD pixel"
             )
         return super().forward(x)
 
 
 class PixelDiscriminator(nn.Module):
-    """1 x 1 convolutions: every pixel is judged by itself."""
+    """1 x 1 convolutions: each pixel is judged on its own."""
+
+    explain_mismatch = explain_mismatch
 
     def __init__(self, input_nc: int, ndf: int, norm_layer: Norm) -> None:
         super().__init__()
@@ -67,3 +71,27 @@ class PixelDiscriminator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, input_nc, H, W) in [-1, 1] -> logits (N, 1, H, W)."""
         return self.net(x)
+
+
+PLACES = ("stride4", "stride8")
+register(
+    Family(
+        "basic",
+        "PatchGAN with 3 layers, which sees 70 x 70 pixels",
+        discriminator=lambda input_nc, ndf, n_layers, norm: NLayerDiscriminator(input_nc, ndf, 3, norm),
+        smallest_side=smallest_side(3),
+        attention_places=PLACES,
+    ),
+    Family(
+        "n_layers",
+        "PatchGAN with --n_layers_D layers",
+        discriminator=NLayerDiscriminator,
+        smallest_side=smallest_side,
+        attention_places=PLACES,
+    ),
+    Family(
+        "pixel",
+        "PatchGAN of 1 x 1 pixels",
+        discriminator=lambda input_nc, ndf, n_layers, norm: PixelDiscriminator(input_nc, ndf, norm),
+    ),
+)

@@ -1,16 +1,19 @@
 """ResNet generators of CycleGAN (Johnson et al. 2016, arXiv:1603.08155; Zhu et al. 2017, arXiv:1703.10593)."""
 
+from functools import partial
+
 from torch import Tensor, nn
 
+from models.nets.families import Family, register
 from models.nets.layer_taps import TappedChain
 from models.nets.layers import Norm, needs_bias
 from util.errors import UserError
 
-SMALLEST_SIDE = 5  # pixels: a quarter of it, rounded up, is the 2 that reflection padding takes
+SMALLEST_SIDE = 5  # pixels: a quarter of it, rounded up, is 2, the least that reflection padding can pad
 
 
 class ResnetBlock(nn.Module):
-    """x + conv_block(x), reflection-padded, with no activation after the sum."""
+    """x + conv_block(x), with reflection padding and no activation after the sum."""
 
     def __init__(self, dim: int, norm_layer: Norm, *, use_dropout: bool, use_bias: bool) -> None:
         super().__init__()
@@ -31,10 +34,10 @@ class ResnetBlock(nn.Module):
 
 
 class ResnetGenerator(TappedChain):
-    """c7s1-ngf, d2ngf, d4ngf, n_blocks residual blocks, u2ngf, ungf, c7s1-output_nc, tanh.
+    """c7s1-ngf, d2ngf, d4ngf, n_blocks residual blocks, u2ngf, ungf, c7s1-output_nc, tanh. Upstream's argument order.
 
-    Places for attention: `down` after the first down-sampling (stride 2), `mid` half-way through the
-    residual trunk and `trunk` after it (stride 4). The classic argument order.
+    Places for attention: `down` after the first down-sampling (stride 2), `mid` in the middle of the residual
+    blocks and `trunk` after them (stride 4).
     """
 
     def __init__(
@@ -77,8 +80,27 @@ class ResnetGenerator(TappedChain):
         height, width = x.shape[-2:]
         if min(height, width) < SMALLEST_SIDE:
             raise UserError(
-                f"an image of {width} x {height} pixels reached a ResNet that needs {SMALLEST_SIDE} or more a side: "
+                f"this ResNet takes images of at least {SMALLEST_SIDE} pixels a side, not {width} x {height}: "
                 "use larger images, or --preprocess resize_and_crop"
             )
-        # two halvings and doublings round sides up to a multiple of 4
+        # the output's sides are rounded up to multiples of 4
         return super().forward(x)[..., :height, :width]
+
+
+PLACES = ("down", "mid", "trunk")
+register(
+    Family(
+        "resnet_9blocks",
+        "ResNet with 9 residual blocks, for images of 256 pixels or more",
+        generator=partial(ResnetGenerator, n_blocks=9),
+        smallest_side=SMALLEST_SIDE,
+        attention_places=PLACES,
+    ),
+    Family(
+        "resnet_6blocks",
+        "ResNet with 6 residual blocks, for images of up to 128 pixels",
+        generator=partial(ResnetGenerator, n_blocks=6),
+        smallest_side=SMALLEST_SIDE,
+        attention_places=PLACES,
+    ),
+)

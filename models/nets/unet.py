@@ -1,15 +1,19 @@
 """U-Net generators of pix2pix (Isola et al. 2017, arXiv:1611.07004)."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from models.nets.cpu.cpu_kernels import SpeedUp
+from models.nets.families import Family, register
 from models.nets.layers import Norm, needs_bias
+from models.nets.mismatch import explain_mismatch
 from util.errors import UserError
 
 
 class UnetSkipConnectionBlock(nn.Module):
-    """|-- down -- submodule -- up --| with its input concatenated to its output (not in the outermost)."""
+    """down, submodule, up, with the input concatenated to the output, except in the outermost block."""
 
     def __init__(
         self,
@@ -31,7 +35,7 @@ class UnetSkipConnectionBlock(nn.Module):
         if submodule is not None and not outermost:
             down.append(norm_layer(inner_nc))
 
-        # a submodule gives its input back beside its output, so twice the channels come up
+        # a submodule returns its input and its output, so twice the channels come up
         up_nc = inner_nc if submodule is None else 2 * inner_nc
         up: list[nn.Module] = [nn.ReLU(inplace=True)]
         up += [nn.ConvTranspose2d(up_nc, outer_nc, 4, stride=2, padding=1, bias=bias or outermost)]
@@ -46,10 +50,12 @@ class UnetSkipConnectionBlock(nn.Module):
 
 
 class UnetGenerator(SpeedUp):
-    """`num_downs` halvings down to a bottleneck and up again; the classic argument order.
+    """`num_downs` halvings to a bottleneck and as many doublings; upstream's argument order.
 
-    Dropout, where asked for, sits in the num_downs - 5 widest inner levels.
+    With `use_dropout`, the num_downs - 5 widest inner levels have dropout.
     """
+
+    explain_mismatch = explain_mismatch
 
     def __init__(
         self,
@@ -61,7 +67,7 @@ class UnetGenerator(SpeedUp):
         use_dropout: bool = False,
     ) -> None:
         super().__init__()
-        self.multiple = 2**num_downs  # of the sides of its images
+        self.multiple = 2**num_downs  # the sides of images in pixels are multiples of it
         wide = 8 * ngf
         block = UnetSkipConnectionBlock(wide, wide, norm_layer=norm_layer)
         for _ in range(num_downs - 5):
@@ -78,12 +84,34 @@ class UnetGenerator(SpeedUp):
         """(N, input_nc, H, W) in [-1, 1] -> (N, output_nc, H, W) in [-1, 1].
 
         Raises:
-            UserError: a side is no multiple of 2**num_downs.
+            UserError: a side is not a multiple of 2**num_downs.
         """
         height, width = x.shape[-2:]
         if height % self.multiple or width % self.multiple:
             raise UserError(
-                f"an image of {width} x {height} pixels reached a U-Net whose sides must be multiples of "
-                f"{self.multiple}: use --preprocess resize_and_crop, or --netG resnet_9blocks"
+                f"this U-Net takes images whose sides are multiples of {self.multiple} pixels, not {width} x {height}: "
+                "use --preprocess resize_and_crop, or --netG resnet_9blocks"
             )
         return self.model(x)
+
+
+def _build(
+    num_downs: int, input_nc: int, output_nc: int, ngf: int, norm: Norm, use_dropout: bool
+) -> UnetGenerator:
+    return UnetGenerator(input_nc, output_nc, num_downs, ngf, norm, use_dropout)
+
+
+register(
+    Family(
+        "unet_256",
+        "U-Net with 8 halvings, for sides that are multiples of 256",
+        generator=partial(_build, 8),
+        side_multiple=256,
+    ),
+    Family(
+        "unet_128",
+        "U-Net with 7 halvings, for sides that are multiples of 128",
+        generator=partial(_build, 7),
+        side_multiple=128,
+    ),
+)

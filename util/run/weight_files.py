@@ -1,4 +1,4 @@
-"""Which weights a run's folder holds, told from the names of its files."""
+"""Which weights the folder of a run holds, from the names of its files."""
 
 from pathlib import Path
 
@@ -6,25 +6,25 @@ from util.errors import UserError
 
 
 def prefix(epoch: str, load_iter: int) -> str:
-    """What the names of the weights begin with that `--epoch` or `--load_iter` ask for."""
+    """The prefix of the weight files that `--epoch` or `--load_iter` choose."""
     return f"iter_{load_iter}" if load_iter else epoch
 
 
 def saved(folder: Path) -> list[tuple[str, str]]:
-    """(prefix, net) of every `<prefix>_net_<net>.pth` in a folder, in order."""
+    """(prefix, net) of every `<prefix>_net_<net>.pth` in a folder, sorted."""
     names = (path.stem.partition("_net_") for path in folder.glob("*_net_*.pth"))
     return sorted((start, net) for start, _, net in names)
 
 
 def check_saved(folder: Path, start: str) -> None:
-    """Refuse to go on with weights that are not there.
+    """Refuse to resume from weights that do not exist.
 
     Raises:
-        UserError: no name begins with `start`.
+        UserError: no weight file has the prefix `start`.
     """
-    found = sorted({one for one, _ in saved(folder)})
+    found = sorted({prefix for prefix, _ in saved(folder)})
     if start not in found:
         raise UserError(
-            f"--continue_train: {folder} holds no weights of {start}; it holds "
-            f"{', '.join(found) or 'none'}; check --name and --checkpoints_dir, or leave the flag out to begin"
+            f"--continue_train: {folder} holds no weights of {start}; it holds {', '.join(found) or 'none'}; check "
+            "--name and --checkpoints_dir, or leave out --continue_train to start a new run"
         )

@@ -1,5 +1,6 @@
-"""Weight files of this and of the well-known repositories: cleaned, checked, explained, loaded."""
+"""Reading and writing weight files, of this repository and of upstream (pytorch-CycleGAN-and-pix2pix)."""
 
+import re
 from pathlib import Path
 
 import torch
@@ -13,17 +14,17 @@ from util.run import checkpoint
 from util.run.weight_files import saved
 
 State = dict[str, Tensor]
-SETTLING = 15  # power iterations, as many as torch takes when it sets up spectral norm
-TRANSLATORS = ("model.", "net.")  # how the keys of the classic generators and discriminators begin
+POWER_ITERATIONS = 15  # as many as torch runs when it sets up spectral norm
+OTHER_OPTIONS = "it was trained with other options for the net's layers: use those in the opt.json of its run"
 WRAPPERS = ("module", "_orig_mod")  # what DataParallel and torch.compile put into keys
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def read(path: Path) -> State:
-    """The state dict in a file, its keys freed of the prefixes that wrappers add.
+    """The state dict in a file, without the prefixes that DataParallel and torch.compile add to keys.
 
     Raises:
-        UserError: missing, damaged, or no state dict.
+        UserError: the file is missing or damaged, or does not hold a state dict.
     """
     state = checkpoint.load(path)
     if (
@@ -32,20 +33,20 @@ def read(path: Path) -> State:
         or not all(isinstance(value, Tensor) for value in state.values())
     ):
         raise UserError(
-            f"{path} is not the weights of one network (a dict of tensors): name a *_net_*.pth file"
+            f"{path} does not hold the weights of one network (a dict of tensors): choose a *_net_*.pth file"
         )
     return {_bare(key): value for key, value in state.items()}
 
 
 def load_nets(nets: dict[str, nn.Module], folder: Path, epoch: int | str, *, averaged: bool) -> None:
-    """Read `<epoch>_net_<name>.pth` of each net, or with `averaged` its `..._ema.pth` where there is one.
+    """Read `<epoch>_net_<name>.pth` of each net, or with `averaged` its `..._ema.pth` if there is one.
 
     Raises:
         UserError: a file is missing, damaged or of another architecture.
     """
     for name, net in nets.items():
-        plain, ema = (folder / f"{epoch}_net_{name}{ending}.pth" for ending in ("", "_ema"))
-        path = ema if averaged and ema.exists() else plain
+        current, ema = (folder / f"{epoch}_net_{name}{ending}.pth" for ending in ("", "_ema"))
+        path = ema if averaged and ema.exists() else current
         if not path.exists():
             raise UserError(f"there is no {path}: {_what_there_is(folder)}")
         load_into(net, path, name)
@@ -55,7 +56,7 @@ def load_nets(nets: dict[str, nn.Module], folder: Path, epoch: int | str, *, ave
 def _what_there_is(folder: Path) -> str:
     found = saved(folder)
     if not folder.exists():
-        return "there is no such folder; check --name and --checkpoints_dir, or train first"
+        return "the folder does not exist; check --name and --checkpoints_dir, or train first"
     if not found:
         return "the folder holds no weights; check --name and --checkpoints_dir, or train first"
     epochs, nets = ({pair[place] for pair in found} for place in (0, 1))
@@ -65,11 +66,8 @@ def _what_there_is(folder: Path) -> str:
 def load_into(net: nn.Module, path: Path, name: str) -> None:
     """Load a file into a net, all keys or none.
 
-    Statistics that instance norms of before torch 0.4 saved are left out.
-
     Raises:
-        UserError: the file cannot be read, or belongs to another architecture; then it says which
-            flag explains it, where that can be seen.
+        UserError: the file cannot be read, or is of another architecture.
     """
     state = adapt(read(path), net)
     wrong = mismatch(net, state)
@@ -79,47 +77,52 @@ def load_into(net: nn.Module, path: Path, name: str) -> None:
 
 
 def check_finite(nets: nn.ModuleDict) -> None:
-    """Raise RunFault where a weight is not a finite number, which a finite loss can leave behind."""
+    """Raise RunFault if a weight is not a finite number, which can happen although all losses are finite."""
     for name, net in nets.items():
         if not all(bool(torch.isfinite(parameter).all()) for parameter in net.parameters()):
             raise RunFault(
-                f"the weights of {name} are no longer finite numbers, so they were not saved; what was saved "
-                "before is unharmed: go on from it with --continue_train and a lower --lr, --clip_grad 1, "
-                "or without --amp"
+                f"some weights of {name} are not finite numbers, so they were not saved; earlier saved weights are "
+                "unchanged: resume from them with --continue_train and a lower --lr, --clip_grad 1, or without --amp"
             )
 
 
 def load_shared(net: nn.Module, path: Path) -> tuple[list[str], list[str]]:
-    """Load what a file shares with a net by key and shape; -> (keys left as they were, keys of the file not used)."""
+    """Load the tensors of a file whose key and shape a net has, too.
+
+    Returns (keys of the net that were not loaded, keys of the file that were not used).
+
+    Raises:
+        UserError: there are none.
+    """
     state = adapt(read(path), net)
     own = net.state_dict()
     shared = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
     if not shared:
-        raise UserError(f"--init_from: {path} shares no weights with the net it is meant for")
+        raise UserError(f"--init_from: {path} shares no weights with the net")
     net.load_state_dict(shared, strict=False)
     if any(key.endswith("._u") for key in own.keys() - shared.keys()):
-        before_update(net, SETTLING)
+        before_update(net, POWER_ITERATIONS)
     return sorted(own.keys() - shared.keys()), sorted(state.keys() - shared.keys())
 
 
 def init_from(nets: dict[str, nn.Module], folder: Path, epoch: str) -> None:
-    """Start nets from `<epoch>_net_<name>.pth` in a folder, by shared keys; say what was and was not taken.
+    """Start nets from the shared keys of `<epoch>_net_<name>.pth` in a folder, and print what was loaded.
 
     Raises:
-        UserError: the folder holds no file for any of the nets, or one that shares nothing with its net.
+        UserError: the folder has no file for any of the nets, or one that shares no weights with its net.
     """
     paths = {name: folder / f"{epoch}_net_{name}.pth" for name in nets}
     if not any(path.exists() for path in paths.values()):
         raise UserError(
-            f"--init_from {folder} holds no {epoch}_net_*.pth for {', '.join(nets)}: name a run's folder"
+            f"--init_from {folder} has no {epoch}_net_*.pth for {', '.join(nets)}: choose the folder of a run"
         )
     for name, path in paths.items():
         if not path.exists():
-            log.info(f"init_from: {name} stays as it is, there is no {path}")
+            log.info(f"init_from: {name} is not initialised from a file, there is no {path}")
             continue
         new, unused = load_shared(nets[name], path)
-        taken = len(nets[name].state_dict()) - len(new)
-        log.info(f"init_from: {name} took {taken} tensors; new: {_some(new)}; not used: {_some(unused)}")
+        count = len(nets[name].state_dict()) - len(new)
+        log.info(f"init_from: {name} loaded {count} tensors; new: {_some(new)}; not used: {_some(unused)}")
 
 
 def _some(keys: list[str]) -> str:
@@ -127,12 +130,11 @@ def _some(keys: list[str]) -> str:
 
 
 def adapt(state: State, net: nn.Module) -> State:
-    """Drop old instance-norm statistics; give plain weights to spectrally normalised layers and the other way."""
-    modules = net.named_modules()
-    # batch norms have weights beside their statistics; those stay, to be told as a mismatch
+    """Drop the statistics that instance norms saved before torch 0.4, and rename weights to or from spectral norm's keys."""
+    # a batch norm has weights, too; its statistics stay, so that they are reported as a mismatch
     norms = tuple(
         f"{name}."
-        for name, module in modules
+        for name, module in net.named_modules()
         if isinstance(module, _InstanceNorm) and f"{name}.weight" not in state
     )
     state = {
@@ -141,67 +143,37 @@ def adapt(state: State, net: nn.Module) -> State:
     own = net.state_dict()
     renamed: State = {}
     for key, value in state.items():
-        normalised = key.removesuffix("weight") + "parametrizations.weight.original"
-        plain = key.replace("parametrizations.weight.original", "weight")
-        candidates = [key, normalised if key.endswith("weight") else key, plain]
+        normalised = re.sub("weight$", "parametrizations.weight.original", key)
+        unnormalised = key.replace("parametrizations.weight.original", "weight")
+        candidates = (key, normalised, unnormalised)
         renamed[next((candidate for candidate in candidates if candidate in own), key)] = value
     return renamed
 
 
 def mismatch(net: nn.Module, state: State) -> str:
-    """Why a state dict does not fit a net, with the flag that explains it; empty where it fits."""
+    """Why a state dict does not fit a net; empty if it fits.
+
+    A net can name the likely cause itself, with a method explain_mismatch(state) -> str.
+    """
     own = net.state_dict()
     missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-    shapes = [key for key in own.keys() & state.keys() if own[key].shape != state[key].shape]
+    shapes = sorted(key for key in own.keys() & state.keys() if own[key].shape != state[key].shape)
     if not (missing or extra or shapes):
         return ""
     facts = []
     if missing:
         facts.append(f"it lacks {len(missing)} of {len(own)} tensors ({missing[0]}, ...)")
     if extra:
-        facts.append(f"it has {len(extra)} unknown ones ({extra[0]}, ...)")
+        facts.append(f"it has {len(extra)} unknown tensors ({extra[0]}, ...)")
     if shapes:
-        key = min(shapes)
-        facts.append(
-            f"{len(shapes)} have other shapes ({key} {tuple(state[key].shape)}, not {tuple(own[key].shape)})"
-        )
-    return ", ".join(facts) + "; " + _explanation(own, state, missing, extra, shapes)
-
-
-def _explanation(own: State, state: State, missing: list[str], extra: list[str], shapes: list[str]) -> str:
+        found, expected = (tuple(tensors[shapes[0]].shape) for tensors in (state, own))
+        facts.append(f"{len(shapes)} tensors have other shapes ({shapes[0]} {found}, not {expected})")
     if not own.keys() & state.keys():
-        return "it is the file of another kind of network (check --netG and --netD), or of another project"
-    if not any(key.startswith(TRANSLATORS) for key in own):
-        return (
-            "it was trained with other options, which the run's opt.json knows: leave out flags of the net's size, "
-            "noise, classes, attention and norms"
-        )
-    if any("attention." in key for key in missing):
-        return "it has no attention: load it with --init_from, or use --model cycle_gan"
-    if any("attention." in key for key in extra):
-        return "it has attention: use --model cycle_gan_attn with the run's --attn_G_pos"
-    if any(key.endswith("running_mean") for key in extra):
-        return "it was trained with --norm batch"
-    if any(key.endswith("running_mean") for key in missing):
-        return "it was trained with --norm instance"
-    blocks = {key for key in (*missing, *extra) if "conv_block" in key}
-    if {key.split("conv_block.")[1].split(".")[0] for key in blocks} == {"5", "6"}:
-        return "dropout moves this layer: add or remove --no_dropout"
-    if _blocks(own) != _blocks(state):
-        return f"it has {_blocks(state)} residual blocks, this net {_blocks(own)}: check --netG"
-    if shapes and _is_only_edge(shapes):
-        return "check --input_nc and --output_nc"
-    if shapes:
-        return "check --ngf, --ndf and --netG"
-    return "check --netG, --netD and --norm"
-
-
-def _blocks(state: State) -> int:
-    return len({key.split(".conv_block")[0] for key in state if ".conv_block" in key})
-
-
-def _is_only_edge(shapes: list[str]) -> bool:
-    return len({key.rsplit(".", 1)[0] for key in shapes}) <= 2
+        cause = "it holds another kind of network (check --netG and --netD), or is from another project"
+    else:
+        explain = getattr(net, "explain_mismatch", lambda state: OTHER_OPTIONS)
+        cause = explain(state)
+    return f"{', '.join(facts)}; {cause}"
 
 
 def _bare(key: str) -> str:

@@ -1,74 +1,113 @@
-"""Giving nets their compiled forms on the CPU, in place: same parameters, same state_dict."""
+"""Replacing layers of a net by their compiled forms for the CPU, with the same parameters and the same state_dict."""
+
+from typing import TypeVar
 
 from torch import nn
+from torch.nn.utils import parametrize
 
-from models.nets.cpu import fused_norm, winograd
+from models.nets.cpu.fused_norm import FusedInstanceNorm
 from models.nets.cpu.library import library
-from models.nets.cpu.winograd import Kind
+from models.nets.cpu.winograd import Kind, WinogradConv2d, WinogradConvTranspose2d, kind_of
 
-# of a convolution: of the narrower side, of the wider; with fewer the transforms cost what the products save
+# least channels of a convolution (narrower side, wider side); with fewer, the transforms cost what the products save
 LEAST_CHANNELS = {
     Kind.UNPADDED: (64, 64),
     Kind.ZEROS: (3, 128),
     Kind.HALVING: (3, 64),
     Kind.DOUBLING: (3, 64),
 }
+Layer = TypeVar("Layer", bound=nn.Module)
 
 
 class SpeedUp(nn.Module):
-    """A net that takes all the compiled forms there are for its layers."""
+    """A net that lets BaseModel replace its layers by their compiled forms."""
 
     likes_channels_last = False
 
     def speed_up(self) -> None:
-        """Run on the CPU in compiled forms, where there are some; they want features plane by plane."""
+        """Replace the layers that have compiled forms, in place; these forms need contiguous features."""
         if speed_up(self):
             self.likes_channels_last = False
 
 
 def speed_up(net: nn.Module) -> bool:
-    """Make convolutions Winograd ones, with the reflection padding before them, and instance norm and ReLU one function.
+    """Replace convolutions by Winograd ones, reflection padding with them, and instance norm with ReLU by one layer.
 
-    Nets without such convolutions stay as they are, and so does every net where nothing can be compiled:
-    False then.
+    Returns False, and changes nothing, if no convolution is worth it or the library cannot be built.
     """
-    convs = [module for module in net.modules() if is_worth_converting(module)]
-    if not convs or library() is None:
+    if not any(is_worth_converting(module) for module in net.modules()) or library() is None:
         return False
-    chains = [module for module in net.modules() if isinstance(module, nn.Sequential)]
-    for chain in chains:
-        _take_padding(chain)
-        _fuse_norms(chain)
-    for conv in convs:
-        assert isinstance(conv, nn.Conv2d | nn.ConvTranspose2d)
-        winograd.convert(conv)
+    for module in list(net.modules()):
+        if isinstance(module, nn.Sequential):
+            _merge_padding(module)
+            _merge_norms(module)
+    for parent in list(net.modules()):
+        for name, layer in list(parent.named_children()):
+            if is_worth_converting(layer):
+                parent.add_module(name, compiled_form(layer))
     return True
 
 
 def is_worth_converting(module: nn.Module) -> bool:
-    kind = winograd.kind_of(module)
-    if kind not in LEAST_CHANNELS:
+    """Whether a layer is a convolution of torch itself, parametrized or not, whose compiled form is faster."""
+    kind = kind_of(module)
+    if kind not in LEAST_CHANNELS or _unparametrized_type(module) not in (nn.Conv2d, nn.ConvTranspose2d):
         return False
     assert isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
     narrow, wide = sorted((module.in_channels, module.out_channels))
     return narrow >= LEAST_CHANNELS[kind][0] and wide >= LEAST_CHANNELS[kind][1]
 
 
-def _take_padding(chain: nn.Sequential) -> None:
+def share_state(new: Layer, old: nn.Module) -> Layer:
+    """Give `new` the parameters, parametrizations, hooks and mode of `old`, by reference; `old` is not used any more."""
+    if parametrize.is_parametrized(old):
+        assert isinstance(old.parametrizations, nn.ModuleDict)
+        for name in old.parametrizations:  # adds the property `name`, which the next line gives its content
+            parametrize.register_parametrization(new, name, nn.Identity(), unsafe=True)
+        new.parametrizations = old.parametrizations
+    for name, parameter in old.named_parameters(recurse=False):
+        new.register_parameter(name, parameter)
+    for name, value in vars(old).items():
+        if "_hook" in name:
+            setattr(new, name, value)
+    return new.train(old.training)
+
+
+def _unparametrized_type(module: nn.Module) -> type:
+    return parametrize.type_before_parametrizations(module)
+
+
+def compiled_form(conv: nn.Module, *, reflect: bool = False) -> WinogradConv2d | WinogradConvTranspose2d:
+    """The compiled form of a convolution, with reflection padding of one pixel if `reflect`."""
+    assert isinstance(conv, nn.Conv2d | nn.ConvTranspose2d)
+    form = WinogradConv2d if isinstance(conv, nn.Conv2d) else WinogradConvTranspose2d
+    new = form(
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,  # type: ignore[arg-type]
+        stride=conv.stride,  # type: ignore[arg-type]
+        padding=1 if reflect else conv.padding,  # type: ignore[arg-type]
+        padding_mode="reflect" if reflect else conv.padding_mode,
+        bias=conv.bias is not None,
+        device="meta",
+    )
+    return share_state(new, conv)
+
+
+def _merge_padding(chain: nn.Sequential) -> None:
     for index in range(len(chain) - 1):
         pad, conv = chain[index], chain[index + 1]
-        unpadded = winograd.kind_of(conv) is Kind.UNPADDED and is_worth_converting(conv)
-        if unpadded and isinstance(pad, nn.ReflectionPad2d) and pad.padding == (1, 1, 1, 1):
-            assert isinstance(conv, nn.Conv2d)
-            winograd.pad_by_reflection(conv)
-            chain[index] = nn.Identity()  # the numbers in the keys behind it stay
+        padded = isinstance(pad, nn.ReflectionPad2d) and pad.padding == (1, 1, 1, 1)
+        if padded and kind_of(conv) is Kind.UNPADDED and is_worth_converting(conv):
+            chain[index] = nn.Identity()  # keeps the numbers in the keys of the layers after it
+            chain[index + 1] = compiled_form(conv, reflect=True)
 
 
-def _fuse_norms(chain: nn.Sequential) -> None:
+def _merge_norms(chain: nn.Sequential) -> None:
     for index, norm in enumerate(chain):
         if type(norm) is not nn.InstanceNorm2d or norm.affine or norm.track_running_stats:
             continue
         relu = index + 1 < len(chain) and type(chain[index + 1]) is nn.ReLU
-        fused_norm.convert(norm, relu=relu)
+        chain[index] = share_state(FusedInstanceNorm(norm.num_features, norm.eps, relu=relu), norm)
         if relu:
             chain[index + 1] = nn.Identity()

@@ -1,8 +1,7 @@
-"""3x3 and halving or doubling 4x4 convolutions by Winograd's F(4x4, 3x3) and F(4x4, 2x2): a quarter, or 1 / 2.56, of the products.
+"""3 x 3 and strided 4 x 4 convolutions by Winograd's algorithms F(4x4, 3x3) and F(4x4, 2x2) (arXiv:1509.09308).
 
-On the CPU in float32 and float64 by our own C++ (Lavin & Gray 2015, arXiv:1509.09308); everywhere else by
-torch's own convolution. The relative error in float32 is 1e-6 to 6e-6 where that of the direct
-convolution is 5e-7.
+They take 1/4 and 1/2.56 of the multiplications. Compiled C++ computes them on the CPU in float32 and float64,
+torch's convolution everywhere else. The relative error in float32 is 1e-6 to 6e-6, that of torch's is 5e-7.
 """
 
 import math
@@ -18,23 +17,23 @@ from torch import Tensor, nn
 from models.nets.cpu import double_backward
 from models.nets.cpu.library import Shape, call, sizes, usable
 
-# 4 x 4 pixels of a result each; with fewer, transforming the filters costs what the products save
+# tiles are 4 x 4 pixels of the output; with fewer, transforming the filters costs what the products save
 LEAST_TILES = 64
-_own = threading.local()
+_scratch_of_thread = threading.local()
 
 
 class Kind(IntEnum):
-    """What is computed; the numbers are those of the C++, which knows DOUBLING as HALVING's adjoint."""
+    """Which convolution is computed; the numbers are those of the C++, where DOUBLING is the adjoint of HALVING."""
 
     UNPADDED = 0  # 3x3, stride 1
-    ZEROS = 1  # 3x3, stride 1, a pixel of zeros around
-    REFLECTED = 2  # 3x3, stride 1, a pixel of reflection padding
-    HALVING = 3  # 4x4, stride 2, a pixel of zeros around
+    ZEROS = 1  # 3x3, stride 1, zero padding of 1
+    REFLECTED = 2  # 3x3, stride 1, reflection padding of 1
+    HALVING = 3  # 4x4, stride 2, zero padding of 1
     DOUBLING = 4  # its transpose
 
 
-def direct(x: Tensor, weight: Tensor, bias: Tensor | None, kind: Kind) -> Tensor:
-    """What everything here equals, by torch's own convolution."""
+def reference_conv(x: Tensor, weight: Tensor, bias: Tensor | None, kind: Kind) -> Tensor:
+    """The same convolution by torch."""
     if kind is Kind.DOUBLING:
         return F.conv_transpose2d(x, weight, bias, stride=2, padding=1)
     if kind is Kind.REFLECTED:
@@ -44,7 +43,7 @@ def direct(x: Tensor, weight: Tensor, bias: Tensor | None, kind: Kind) -> Tensor
 
 
 class Winograd(torch.autograd.Function):
-    """The compiled form with its exact adjoints; second derivatives by torch's convolution."""
+    """The compiled form with its exact gradients; second derivatives come from torch's convolution."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, kind: Kind) -> Tensor:
@@ -63,9 +62,9 @@ class Winograd(torch.autograd.Function):
         (gy,) = grads
         x, weight, bias = ctx.saved_tensors
         needs = ctx.needs_input_grad[:3]
-        if torch.is_grad_enabled():  # create_graph: a gradient penalty differentiates what follows
-            plain = partial(direct, kind=ctx.kind)
-            return *double_backward.gradients(plain, (x, weight, bias), needs, gy), None
+        if torch.is_grad_enabled():  # create_graph: a gradient penalty differentiates this gradient
+            reference = partial(reference_conv, kind=ctx.kind)
+            return *double_backward.gradients(reference, (x, weight, bias), needs, gy), None
         gy = gy.contiguous()
         gw = torch.empty_like(weight) if needs[1] else None
         if ctx.kind is Kind.DOUBLING:
@@ -80,7 +79,7 @@ class Winograd(torch.autograd.Function):
 
 
 class WinogradConv2d(nn.Conv2d):
-    """A convolution of one of the kinds; same parameters, same state_dict."""
+    """nn.Conv2d of one of the kinds."""
 
     def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """(N, C, H, W) -> (N, K, H', W')."""
@@ -92,7 +91,7 @@ class WinogradConv2d(nn.Conv2d):
 
 
 class WinogradConvTranspose2d(nn.ConvTranspose2d):
-    """A doubling transposed convolution; same parameters, same state_dict."""
+    """nn.ConvTranspose2d of kind DOUBLING."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """(N, C, H, W) -> (N, K, 2H, 2W)."""
@@ -100,27 +99,11 @@ class WinogradConvTranspose2d(nn.ConvTranspose2d):
             return super().forward(x, output_size)
         weight = self.weight
         if not worth_winograd(x, weight, Kind.DOUBLING):
-            return direct(x, weight, self.bias, Kind.DOUBLING)
+            return reference_conv(x, weight, self.bias, Kind.DOUBLING)
         return _compiled(x, weight, self.bias, Kind.DOUBLING)
 
 
-def convert(conv: nn.Conv2d | nn.ConvTranspose2d) -> None:
-    """Make `conv` a Winograd one in place, whatever subclass it is of: parametrizations make one for each module."""
-    assert kind_of(conv) is not None, conv
-    own = WinogradConv2d if isinstance(conv, nn.Conv2d) else WinogradConvTranspose2d
-    given = type(conv)
-    plain = given in (nn.Conv2d, nn.ConvTranspose2d)
-    conv.__class__ = own if plain else type(f"Winograd{given.__name__}", (own, given), {})
-
-
-def pad_by_reflection(conv: nn.Conv2d) -> None:
-    """Make an unpadded 3x3 convolution do the reflection padding before it, too."""
-    assert kind_of(conv) is Kind.UNPADDED, conv
-    conv.padding, conv.padding_mode = (1, 1), "reflect"
-    conv._reversed_padding_repeated_twice = [1, 1, 1, 1]
-
-
-# transposed, side of the kernel, stride, padding and its mode -> kind
+# (transposed, side of the kernel, stride, padding, padding mode) -> kind
 KINDS: dict[tuple[object, ...], Kind] = {
     (False, 3, 1, 0, "zeros"): Kind.UNPADDED,
     (False, 3, 1, 1, "zeros"): Kind.ZEROS,
@@ -131,24 +114,25 @@ KINDS: dict[tuple[object, ...], Kind] = {
 
 
 def kind_of(module: nn.Module) -> Kind | None:
-    """The kind of a convolution, None where it is of none."""
+    """The kind of a convolution; None if there is no compiled form of it, or the module is not a convolution."""
     if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         return None
     pairs = (module.kernel_size, module.stride, module.padding)
-    plain = module.groups == 1 and module.dilation == (1, 1) and module.output_padding == (0, 0)
-    if not plain or any(pair[0] != pair[1] for pair in pairs):
+    dense = module.groups == 1 and module.dilation == (1, 1) and module.output_padding == (0, 0)
+    if not dense or any(pair[0] != pair[1] for pair in pairs):
         return None
     return KINDS.get((module.transposed, *(int(pair[0]) for pair in pairs), module.padding_mode))
 
 
 def worth_winograd(x: Tensor, weight: Tensor, kind: Kind) -> bool:
+    """Whether the compiled form can run on x and is faster."""
     scale = 2 if kind is Kind.HALVING else 1
     tiles = len(x) * math.prod(-(-side // (4 * scale)) for side in x.shape[2:])
     return tiles >= LEAST_TILES and x.dtype == weight.dtype and usable(x)
 
 
 def _compiled(x: Tensor, weight: Tensor, bias: Tensor | None, kind: Kind) -> Tensor:
-    # copies made within the function would have no second derivatives
+    # contiguous() outside the function: copies made inside would have no second derivatives
     return Winograd.apply(x.contiguous(), weight.contiguous(), bias, kind)
 
 
@@ -171,7 +155,7 @@ def _adjoint(
     gx: Tensor | None,
     gw: Tensor | None,
 ) -> None:
-    """Fill gx, on top of `start` (C,), and gw, which needs x, where they are wanted."""
+    """Write gx, to which `start` (C,) is added, and gw, which needs x; None = not computed."""
     U, V, M = _scratch(shape, gy.dtype)
     dU = _kept("dU", U.numel(), gy.dtype)
     call("backward", gy.dtype, gy, x, weight, start, gx, gw, U, V, M, dU, shape)
@@ -182,13 +166,13 @@ def _shape(x: Tensor, weight: Tensor, kind: Kind) -> Shape:
 
 
 def _scratch(shape: Shape, dtype: torch.dtype) -> list[Tensor]:
-    """Memory for U, V and M."""
+    """Memory for the transformed filters U, input V and output M."""
     return [_kept(name, size, dtype) for name, size in zip(("U", "V", "M"), sizes(shape, dtype), strict=True)]
 
 
 def _kept(name: str, size: int, dtype: torch.dtype) -> Tensor:
-    """Memory kept from call to call: fresh pages would cost as much as a transform."""
-    kept: dict[tuple[str, torch.dtype], Tensor] = _own.__dict__.setdefault("kept", {})
+    """Memory that is kept between calls: the page faults of new memory would cost as much as a transform."""
+    kept: dict[tuple[str, torch.dtype], Tensor] = _scratch_of_thread.__dict__.setdefault("kept", {})
     if (name, dtype) not in kept or kept[name, dtype].numel() < size:
         kept[name, dtype] = torch.empty(size, dtype=dtype)
     return kept[name, dtype]

@@ -1,7 +1,7 @@
 // Winograd's minimal filtering as matrices (Lavin & Gray 2015, arXiv:1509.09308): y = A^T [(G g) * (B^T d)].
 //
-// F43 gives 4 outputs of 3 taps from 6 values, F42 4 outputs of 2 taps from 5; in two dimensions 36 products
-// for 144, 25 for 64. Each functor maps In values to Out values; B, A and GT are the adjoints of BT, AT and G.
+// F43 computes 4 outputs of 3 taps from 6 values, F42 computes 4 outputs of 2 taps from 5. In two dimensions they need
+// 36 products instead of 144, and 25 instead of 64. Each functor maps In values to Out values; B, A and GT are the adjoints of BT, AT and G.
 #pragma once
 #include <type_traits>
 #include <utility>

@@ -1,28 +1,28 @@
-// Softmax attention between feature maps and its gradient, where no more of the map than a panel is ever held.
+// Softmax attention between feature maps and its gradient; only one panel of the map is in memory at a time.
 //
-// Features are matrices (channels, places) as torch has them: query (d, L), key (d, M), value (e, M), output
-// (e, L). The lanes of a vector are neighbouring places: queries on the way forward, so that maximum and sum of a
-// row of the map need no step across lanes, and keys on the way back, so that of the five products only the
-// small gradient of the query gathers across tasks.
+// Features are matrices (channels, places) in torch's layout: query (d, L), key (d, M), value (e, M), output (e, L).
+// The lanes of a vector are neighbouring places. In the forward pass these are queries, so that the maximum and the
+// sum of a row of the map need no operations across lanes. In the backward pass they are keys, so that of the five
+// products only the gradient of the query, which is small, is summed over tasks.
 #include <limits>
 
 #include "tiles.hpp"
 
 namespace {
 
-constexpr long kChunk = 512;  // places in the small steps before and after the products
+constexpr long kChunk = 512;  // places for each task of the small loops before and after the products
 
 struct Sizes {
     long N, d, e, L, M;
 };
 
-// Panels that share a tile: as many as the second-level cache holds, if that leaves work for all threads.
+// Number of panels that are multiplied with a tile: as many as fit into the L2 cache, but with work for all threads.
 template <class T> long panels_at_once(long places, long rows, const Sizes& s, long threads) {
     const long fit = 256 * 1024 / (rows * kPanel<T> * long(sizeof(T)));
     return std::clamp(std::min(fit, s.N * ceil_div(places, kPanel<T>) / (4 * threads)), 1L, 16L);
 }
 
-// What a thread needs for the output of `most` panels of queries.
+// The output for up to `most` panels of queries, with the memory that one thread needs.
 template <class T> struct Forward {
     static constexpr long N = kPanel<T>, L = kLanes<T>;
     const Sizes s;
@@ -30,7 +30,7 @@ template <class T> struct Forward {
     Memory<T> key{s.d * kTile}, value{s.e * kTile}, map{kTile * N};
     Memory<T> query{most * s.d * N}, output{most * s.e * N}, top{most * N}, total{most * N};
 
-    // Logits become e^(logit - maximum so far); the factor is for what was summed with an older maximum.
+    // Replaces logits by e^(logit - maximum so far); returns the factor for sums that used an earlier maximum.
     ShrinkAndAdd<T> weigh(long keys, T* top, T* total) const {
         Vec<T> most[2], sum[2] = {};
         ShrinkAndAdd<T> shrink;
@@ -61,7 +61,7 @@ template <class T> struct Forward {
         }
     }
 
-    // Panels `first` and following of one image.
+    // Panels of one image, from `first`.
     void run(const T* q, const T* k, const T* v, T* o, T* stats, long first) const {
         const long panels = std::min(most, ceil_div(s.L, N) - first);
         for (long p = 0; p < panels; p++) cut(q, s.d, s.L, (first + p) * N, N, query + p * s.d * N);
@@ -83,7 +83,7 @@ template <class T> struct Forward {
     }
 };
 
-// What a thread needs for the gradients of `most` panels of keys and values.
+// The gradients for up to `most` panels of keys and values, with the memory that one thread needs.
 template <class T> struct Backward {
     static constexpr long N = kPanel<T>, L = kLanes<T>;
     const Sizes s;
@@ -91,7 +91,7 @@ template <class T> struct Backward {
     Memory<T> query{s.d * kTile}, grad{s.e * kTile}, map{kTile * N}, dmap{kTile * N}, turned{most * N * wide};
     Memory<T> key{most * s.d * N}, value{most * s.e * N}, dkey{most * s.d * N}, dvalue{most * s.e * N};
 
-    // Panel p against `count` queries; theirs are `stats`, `dot`, the sum of grad * output, and dq (count, wide).
+    // Panel p with `count` queries, which have `stats`, `dot` (the sum of grad * output) and dq (count, wide).
     void panel(long p, long count, long keys, const T* stats, const T* dot, T* dq) const {
         multiply<T, 2, 1, kTile>(query, key + p * s.d * N, map, count, s.d, N, Put<T>());
         multiply<T, 2, 1, kTile>(grad, value + p * s.e * N, dmap, count, s.e, N, Put<T>());
@@ -106,7 +106,7 @@ template <class T> struct Backward {
             multiply<T, 1, N, 1>(dmap, turned + p * N * wide + w, dq + w, count, keys, wide, Add<T>());
     }
 
-    // Panels `first` to `last` of one image; what they give to the gradient of the query is added to dq (L, wide).
+    // Panels `first` to `last` of one image; their part of the gradient of the query is added to dq (L, wide).
     void run(const T* go, const T* q, const T* k, const T* v, const T* stats, const T* dot, T* dq, T* dk, T* dv,
              long first, long last) const {
         std::fill(turned.data, turned + most * N * wide, T(0));
@@ -146,7 +146,7 @@ void forward(const T* q, const T* k, const T* v, T* o, T* stats, const Sizes& s,
     }
 }
 
-// Sums over the channels of grad * output, kChunk places from `start` on.
+// Sums of grad * output over the channels, for kChunk places from `start`.
 template <class T> void dots(const T* go, const T* o, T* dot, const Sizes& s, long start) {
     const long end = std::min(s.L, start + kChunk);
     std::fill(dot + start, dot + end, T(0));
@@ -154,7 +154,7 @@ template <class T> void dots(const T* go, const T* o, T* dot, const Sizes& s, lo
         for (long l = start; l < end; l++) dot[l] += go[c * s.L + l] * o[c * s.L + l];
 }
 
-// Shares (parts, L, wide) of the gradient of the query -> their sum (d, L), kChunk places from `start` on.
+// The parts (parts, L, wide) of the gradient of the query -> their sum (d, L), for kChunk places from `start`.
 template <class T> void gather(const T* shares, long parts, long wide, T* dq, const Sizes& s, long start) {
     for (long l = start; l < std::min(s.L, start + kChunk); l++)
         for (long c = 0; c < s.d; c++) {
@@ -164,8 +164,8 @@ template <class T> void gather(const T* shares, long parts, long wide, T* dq, co
         }
 }
 
-// The keys of an image are dealt out in parts, each with a gradient of the query of its own: whichever thread
-// comes first, they are summed in one order.
+// The keys of an image are split into parts, each with its own gradient of the query. These are summed in a fixed
+// order, so that the result does not depend on the threads.
 template <class T>
 void backward(const T* go, const T* q, const T* k, const T* v, const T* o, const T* stats, T* dq, T* dk, T* dv,
               const Sizes& s, long threads) {

@@ -1,4 +1,4 @@
-// Instance norm without weights, with ReLU or without, and its gradient: each plane is read while it is in cache.
+// Instance norm without weights, with or without ReLU, and its gradient; each plane stays in the cache.
 #include <cmath>
 #include <limits>
 
@@ -6,7 +6,7 @@
 
 namespace {
 
-// Sums over a plane of two functions of element i, vector by vector; blocks are added in double.
+// Sums two functions of element i over a plane; sums of blocks are added in double precision.
 template <class T, class F> void sums(long size, F f, double (&total)[2]) {
     constexpr int L = kLanes<T>, kBlock = 64 * L;
     using Vec = typename Simd<T, L>::Vec;
@@ -30,7 +30,7 @@ template <class T> typename Simd<T, kLanes<T>>::Vec some(const T* p, long count)
     return v;
 }
 
-// y = (x - mean) / sqrt(var + eps), at least `floor` (0 for ReLU, -infinity); stats: mean and 1 / deviation.
+// y = max((x - mean) / sqrt(var + eps), floor), with floor 0 for ReLU, else -infinity; stats = (mean, 1 / deviation).
 template <class T> void plane_norm(const T* x, T* y, T* stats, long size, double eps, T floor) {
     using Vec = typename Simd<T, kLanes<T>>::Vec;
     double total[2], squares[2];
@@ -44,7 +44,7 @@ template <class T> void plane_norm(const T* x, T* y, T* stats, long size, double
     const T scale = T(1 / std::sqrt(squares[0] / size + eps));
     for (long i = 0; i < size; i++) {
         const T v = (x[i] - mean) * scale;
-        y[i] = v < floor ? floor : v;  // a NaN stays one
+        y[i] = v < floor ? floor : v;  // a NaN stays a NaN
     }
     stats[0] = mean, stats[1] = scale;
 }

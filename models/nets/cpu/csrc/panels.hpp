@@ -1,7 +1,7 @@
-// Vectors of the width this machine has, and products of matrices that are stored in panels.
+// Vectors of this machine's width, and products of matrices that are stored in panels.
 //
-// A matrix (rows, n) in panels is ceil(n / kPanel) blocks of (rows, kPanel): what a thread reads in its inner
-// loop lies in one piece. g++'s and clang's vector extension, so that any CPU will do.
+// A matrix (rows, n) in panels is ceil(n / kPanel) blocks of (rows, kPanel), so that the inner loop of a product
+// reads contiguous memory. The vector extension of g++ and clang makes the code portable between CPUs.
 #pragma once
 #ifdef __AVX512F__
 #include <immintrin.h>
@@ -13,7 +13,7 @@
 #include <vector>
 
 #ifdef __AVX512F__
-constexpr int kBytes = 64, kRows = 12;  // 12 x 2 sums, 2 operands and 1 factor fit the 32 registers
+constexpr int kBytes = 64, kRows = 12;  // 12 x 2 sums, 2 operands and 1 factor fit into 32 registers
 #else
 constexpr int kBytes = 32, kRows = 6;
 #endif
@@ -22,11 +22,11 @@ template <class T> constexpr int kPanel = 2 * kLanes<T>;
 
 template <class T, int L> struct Simd {
     typedef T Vec __attribute__((vector_size(L * sizeof(T))));
-    typedef T Loose __attribute__((vector_size(L * sizeof(T)), aligned(alignof(T)), may_alias));
-    static Vec load(const T* p) { return *reinterpret_cast<const Loose*>(p); }
-    static void store(T* p, Vec v) { *reinterpret_cast<Loose*>(p) = v; }
-    // The first `count` lanes alone, the others 0.
-    static Vec some(const T* p, long count) {
+    typedef T Unaligned __attribute__((vector_size(L * sizeof(T)), aligned(alignof(T)), may_alias));
+    static Vec load(const T* p) { return *reinterpret_cast<const Unaligned*>(p); }
+    static void store(T* p, Vec v) { *reinterpret_cast<Unaligned*>(p) = v; }
+    // Loads the first `count` lanes; the others are 0.
+    static Vec load_some(const T* p, long count) {
         if (count == L) return load(p);
         Vec v = {};
 #ifdef __AVX512VL__
@@ -37,7 +37,7 @@ template <class T, int L> struct Simd {
         std::memcpy(&v, p, count * sizeof(T));
         return v;
     }
-    static void put(T* p, Vec v, long count) {
+    static void store_some(T* p, Vec v, long count) {
         if (count == L) return store(p, v);
 #ifdef __AVX512VL__
         const unsigned mask = (1u << count) - 1;
@@ -46,7 +46,8 @@ template <class T, int L> struct Simd {
 #endif
         std::memcpy(p, &v, count * sizeof(T));
     }
-    // A whole cache line that nobody reads soon goes past the caches; `p` is aligned to it.
+    // A non-temporal store of one whole cache line, for data that is read much later; `p` is aligned to 64 bytes.
+    // These stores are weakly ordered: call fence_streams() before another thread may read the data.
     static void stream(T* p, Vec v) {
 #ifdef __AVX512F__
         if constexpr (sizeof(Vec) == 64) return _mm512_stream_si512(reinterpret_cast<__m512i*>(p), (__m512i)v);
@@ -55,7 +56,14 @@ template <class T, int L> struct Simd {
     }
 };
 
-// One step of a transposition: blocks of `Size` lanes change places between two rows.
+// Orders the stores of Simd::stream() before the barrier that hands their data to other threads.
+inline void fence_streams() {
+#ifdef __AVX512F__
+    _mm_sfence();
+#endif
+}
+
+// One step of a transposition: blocks of `Size` lanes are swapped between two rows.
 template <int Size, int High, class V, int... I> V exchange(V a, V b, std::integer_sequence<int, I...>) {
     constexpr int L = sizeof...(I);
     return __builtin_shufflevector(a, b, ((I & Size) ? L + (High ? I : I - Size) : (High ? I + Size : I))...);
@@ -74,7 +82,7 @@ template <int Size, class V, int L> void transpose(V (&rows)[L]) {
     }
 }
 
-// A matrix in panels: where element (row, column) is.
+// A matrix in panels; at(row, column) is the address of an element.
 template <class T> struct Panels {
     T* data;
     long rows;
@@ -106,7 +114,7 @@ template <class T, int R> void kernel(const T* a, const T* b, T* c, long depth, 
         for (int w = 0; w < 2; w++) S::store(c + i * N + w * L, sum[i][w]);
 }
 
-// R rows of the left matrix, r by r: where the elements of a row are neighbours ...
+// Copies R rows of the left matrix, interleaved, if the elements of a row are contiguous ...
 template <class T, int R> struct ByRows {
     template <class At> static void copy(At at, long m, long r0, long depth, T* to) {
         constexpr int L = kLanes<T>;
@@ -122,7 +130,7 @@ template <class T, int R> struct ByRows {
     }
 };
 
-// ... and where those of a column are.
+// ... and if the elements of a column are contiguous.
 template <class T, int R> struct ByColumns {
     template <class At> static void copy(At at, long m, long r0, long depth, T* to) {
         for (long r = 0; r < depth; r++) std::memcpy(to + r * R, at(m, r0 + r), R * sizeof(T));
@@ -132,12 +140,12 @@ template <class T, int R> struct ByColumns {
 template <class T, int R, template <class, int> class By, class At>
 void some_rows(At at, long m, Panels<T> b, long r0, long depth, Panels<T> c, long n0, long n1, T* left,
                bool add) {
-    By<T, R>::copy(at, m, r0, depth, left);  // once for all panels
+    By<T, R>::copy(at, m, r0, depth, left);  // once for all panels of B
     for (long n = n0; n < n1; n += kPanel<T>) kernel<T, R>(left, b.at(r0, n), c.at(m, n), depth, add);
 }
 
-// C (M, n) (+)= left (M, depth) @ B (depth, n): blocks of B stay in the second-level cache. at(row, r) points at
-// an element of the left matrix, whose vectors go By rows (and then have room behind the last) or columns.
+// C (M, n) (+)= left (M, depth) @ B (depth, n), in blocks of B that fit into the L2 cache. at(row, r) is the address
+// of an element of the left matrix, which is contiguous By rows (then readable beyond the last element) or columns.
 template <class T, template <class, int> class By, class At>
 void product(At at, Panels<T> b, Panels<T> c, long M, long depth, long n, bool add = false) {
     constexpr long kDepth = 512, kBlock = 256 * 1024 / sizeof(T);
@@ -154,7 +162,7 @@ void product(At at, Panels<T> b, Panels<T> c, long M, long depth, long n, bool a
     }
 }
 
-// V (rows, n) in panels of n -> its transpose (n, rows) in panels of rows; `to` has room for whole panels.
+// V (rows, n) in panels of n -> its transpose (n, rows) in panels of rows; `to` has space for whole panels.
 template <class T> void transpose_panels(Panels<T> v, long n, Panels<T> to) {
     constexpr int L = kLanes<T>;
     using S = Simd<T, L>;

@@ -1,10 +1,10 @@
-// Products of small matrices that stay in cache, one of them a panel of two vectors' width, and e^x.
+// Products of small matrices that fit into the cache, one of them a panel two vectors wide, and e^x.
 #pragma once
 #include <new>
 
 #include "panels.hpp"
 
-constexpr long kTile = 96;  // places that meet a panel at a time, whole blocks of rows: all of it stays in cache
+constexpr long kTile = 96;  // places that are multiplied with a panel at a time; a multiple of kRows
 
 template <class T> using Vec = typename Simd<T, kLanes<T>>::Vec;
 template <class T> Vec<T> load(const T* p) { return Simd<T, kLanes<T>>::load(p); }
@@ -12,7 +12,7 @@ template <class T> void store(T* p, Vec<T> v) { Simd<T, kLanes<T>>::store(p, v);
 
 inline long ceil_div(long n, long unit) { return (n + unit - 1) / unit; }
 
-// Numbers that begin on a cache line, as they happen to be.
+// An uninitialised array, aligned to a cache line.
 template <class T> struct Memory {
     T* data;
     explicit Memory(long size) : data(static_cast<T*>(::operator new(size * sizeof(T), std::align_val_t(64)))) {}
@@ -21,8 +21,8 @@ template <class T> struct Memory {
     operator T*() const { return data; }
 };
 
-// e^x, to the last digit but one, for x that rounding alone makes greater than 0. What adds nothing to a sum that
-// has a 1 in it is 0: its products would be numbers below the normal ones, which are slow.
+// e^x with an error of about one unit in the last place, for x <= 0 up to rounding. Results too small to change a
+// sum that contains a 1 are 0: otherwise their products would be denormal numbers, which are slow.
 template <class T> Vec<T> exponential(Vec<T> x) {
     constexpr bool kSingle = sizeof(T) == 4;
     typedef std::conditional_t<kSingle, int, long> Bits __attribute__((vector_size(kBytes)));
@@ -30,14 +30,14 @@ template <class T> Vec<T> exponential(Vec<T> x) {
     constexpr long double kLog2 = 0.693147180559945309417232121458L;
     constexpr long kUnit = kSingle ? 1L << 9 : 1L << 32;  // multiples of `high` are exact
     constexpr T high = T(long(kLog2 * kUnit)) / kUnit, low = T(kLog2 - high), lowest = kSingle ? -64 : -640;
-    constexpr T whole = T(3L << (kMantissa - 1));  // the sum with it has no digits behind the point
+    constexpr T whole = T(3L << (kMantissa - 1));  // adding it rounds to a whole number
     const Vec<T> power = x * T(1 / kLog2) + whole, n = power - whole, f = x - n * high - n * low;
     long double factorial = 1;
     for (int k = 2; k <= kDegree; k++) factorial *= k;
     Vec<T> sum = Vec<T>{} + T(1 / factorial);
 #pragma GCC unroll 13
     for (int k = kDegree; k > 0; k--) factorial /= k, sum = sum * f + T(1 / factorial);
-    return x < lowest ? Vec<T>{} : (Vec<T>)((Bits)sum + ((Bits)power << kMantissa));  // a NaN stays one
+    return x < lowest ? Vec<T>{} : (Vec<T>)((Bits)sum + ((Bits)power << kMantissa));  // a NaN stays a NaN
 }
 
 // R rows of the left matrix, whose element (i, r) is a[i * Row + r * Step], times W vectors of each row of b.
@@ -70,7 +70,7 @@ void multiply(const T* a, const T* b, T* c, long rows, long depth, long pitch, I
     for (; i < rows; i++) block_of_rows<T, 1, W, Row, Step>(a + i * Row, b, c + i * pitch, depth, pitch, into);
 }
 
-// What becomes of an element of c.
+// How `multiply` combines an element of c with the new sum.
 template <class T> struct Put {
     Vec<T> operator()(Vec<T>, Vec<T> sum, int) const { return sum; }
 };
@@ -82,7 +82,7 @@ template <class T> struct ShrinkAndAdd {
     Vec<T> operator()(Vec<T> old, Vec<T> sum, int w) const { return old * by[w] + sum; }
 };
 
-// The places from `at` on of a matrix (rows, places) -> (rows, wide), with zeros behind the last place.
+// Copies the places from `at` of a matrix (rows, places) to (rows, wide), with zeros after the last place.
 template <class T> void cut(const T* from, long rows, long places, long at, long wide, T* to) {
     const long count = std::min(wide, places - at);
     for (long r = 0; r < rows; r++) {
@@ -91,7 +91,7 @@ template <class T> void cut(const T* from, long rows, long places, long at, long
     }
 }
 
-// ... and back.
+// The opposite of cut().
 template <class T> void paste(const T* from, long rows, long places, long at, long wide, T* to) {
     const long count = std::min(wide, places - at);
     for (long r = 0; r < rows; r++) std::memcpy(to + r * places + at, from + r * wide, count * sizeof(T));

@@ -1,15 +1,15 @@
-// The transforms of a block of images, plane by plane, and their adjoints.
+// The Winograd transforms of a block of images, plane by plane, and their adjoints.
 //
-// A vector's lanes are different rows of tiles, of one image or several, so that small images fill vectors as
-// large ones do; its place in the row is the same in all. Transformed images are Tile * Tile matrices (channels,
-// places) in panels (see panels.hpp), `step` elements apart.
+// The lanes of a vector hold tiles at the same column of different rows of tiles, of one image or several, so that
+// small images fill vectors, too. Transformed images are Tile * Tile matrices (channels, places) in panels (see
+// panels.hpp), `step` elements apart. ../README.md has a drawing of this layout.
 #pragma once
 #include "algorithms.hpp"
 #include "panels.hpp"
 
 inline long up(long n, long unit) { return (n + unit - 1) / unit * unit; }
 
-// Rows of tiles in lanes: `images` whole images make a chunk of `groups` vectors, the next chunk begins a new one.
+// Which row of tiles is in which lane: `images` whole images form a chunk of `groups` vectors.
 struct Tiling {
     long rows, cols, lanes, images = 1, groups;
     Tiling(long N, long tile_rows, long tile_cols, long L) : rows(tile_rows), cols(tile_cols), lanes(L) {
@@ -27,23 +27,24 @@ struct Tiling {
 
 enum class Border { none, zero, reflection };
 
-// Pixels of planes by rows of tiles: R rows of a tile of every Step-th pixel, 4 * Step pixels from tile to tile.
+// The pixels of one channel for one vector of rows of tiles: R rows of each tile, every Step-th pixel, with the border;
+// tiles are 4 * Step pixels apart.
 template <class T, int L, int R, int Step> class Window {
     using S = Simd<T, L>;
     using Vec = typename S::Vec;
     struct Cell { Vec v; };
-    static constexpr long kNowhere = -1;
+    static constexpr long kOutside = -1;
     const long height, width, images, channels, rows, groups, needed, pitch;
     const Border border;
     const bool pad = border != Border::none;
     std::vector<Cell> cells = std::vector<Cell>(R * pitch);
-    std::vector<long> offsets;  // phase, group, row, lane -> where the row of pixels begins in a chunk
+    std::vector<long> offsets;  // [phase, group, row, lane] -> first element of the row of pixels in a chunk
 
     long offset(long lane, long r, long phase) const {
         long h = Step * (lane % rows * 4 + r) + phase - pad;
         if (border == Border::reflection && h < 0) h = 1;
         if (border == Border::reflection && h == height) h = height - 2;
-        return h < 0 || h >= height || lane >= tiles.images * rows ? kNowhere
+        return h < 0 || h >= height || lane >= tiles.images * rows ? kOutside
                                                                    : (lane / rows * channels * height + h) * width;
     }
 
@@ -66,7 +67,7 @@ template <class T, int L, int R, int Step> class Window {
         return std::clamp(std::min(tiles.images, images - index * tiles.images) * rows - group * L, 0L, long(L));
     }
 
-    // f(row r, first column, how many, one offset a lane) for everything there is
+    // Calls f(row, first column, number of columns, one offset for each lane) for all blocks of pixels.
     template <class F> void each_block(long phase, long group, F f) {
         for (long r = 0; r < R; r++)
             for (long w = 0; w < width; w += L)
@@ -77,7 +78,7 @@ template <class T, int L, int R, int Step> class Window {
         each_block(phase, group, [&](long r, long w, long count, const long* from) {
             Vec block[L];
             for (long lane = 0; lane < L; lane++)
-                block[lane] = lane < lanes && from[lane] != kNowhere ? S::some(planes + from[lane] + w, count) : Vec{};
+                block[lane] = lane < lanes && from[lane] != kOutside ? S::load_some(planes + from[lane] + w, count) : Vec{};
             transpose<1>(block);
             for (long k = 0; k < L; k++) at(r, pad + w + k) = block[k];
         });
@@ -88,18 +89,18 @@ template <class T, int L, int R, int Step> class Window {
         }
     }
 
-    // Write the rows that there are, or with `Add` add them to what is there: tiles overlap, reflections meet pixels.
+    // Writes the rows inside the image, or with `Add` adds to them, because tiles overlap.
     template <bool Add> void store(T* planes, long phase, long group, long lanes) {
-        for (long r = 0; r < R && border == Border::reflection; r++)  // the adjoint of copying them there
+        for (long r = 0; r < R && border == Border::reflection; r++)  // the adjoint of reflection
             at(r, 2) += at(r, 0), at(r, width - 1) += at(r, width + 1);
         each_block(phase, group, [&](long r, long w, long count, const long* to) {
             Vec block[L];
             for (long k = 0; k < L; k++) block[k] = at(r, pad + w + k);
             transpose<1>(block);
             for (long lane = 0; lane < lanes; lane++) {
-                if (to[lane] == kNowhere) continue;
+                if (to[lane] == kOutside) continue;
                 T* p = planes + to[lane] + w;
-                S::put(p, Add ? S::some(p, count) + block[lane] : block[lane], count);
+                S::store_some(p, Add ? S::load_some(p, count) + block[lane] : block[lane], count);
             }
         });
     }
@@ -110,7 +111,7 @@ template <class T, int L, int R, int Step> class Window {
     }
 };
 
-// Tiles of an algorithm F, Step 1 or 2: for one channel of a chunk of images each.
+// The four transforms of an algorithm F, each for one channel of one chunk of images.
 template <class T, int L, class F, int Step> struct Transform {
     using S = Simd<T, L>;
     using Vec = typename S::Vec;
@@ -127,11 +128,11 @@ template <class T, int L, class F, int Step> struct Transform {
         const T* from = m.at(c, at);
         for (int k = 0; k < N * N; k++) {
             e[k / N][k % N] = S::load(from + k * step);
-            __builtin_prefetch(from + k * step + kPanel<T>);  // the next channel's: too many streams for the hardware
+            __builtin_prefetch(from + k * step + kPanel<T>);  // of the next channel; the hardware cannot follow so many streams
         }
     }
 
-    // f(group, lanes that hold an image) for the groups there are
+    // Calls f(group, number of lanes that hold an image) for all groups.
     template <class Do> void each_group(long index, Do f) {
         for (long g = 0; g < image.tiles.groups; g++)
             if (const long lanes = image.live(index, g)) f(g, lanes);
@@ -150,6 +151,7 @@ template <class T, int L, class F, int Step> struct Transform {
                         store(v, (c * Step + a) * Step + b, image.tiles.place(index, g, t), step_v, e);
                     }
             });
+        fence_streams();
     }
 
     void input_grad(Panels<T> v, T* x, T start, long index, long c) {  // d = B V B^T, overlapping
@@ -195,5 +197,6 @@ template <class T, int L, class F, int Step> struct Transform {
                 store(m, k, result.tiles.place(index, g, t), step_m, e);
             }
         });
+        fence_streams();
     }
 };

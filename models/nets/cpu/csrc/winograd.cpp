@@ -1,12 +1,12 @@
 // Winograd convolution on the CPU: Y = A^T [ sum over channels of (G g G^T) * (B^T d B) ] A and its adjoints.
 //
-// 3x3 with stride 1 takes F(4x4, 3x3). 4x4 with stride 2 and one pixel of zeros is 2x2 with stride 1 over the
-// image's four phases, pixels (2r + a - 1, 2j + b - 1) for a, b in {0, 1}, as channels of their own: F(4x4, 2x2).
-// The products of matrices between the transforms have a quarter, or 1 / 2.56, of the direct multiplications.
+// 3x3 with stride 1 uses F(4x4, 3x3). 4x4 with stride 2 and zero padding of 1 equals 2x2 with stride 1 over the four
+// phases of the image, pixels (2r + a - 1, 2j + b - 1) for a, b in {0, 1}, as separate channels: F(4x4, 2x2). The
+// matrix products between the transforms have 1/4 and 1/2.56 of the multiplications of the direct convolution.
 //
-// A plain C interface without torch's headers: it compiles in seconds and depends on no version of torch. One
-// parallel region a pass, its loops dynamic: few barriers, and a thread that lost its core to another process
-// holds up the others little. Batches go in blocks whose transforms stay in the last cache.
+// The C interface needs no headers of torch, so it compiles in seconds and fits every version of torch. Each pass is
+// one parallel region with dynamic loops: there are few barriers, and a thread that loses its core for a while does
+// not delay the others much. Batches are split into blocks whose transforms fit into the last-level cache.
 #include "transforms.hpp"
 
 namespace {
@@ -17,11 +17,11 @@ struct Shape {
     long N, C, K, H, W, kind;
 };
 
-constexpr long kCache = 24 << 20;  // bytes of V and M that a block of images may take
+constexpr long kCache = 24 << 20;  // bytes of V and M together for one block of images
 
-template <class T> constexpr int kHalf = std::min(kLanes<T>, std::max(kLanes<T> / 2, 8));  // for many lanes alone
+template <class T> constexpr int kHalf = std::min(kLanes<T>, std::max(kLanes<T> / 2, 8));  // half a vector, if that has 8 lanes or more
 
-// Everything that follows from a shape: `step_*` elements from matrix to matrix.
+// All sizes that follow from a shape; the matrices of U, V and M are `step_*` elements apart.
 template <class T, class F, int Step> struct Layout {
     static constexpr int Products = F::Tile * F::Tile, Taps = F::Taps * F::Taps, Planes = Step * Step;
     const Shape s;
@@ -30,10 +30,10 @@ template <class T, class F, int Step> struct Layout {
     const long channels = s.C * Planes, wide = up(channels, kPanel<T>);
     const Tiling whole{s.N, (height + 3) / 4, (width + 3) / 4, kLanes<T>};
     const Tiling halves{s.N, (height + 3) / 4, (width + 3) / 4, kHalf<T>};
-    // where a batch of few rows of tiles would leave much of whole vectors empty
+    // half vectors, if a batch with few rows of tiles would leave many lanes of whole vectors empty
     const bool halved = 8 * whole.places(s.N) > 9 * halves.places(s.N);
     const Tiling& tiling = halved ? halves : whole;
-    // 16 elements more than needed keep the matrices off the same cache sets
+    // 16 more elements keep the matrices from competing for the same cache sets, and aligned
     const long step_u = s.K * wide + 16;
     const long block = images_a_block(), places = tiling.places(block);
     const long step_v = channels * up(places, kPanel<T>) + 16, step_m = s.K * up(places, kPanel<T>) + 16;
@@ -49,8 +49,8 @@ template <class T, class F, int Step> struct Layout {
     }
 };
 
-// g (C, taps) of one output channel -> row of U = G g G^T, and back g = G^T U G. A tap (i, j) of phase (a, b) is
-// element (Step i + a, Step j + b) of the kernel.
+// g (C, taps) of one output channel -> row of U = G g G^T, and for the gradient g = G^T U G. Tap (i, j) of phase (a, b)
+// is element (Step i + a, Step j + b) of the kernel.
 template <class T, class F, int Step> struct Filters {
     using At = Layout<T, F, Step>;
     static constexpr int L = kLanes<T>, N = F::Tile, n = F::Taps, side = n * Step;
@@ -58,7 +58,7 @@ template <class T, class F, int Step> struct Filters {
     const At& at;
     std::vector<T> taps = std::vector<T>(At::Taps * at.wide);
 
-    template <class Do> void each_tap(Do f) const {  // place in the kernel of a channel, in `taps`
+    template <class Do> void each_tap(Do f) const {  // f(index in the kernel of a channel, index in `taps`)
         for (int i = 0; i < side; i++)
             for (int j = 0; j < side; j++)
                 f(side * i + j, (i / Step * n + j / Step) * at.wide + i % Step * Step + j % Step);
@@ -72,6 +72,7 @@ template <class T, class F, int Step> struct Filters {
             both_sides<typename F::G>(g, e);
             for (int k = 0; k < N * N; k++) S::stream(u + k * at.step_u + c, e[k / N][k % N]);
         }
+        fence_streams();
     }
     void backward(T* u, T* w, long row) {
         for (long c = 0; c < at.wide; c += L) {
@@ -121,8 +122,8 @@ void forward(const T* x, const T* w, const T* bias, T* y, T* u, T* v, T* m, cons
     }
 }
 
-// Gradients of x (plus `start` of its channel) and w, each unless null; `u`, `v`, `m` and `du` are scratch. U is
-// computed anew: kept from the forward pass, those of a large net would take more memory than its features.
+// Gradients of x (plus `start` of its channel) and w, each if not null; `u`, `v`, `m` and `du` are scratch memory. U is
+// computed again: stored in the forward pass, the U of a large net would take more memory than its features.
 template <class T, int L, class F, int Step>
 void backward(const T* gy, const T* x, const T* w, const T* start, T* gx, T* gw, T* u, T* v, T* m, T* du,
               const Layout<T, F, Step>& at, long threads) {
@@ -155,7 +156,7 @@ void backward(const T* gy, const T* x, const T* w, const T* start, T* gx, T* gw,
                                        {du + e * at.step_u, s.K}, s.K, places, at.channels, n > 0);
                 }
                 const T* left = u + e * at.step_u;
-                if (gx)  // dV = U^T dM takes V's place
+                if (gx)  // dV = U^T dM overwrites V
                     product<T, ByColumns>([=, &at](long c, long k) { return left + k * at.wide + c; }, grad_e, image_e,
                                           at.channels, s.K, places);
             }
@@ -170,7 +171,7 @@ void backward(const T* gy, const T* x, const T* w, const T* start, T* gx, T* gw,
     }
 }
 
-// f(layout, lanes) for the algorithm that the shape asks for
+// Calls f(layout, lanes) with the algorithm for this shape.
 template <class T, class Do> void choose(const Shape& s, Do f) {
     const auto with = [&](const auto& at) {
         at.halved ? f(at, std::integral_constant<int, kHalf<T>>()) : f(at, std::integral_constant<int, kLanes<T>>());

@@ -1,0 +1,112 @@
+"""The registry of network families: what `--netG` and `--netD` can name, and which images each family takes.
+
+A family is one file in models/nets/ that describes itself in a module-level statement:
+
+    register(Family("name", "one line for --help", generator=build, ...))
+
+Nothing else needs an edit: the files are found by listing the folder. This module does not import torch, and names()
+reads the name and the description from the text of those files, so both must be string literals.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FOLDER = Path(__file__).parent
+Kind = Literal["generator", "discriminator"]
+Source = Literal["image", "noise"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """One name for `--netG`, `--netD` or both.
+
+    With source "image", `generator` is called as (input_nc, output_nc, ngf, norm_layer, use_dropout) and
+    `discriminator` as (input_nc, ndf, n_layers, norm_layer). With source "noise" both take keyword
+    arguments only: z_dim, output_nc, ngf, size, norm, n_classes or input_nc, ndf, size, norm, n_classes, as far as
+    their signatures have them, and arguments of their own.
+    """
+
+    name: str
+    description: str
+    generator: Callable[..., nn.Module] | None = None
+    discriminator: Callable[..., nn.Module] | None = None
+    source: Source = "image"  # what the generator starts from
+    sizes: tuple[int, ...] = ()  # sides in pixels that there are architectures for; empty = any
+    side_multiple: int = 1  # sides in pixels must be multiples of it
+    smallest_side: int | Callable[[int], int] = 1  # in pixels, or a function of --n_layers_D
+    attention_places: tuple[str, ...] = ()  # names of the layers that attention can follow
+    # image side in pixels -> sides of the features that attention follows by default, in G and in D
+    default_attention: Callable[[int], tuple[tuple[int, ...], tuple[int, ...]]] = lambda size: ((), ())
+
+    def why_not(self, side: int, n_layers: int = 3) -> str:
+        """What is wrong with images of `side` pixels and which flag helps; empty if the family takes them."""
+        if self.sizes and side not in self.sizes:
+            return (
+                f"has no architecture for {side} pixels: use --crop_size {' or '.join(map(str, self.sizes))}"
+            )
+        multiple = self.side_multiple
+        if side % multiple:
+            near = max(multiple, round(side / multiple) * multiple)
+            return (
+                f"needs images whose sides are multiples of {multiple}, not {side} pixels: "
+                f"use --load_size {near} --crop_size {near}"
+            )
+        if callable(self.smallest_side):
+            smallest, remedy = (
+                self.smallest_side(n_layers),
+                "use a larger --crop_size, a smaller --n_layers_D",
+            )
+        else:
+            smallest, remedy = self.smallest_side, "use a larger --crop_size"
+        return f"needs images of at least {smallest} pixels, not {side}: {remedy}" if side < smallest else ""
+
+
+FAMILIES: dict[str, Family] = {}
+
+
+def register(*families: Family) -> None:
+    """Add families to FAMILIES.
+
+    Raises:
+        ValueError: a name is taken.
+    """
+    for family in families:
+        if family.name in FAMILIES:
+            raise ValueError(f"there are two network families called {family.name!r}")
+        FAMILIES[family.name] = family
+
+
+def load() -> None:
+    """Import every file of models/nets, so that FAMILIES is complete."""
+    for path in sorted(FOLDER.glob("*.py")):
+        importlib.import_module(f"models.nets.{path.stem}")
+
+
+def names(kind: Kind, source: Source | None = None) -> dict[str, str]:
+    """Name -> description of every family that has a `kind` and starts from `source`; imports nothing."""
+    found = {}
+    for path in sorted(FOLDER.glob("*.py")):
+        for call in _registrations(path):
+            fields = {keyword.arg: keyword.value for keyword in call.keywords}
+            starts_from = ast.literal_eval(fields["source"]) if "source" in fields else "image"
+            if kind in fields and source in (None, starts_from):
+                name, description = map(ast.literal_eval, call.args)
+                found[name] = description
+    return found
+
+
+def _registrations(path: Path) -> Iterator[ast.Call]:
+    """The calls `Family(...)` in the module-level `register(...)` statements of a file."""
+    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+        match statement:
+            case ast.Expr(ast.Call(func=ast.Name("register"), args=calls)):
+                yield from (call for call in calls if isinstance(call, ast.Call))

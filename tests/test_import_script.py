@@ -1,0 +1,105 @@
+"""scripts/import_weights.py makes runs that test.py reads, and refuses what does not fit."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from biggan_source import SourceD, SourceG
+from conftest import names_all
+
+from models import create_model
+from options.test_options import TestOptions
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    """G, G_ema and D of CIFAR's shape, as the source saves them."""
+    torch.manual_seed(0)
+    nets = {"G": SourceG(32, 16, classes=5, z=7), "G_ema": SourceG(32, 16, classes=5, z=7)}
+    paths = {name: tmp_path / f"{name}.pth" for name in ("G", "G_ema", "D")}
+    for name, net in (nets | {"D": SourceD(32, 16, classes=5)}).items():
+        torch.save(net.state_dict(), paths[name])
+    return paths
+
+
+def words(files: dict[str, Path], runs: Path, name: str = "imported") -> list[object]:
+    given = [word for kind, path in files.items() for word in (f"--{kind}", path)]
+    return ["--source", "biggan", *given, "--name", name, "--checkpoints_dir", runs]
+
+
+def test_script_makes_a_run_that_test_py_reads(
+    tmp_path: Path, files: dict[str, Path], run_script: Callable[..., int]
+) -> None:
+    runs = tmp_path / "runs"
+    assert run_script("scripts/import_weights.py", *words(files, runs)) == 0
+    made = {path.name for path in (runs / "imported").iterdir()}
+    assert made == {"latest_net_G.pth", "latest_net_G_ema.pth", "latest_net_D.pth", "opt.json"}
+    assert json.loads((runs / "imported" / "opt.json").read_text())["z_dim"] == 7
+
+    place = ["--model", "biggan", "--name", "imported", "--checkpoints_dir", str(runs)]
+    opt = TestOptions().parse([*place, "--results_dir", str(tmp_path / "results")])
+    model = create_model(opt)
+    model.load_networks("latest")
+    z, label = torch.randn(3, 7), torch.tensor([0, 4, 2])
+    source = SourceG(32, 16, classes=5, z=7)
+    source.load_state_dict(torch.load(files["G_ema"]))
+    with torch.no_grad():
+        expected = source(z, label)
+    fake = model.test({"z": z, "label": label})["fake"]
+    torch.testing.assert_close(fake, expected, rtol=0, atol=1e-5)
+
+
+def test_test_py_makes_images_of_an_imported_run(
+    tmp_path: Path, files: dict[str, Path], run_script: Callable[..., int]
+) -> None:
+    pytest.importorskip("dominate")
+    runs, results = tmp_path / "runs", tmp_path / "results"
+    assert run_script("scripts/import_weights.py", *words({"G": files["G"]}, runs)) == 0
+    place = ["--model", "biggan", "--name", "imported", "--checkpoints_dir", runs, "--results_dir", results]
+    assert run_script("test.py", *place, "--num_test", 3, "--device", "cpu") == 0
+    assert len(list(results.rglob("*seed*.png"))) >= 3
+
+
+def test_script_refuses_in_one_sentence(
+    tmp_path: Path,
+    files: dict[str, Path],
+    run_script: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    runs = tmp_path / "runs"
+    odd = SourceG(32, 16, classes=5, z=7).state_dict()
+    odd["blocks.1.0.conv1.bias"] = torch.zeros(9)
+    torch.save(odd, tmp_path / "odd.pth")
+    torch.save(SourceD(32, 16, classes=6).state_dict(), tmp_path / "odd_D.pth")
+    wrong: list[tuple[list[object], list[object]]] = [
+        (["--name", "../elsewhere"], words(files, runs, name="../elsewhere")),
+        ([files["D"], "G"], words(files | {"G": files["D"]}, runs)),
+        (
+            [tmp_path / "odd.pth", "blocks.1.conv1.bias", "(9,)", "(64,)"],
+            words({"G": tmp_path / "odd.pth"}, runs),
+        ),
+        ([tmp_path / "odd_D.pth"], words(files | {"D": tmp_path / "odd_D.pth"}, runs)),
+        (["--source"], ["--G", files["G"], "--name", "imported"]),
+        ([tmp_path / "nowhere.pth"], words({"G": tmp_path / "nowhere.pth"}, runs)),
+    ]
+    for named, given in wrong:
+        assert run_script("scripts/import_weights.py", *given) == 2
+        error = capsys.readouterr().err
+        assert names_all(error, named) and error.count("\n") == 1
+        assert not runs.exists() or not any(runs.rglob("*.pth"))
+
+
+def test_script_overwrites_no_run(
+    tmp_path: Path,
+    files: dict[str, Path],
+    run_script: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "runs" / "imported"
+    folder.mkdir(parents=True)
+    (folder / "5_net_G.pth").write_bytes(b"precious")
+    assert run_script("scripts/import_weights.py", *words(files, tmp_path / "runs")) == 2
+    assert names_all(capsys.readouterr().err, [folder, "--name"])
+    assert [path.name for path in folder.iterdir()] == ["5_net_G.pth"]

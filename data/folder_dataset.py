@@ -2,8 +2,8 @@
 
 from argparse import Namespace
 
+from data.class_folders import phase_folder
 from data.image_folder import image_paths
-from data.listing.class_folders import phase_folder
 from data.real_images import RealImages, image_channels
 from data.sources.source import ImageFiles
 

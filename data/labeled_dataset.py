@@ -3,8 +3,8 @@
 from argparse import Namespace
 from collections.abc import Sequence
 
+from data.class_folders import class_names, labels_of, phase_folder
 from data.image_folder import image_paths
-from data.listing.class_folders import class_names, labels_of, phase_folder
 from data.real_images import RealImages, image_channels
 from data.sources.source import ImageFiles
 from util import log

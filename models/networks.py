@@ -149,7 +149,15 @@ def check_attention(flag: str, name: str, remedy: str) -> None:
 
 
 def check_options(opt: Namespace, known: Collection[str] | None = None) -> None:
-    """check() for --netG, --netD, --n_layers_D, --norm, --init_type and the side of the images."""
+    """check() for --netG, --netD, --n_layers_D, --norm, --init_type and the side of the images.
+
+    `known` are the families that the model can use; None = all image-to-image families.
+    """
+    for flag, name in (("--netG", opt.netG), ("--netD", opt.netD)):
+        if known is not None and name not in known:
+            raise UserError(
+                f"{flag} {name} cannot be used with --model {opt.model}: use {' or '.join(known)}"
+            )
     names = ("netG", "netD", "n_layers_D", "norm", "init_type")
     check(**{name: getattr(opt, name) for name in names}, side=opt.image_side, known=known)
 

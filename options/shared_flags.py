@@ -3,6 +3,7 @@
 import math
 from functools import partial
 
+from models.nets import families
 from options.checks import PREPROCESS
 from options.parser import Parser, count_or_all, number, whole
 from util.cli.flag_types import gpu_ids
@@ -12,9 +13,6 @@ CACHE = (
     "where to keep prepared images: auto, in a quarter of the free memory; memory, all of them; disk, in a file "
     "that later runs use again; off, nowhere"
 )
-OTHERS = "; noise-to-image models have their own"
-NET_G = "architecture of the generator: resnet_9blocks, resnet_6blocks, unet_256 or unet_128" + OTHERS
-NET_D = "architecture of the discriminator: basic (70 x 70 PatchGAN), n_layers or pixel" + OTHERS
 INIT = "initialisation of the weights: normal, xavier, kaiming, orthogonal, or default for torch's own"
 
 
@@ -88,8 +86,8 @@ def _network_flags(parser: Parser) -> None:
         add("--output_nc", whole(1), 3, "number of channels of the output images", changes_pixels=True)
         add("--ngf", whole(1), 64, "number of filters in the generator's last layer")
         add("--ndf", whole(1), 64, "number of filters in the discriminator's first layer")
-        add("--netG", str, "resnet_9blocks", NET_G)
-        add("--netD", str, "basic", NET_D)
+        add("--netG", str, "resnet_9blocks", f"architecture of the generator: {_families('generator')}")
+        add("--netD", str, "basic", f"architecture of the discriminator: {_families('discriminator')}")
         add("--n_layers_D", whole(1), 3, "number of layers of the discriminator with --netD n_layers")
         add("--norm", str, "instance", "normalisation layers: instance, batch, syncbatch or none")
         add("--init_type", str, "normal", INIT)
@@ -110,3 +108,9 @@ def _display_flags(parser: Parser) -> None:
         add("--display_winsize", whole(16), 256, "width of an image on pages and in visdom, in pixels")
         parser.flag("--use_wandb", "also send losses and images to Weights & Biases")
         add("--wandb_project_name", str, "CycleGAN-and-pix2pix", "name of the project at Weights & Biases")
+
+
+def _families(kind: families.Kind) -> str:
+    """The network families that have a `kind`, for help texts; torch is not imported."""
+    from_noise = ", ".join(families.names(kind, "noise"))
+    return f"{', '.join(families.names(kind, 'image'))}; for images from noise {from_noise}"

@@ -43,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(f"--out {args.out} is a folder; name a file, such as {args.out}/images.h5")
 
     # torch, which --help does not need
+    from data.class_folders import class_names, labels_of, phase_folder
     from data.image_folder import make_dataset
-    from data.listing.class_folders import class_names, labels_of, phase_folder
     from data.sources.source import ImageFiles
 
     root = phase_folder(args.dataroot, args.phase)

@@ -12,8 +12,8 @@ from data_helpers import count_classes, dataset, draw, names, saved
 from PIL import Image
 
 from data import create_dataset
+from data.class_folders import labels_of
 from data.image_folder import make_dataset
-from data.listing.class_folders import labels_of
 from data.sources.source import select_indices
 from data.transforms import to_tensor
 from util import log

@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from util.display.loss_history import History
 from util.pages.loss_curves import MAX_MEANS, loss_curves, nice_ticks, short, y_range
+from util.pages.loss_history import History
 
 
 def history(**values: list[float]) -> History:

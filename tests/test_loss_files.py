@@ -11,12 +11,12 @@ from conftest import refused
 from display_run import fake_run, train, visualizer
 
 from util.clock import Clock
-from util.display import loss_history
 from util.display.append_log import AppendLog
-from util.display.loss_history import History, Series
 from util.display.loss_line import line_position, loss_line
 from util.errors import RunFault
 from util.files import set_aside
+from util.pages import loss_history
+from util.pages.loss_history import History, Series
 
 FILES = ["loss_log", "jsonl", "html"]
 HEADER = r"================ Training Loss \(.+\) ================"

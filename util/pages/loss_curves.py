@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from util.display.loss_history import Series
+from util.pages.loss_history import Series
 
 WIDTH, HEIGHT = 560, 210
 LEFT, RIGHT, TOP, BOTTOM = 54, 16, 8, 34  # margins

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from util.clock import Clock
 from util.display.backends.base import Backend
-from util.display.loss_history import History
 from util.files import set_aside
 from util.imaging.images import sheet, to_uint8
 from util.pages.loss_curves import loss_curves
+from util.pages.loss_history import History
 from util.pages.train_page import REFRESH_S, TrainPage
 from util.run.lifecycle import Run
 

@@ -25,9 +25,9 @@ from torch import Tensor
 
 from util.clock import Clock
 from util.display.backends.base import Backend
-from util.display.loss_history import History, Point
 from util.imaging.images import sheet, to_uint8
 from util.log import info, warn
+from util.pages.loss_history import History, Point
 from util.run.lifecycle import Run
 
 TIMEOUT_S = 10.0  # for an answer of the server

@@ -81,21 +81,6 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path):
         save_image(np.zeros((2, 2, 3), np.uint8), tmp_path / "file" / "x.png")
 
 
-def test_a_full_disk_leaves_the_old_image(tmp_path, monkeypatch):
-    path = tmp_path / "x.png"
-    save_image(np.zeros((2, 2, 3), np.uint8), path)
-    before = path.read_bytes()
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.replace", full)
-    with refused(path, error=RunFault):
-        save_image(np.ones((2, 2, 3), np.uint8), path)
-    assert path.read_bytes() == before
-    assert len(list(tmp_path.iterdir())) == 1
-
-
 def test_the_size_of_a_file_that_is_no_image(tmp_path):
     (tmp_path / "x.png").write_text("no picture")
     assert image_size(tmp_path / "x.png") is None

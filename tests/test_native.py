@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from compiled_functions import compiled, distance
 from torch import Tensor, nn
 
 from models.nets.cpu import cpu_kernels, fused_norm, winograd
@@ -16,13 +17,6 @@ from models.nets.cpu.cpu_kernels import compiled_form
 from models.nets.cpu.fused_norm import InstanceNormReLU, reference_norm
 from models.nets.cpu.winograd import Kind, Winograd, reference_conv
 from models.nets.layers import apply_spectral_norm
-
-compiled = pytest.mark.skipif(native.library() is None, reason="no C++ compiler builds the functions here")
-
-
-def distance(found: Tensor, right: Tensor) -> float:
-    return ((found.double() - right.double()).norm() / right.double().norm()).item()
-
 
 SHAPES = [  # N, C, K, H, W
     (1, 16, 8, 34, 34),

@@ -169,13 +169,23 @@ def test_float_labels_are_weights_of_classes(name: str) -> None:
             assert (between - net(x, end)).abs().max() > 1e-5
 
 
-@pytest.mark.parametrize("name", ["projection", "sagan_classes", "biggan_classes"])
-def test_projection_is_linear_in_the_label(name: str) -> None:
-    """Eq. 3 of arXiv:1802.05637: only <embed(label), features> depends on the label."""
+LAST_LAYERS = {"projection": "main.8", "sagan_classes": "last", "biggan_classes": "linear"}
+
+
+@pytest.mark.parametrize("name", LAST_LAYERS)
+def test_projection_adds_the_inner_product_of_last_features_and_label(name: str) -> None:
+    """Eq. 3 of arXiv:1802.05637: last(features) + <embed(label), sum of the features over space>."""
     _, D = build(name)
-    _, x = inputs(2)
-    ends = [D(x, torch.full((2,), index)) for index in (0, 1)]
-    mixed = torch.tensor([[0.25, 0.75, 0.0]] * 2)
+    _, x = inputs(3)
+    label, features = torch.tensor([2, 0, 1]), []
+    layer = D.get_submodule(LAST_LAYERS[name])
+    layer.register_forward_pre_hook(lambda module, given: features.append(given[0]))
+    logits = D(x, label)
+    inner = (D.embed.weight[label] * features[0].reshape(3, D.embed.weight.shape[1], -1).sum(2)).sum(1)
+    assert inner.abs().min() > 1e-3
+    assert torch.allclose(logits, layer(features[0]).flatten() + inner, atol=1e-4)
+    ends = [D(x, torch.full((3,), index)) for index in (0, 1)]
+    mixed = torch.tensor([[0.25, 0.75, 0.0]] * 3)
     assert torch.allclose(D(x, mixed), 0.25 * ends[0] + 0.75 * ends[1], atol=1e-4)
 
 

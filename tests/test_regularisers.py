@@ -1,12 +1,11 @@
 """Augmentation for small data sets, R1, the gradient penalty and orthogonal weights, which every model has by flag."""
 
-from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
-from conftest import random_batch, refused
+from conftest import OptionMaker, random_batch, refused
 from gradients import STILL, discriminator_loss, gradient, gradients_of_phases
 from torch import Tensor, nn
 
@@ -20,8 +19,6 @@ from models.training.diffaug import DiffAugment
 from models.training.orthogonal_regularisation import add_orthogonal_gradient
 from models.training.penalties import DiscriminatorLoss
 from options.checks import AUGMENTATIONS
-
-OptionMaker = Callable[..., Namespace]
 
 
 class SumOfPixels(nn.Module):

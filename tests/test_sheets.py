@@ -9,7 +9,6 @@ import torch
 from conftest import refused
 from PIL import Image
 
-from util.errors import RunFault
 from util.imaging.gif import save_gif
 from util.imaging.images import GAP, grid, image_size, sheet, to_uint8
 from util.imaging.sheets import (
@@ -211,19 +210,6 @@ def test_a_gif_repeats_its_frames_endlessly(tmp_path, channels):
             gif.seek(index)
             assert abs(gif.convert("L").getpixel((3, 3)) - 60 * index) <= 2
     assert [path.name for path in tmp_path.iterdir()] == ["x.gif"]
-
-
-def test_a_gif_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
-    save_gif(frames(3), tmp_path / "x.gif", fps=10)
-    before = (tmp_path / "x.gif").read_bytes()
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.replace", full)
-    with refused(tmp_path / "x.gif", error=RunFault):
-        save_gif(frames(3, count=2), tmp_path / "x.gif", fps=10)
-    assert (tmp_path / "x.gif").read_bytes() == before
 
 
 # --- drawing

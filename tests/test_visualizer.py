@@ -82,11 +82,6 @@ def test_a_full_disk_stops_the_run():
         Visualizer([Recorder(RunFault("disk full"))]).scalars({"D": 1.0}, Clock())
 
 
-def test_an_unknown_name_is_refused_with_the_nearest_and_all_names(tmp_path):
-    with refused("--display", "htlm", *BACKENDS):
-        visualizer(tmp_path, ["htlm"])
-
-
 def test_a_new_backend_needs_one_class_and_one_line(tmp_path, monkeypatch):
     imports = "from __future__ import annotations\nfrom util.display.backends.base import Backend\n"
     (tmp_path / "csv_backend.py").write_text(imports + example(1))
@@ -189,16 +184,6 @@ def test_a_terminal_without_tqdm_gets_lines(tmp_path, monkeypatch):
 
 
 # --- optional packages
-
-
-@pytest.mark.parametrize(
-    ("name", "package"), [("html", "dominate"), ("tensorboard", "tensorboard"), ("wandb", "wandb")]
-)
-def test_a_missing_package_is_named(tmp_path, monkeypatch, name, package):
-    monkeypatch.setitem(sys.modules, package, None)
-    with refused("--display", name, package):
-        visualizer(tmp_path, [name])
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_tensorboard_receives_values_and_sheets(tmp_path, monkeypatch):

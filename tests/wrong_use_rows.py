@@ -93,10 +93,11 @@ ROWS = [
     Wrong("import_over_a_run", "scripts/import_weights.py --source sagan --G x.pth --name run",
           "checkpoints/run"),
     # ------------------------------------------------------------------ plugins
-    Wrong("model_unlike_any", "train --model xyz", "--model xyz biggan cgan colorization cycle_gan"),
     Wrong("model_test_in_training", "train --model test", "--model test test.py"),
     Wrong("plugin_syntax", "mine p_syntax",
           "mine/p_syntax_model.py SyntaxError", before=file("mine/p_syntax_model.py", "def broken(:")),
+    Wrong("plugin_raises", "mine p_raises",
+          "mine/p_raises_model.py ZeroDivisionError", before=file("mine/p_raises_model.py", "1 / 0")),
     Wrong("plugin_needs_package", "mine p_needs",
           "mine/p_needs_model.py nowhere_found", before=file("mine/p_needs_model.py", "import nowhere_found.part")),
     Wrong("plugin_needs_our_module", "mine p_ours",
@@ -109,8 +110,6 @@ ROWS = [
           "mine/p_bare_model.py PBareModel forward set_input visuals BaseModel", before=file("mine/p_bare_model.py", BARE)),
     Wrong("plugin_flag_taken", "mine p_flag",
           "--model p_flag --lr", before=plugin("p_flag", "def modify_commandline_options(parser, train): parser.add_argument('--lr')")),
-    Wrong("plugin_path_gone", "test",
-          "--plugin_path mine", before=edited("checkpoints/run/opt.json", '"plugin_path": []', '"plugin_path": ["mine"]')),
     # ------------------------------------------------------------------ flags
     Wrong("flag_misspelt", "train --bach_size 4", "--bach_size --batch_size"),
     Wrong("flag_without_value", "train --lr", "--lr"),
@@ -209,6 +208,7 @@ ROWS = [
           "--input_nc 1 --output_nc 2 --lambda_identity 0"),
     # ------------------------------------------------------------------ nets
     Wrong("netG_unknown", "train --netG resnet_7blocks", "--netG resnet_7blocks resnet_9blocks"),
+    Wrong("netG_from_noise", "train --netG dcgan", "--netG dcgan resnet_9blocks"),
     Wrong("netD_unknown", "train --netD patch", "--netD patch basic n_layers pixel"),
     Wrong("norm_unknown", "train --norm layer", "--norm layer batch instance none syncbatch"),
     Wrong("init_unknown", "train --init_type he", "--init_type he default kaiming"),

@@ -70,9 +70,6 @@ def test_code_in_a_checkpoint_is_never_run(
     assert not Path("pwned").exists()
 
 
-# ---------------------------------------------------------------------- latest_state.pt
-
-
 def write(state: Checkpoint) -> None:
     checkpoint.save(state.state_dict(), state.path)
 

@@ -7,8 +7,6 @@ import pytest
 from util.clock import Clock
 from util.run.lr_schedule import POLICIES, Schedule
 
-# ---------------------------------------------------------------------- clock
-
 
 @pytest.mark.parametrize("batch", [1, 3, 7, 16, 250])
 def test_every_frequency_is_met_for_any_batch_size(batch: int) -> None:
@@ -41,9 +39,6 @@ def test_timed_yields_every_batch() -> None:
     clock = Clock()
     assert list(clock.timed(iter("abc"))) == ["a", "b", "c"]
     assert clock.data_s >= 0
-
-
-# ---------------------------------------------------------------------- schedule
 
 
 def test_linear_is_upstreams_table() -> None:

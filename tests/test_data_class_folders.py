@@ -32,9 +32,8 @@ def test_folder_includes_sub_folders(tmp_path: Path) -> None:
     assert names(items, tmp_path) == ["a/0.png", "a/deep/1.png", "b.png"] and count_classes(opt) == 0
     assert set(items[0]) == {"image", "paths"}
     assert items[0]["image"].shape == (3, 8, 8) and items[0]["image"].dtype == torch.float32
-    assert torch.equal(
-        items[2]["image"], to_tensor(Image.open(tmp_path / "b.png").resize((8, 8), Image.Resampling.BICUBIC))
-    )
+    resized = Image.open(tmp_path / "b.png").resize((8, 8), Image.Resampling.BICUBIC)
+    assert torch.equal(items[2]["image"], to_tensor(resized))
     assert len(dataset(data_options(tmp_path, "folder", max_dataset_size=2))) == 2
 
 
@@ -103,9 +102,7 @@ def test_select_indices_alternates_between_classes() -> None:
     labels = np.array([2, 2, 2, 2, 0, 0, 1])
     assert select_indices(7, labels, 5).tolist() == [0, 1, 4, 5, 6]
     assert select_indices(7, labels, 3).tolist() == [0, 4, 6]
-    assert (
-        select_indices(7, labels, 7).tolist() == select_indices(7, None, math.inf).tolist() == list(range(7))
-    )
+    assert select_indices(7, labels, 7).tolist() == select_indices(7, None, math.inf).tolist() == [*range(7)]
     assert select_indices(7, None, 2).tolist() == [0, 1]
     with refused("--max_dataset_size 0"):
         select_indices(7, labels, 0)

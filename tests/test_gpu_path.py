@@ -42,9 +42,6 @@ def batch_of(model: BaseModel, kind: str, seed: int = 0) -> Batch:
     return random_batch(kind, size=4, side=model.opt.crop_size, seed=seed)
 
 
-# ---------------------------------------------------------------------- no reads inside a step
-
-
 @pytest.fixture
 def meta(monkeypatch: pytest.MonkeyPatch) -> None:
     """Models live on torch's meta device, whose tensors have shapes but no values: reading one is an error."""
@@ -137,9 +134,6 @@ def test_the_fused_average_equals_a_loop_bit_for_bit() -> None:
     assert len(found) == 11 and all(torch.equal(found[key], one) for key, one in right.state_dict().items())
 
 
-# ---------------------------------------------------------------------- layout, algorithms
-
-
 @pytest.mark.parametrize(
     ("device", "half", "likes", "faster"),
     [
@@ -198,9 +192,6 @@ def test_kernels_are_searched_for_where_shapes_stay(
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
     DatalessModel(train_opt(*words.split()))
     assert torch.backends.cudnn.benchmark == searched
-
-
-# ---------------------------------------------------------------------- compiled nets
 
 
 @pytest.mark.parametrize(

@@ -58,9 +58,6 @@ def own_nets(found: dict, *, spectral: bool = True) -> tuple[BigGANGenerator, Bi
     return G.eval(), D.eval()
 
 
-# ---------------------------------------------------------------------- keys
-
-
 def shapes(state: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {key: tuple(value.shape) for key, value in state.items()}
 
@@ -102,9 +99,6 @@ def test_published_shapes_become_those_of_our_nets(name: str) -> None:
         assert {key: plain[key] for key in plain.keys() - vectors} == shapes(net.state_dict())
 
 
-# ---------------------------------------------------------------------- outputs
-
-
 @pytest.mark.parametrize("name", SHAPES)
 def test_imported_nets_answer_as_the_source(name: str) -> None:
     torch.manual_seed(0)
@@ -123,9 +117,6 @@ def test_imported_nets_answer_as_the_source(name: str) -> None:
         torch.testing.assert_close(G(z, label), images, rtol=0, atol=1e-5)
         x = torch.rand(3, 3, found["crop_size"], found["crop_size"]) * 2 - 1
         torch.testing.assert_close(D(x, label), source_D(x, label), rtol=1e-5, atol=1e-5)
-
-
-# ---------------------------------------------------------------------- refusals
 
 
 def cifar(kind: str) -> dict[str, Tensor]:

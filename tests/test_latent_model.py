@@ -19,9 +19,6 @@ def make(train_opt: OptionMaker, name: str, *words: object) -> LatentModel:
     return model
 
 
-# ---------------------------------------------------------------------- defaults
-
-
 @pytest.mark.parametrize(
     ("name", "defaults"),
     [
@@ -61,9 +58,6 @@ def test_initial_weights_follow_the_flags_under_spectral_norm(train_opt: OptionM
     assert torch.allclose(gram, torch.eye(len(gram)), atol=1e-4)
     normal = make(train_opt, "dcgan", "--ngf", 64).nets["G"].main[0].weight
     assert normal.std().item() == pytest.approx(0.02, rel=0.02)
-
-
-# ---------------------------------------------------------------------- learning
 
 
 @pytest.mark.parametrize("name", FAMILY)
@@ -150,9 +144,6 @@ def test_labels_that_are_missing_or_out_of_range_are_refused(train_opt: OptionMa
         model.optimize_parameters(batch)
 
 
-# ---------------------------------------------------------------------- what is shown
-
-
 def test_the_panel_has_a_row_for_each_class_and_a_column_for_each_z(train_opt: OptionMaker) -> None:
     panel = make(train_opt, "cgan").panel
     assert panel["label"].tolist() == [0] * 8 + [1] * 8 + [2] * 8
@@ -201,9 +192,6 @@ def test_resolutions_are_parsed(value: str | None, sides: tuple) -> None:
     assert resolutions(value, default=(8,)) == sides
 
 
-# ---------------------------------------------------------------------- making images
-
-
 def trained_and_tested(
     train_opt: OptionMaker, test_opt: OptionMaker, *words: object
 ) -> tuple[LatentModel, LatentModel]:
@@ -231,6 +219,7 @@ def test_test_time_needs_no_data_and_uses_averaged_weights_and_stored_statistics
     together = tested.test({"z": z})["fake"]
     alone = tested.test({"z": z[2:3]})["fake"]
     assert torch.allclose(together[2:3], alone, atol=1e-6)
+    assert set(tested.test(random_batch("latent"))) == {"real", "fake"}
 
 
 def test_standing_statistics_belong_to_the_loaded_weights(
@@ -257,10 +246,3 @@ def test_standing_statistics_do_not_depend_on_the_batch_size(
         for size in (1, 7)
     ]
     assert torch.equal(models[0].nets["G"].main[1].running_var, models[1].nets["G"].main[1].running_var)
-
-
-def test_real_images_are_shown_at_test_time_if_the_batch_has_them(
-    train_opt: OptionMaker, test_opt: OptionMaker
-) -> None:
-    _, tested = trained_and_tested(train_opt, test_opt)
-    assert set(tested.test(random_batch("latent"))) == {"real", "fake"}

@@ -66,9 +66,6 @@ def outputs(net: nn.Module, *inputs: Tensor) -> list[Tensor]:
     return seen
 
 
-# ---------------------------------------------------------------------- the tables
-
-
 @pytest.mark.parametrize("size", SIZES)
 def test_rows_of_the_published_tables(size: int) -> None:
     on_G, on_D = default_attention(size)
@@ -78,9 +75,6 @@ def test_rows_of_the_published_tables(size: int) -> None:
     assert G.linear.out_features == {32: 4, 64: 16, 128: 16, 256: 16}[size] * 4 * 4 * 4
     made = outputs(D, torch.rand(1, 3, size, size), label)
     assert [one.shape[1:] for one in made] == [(8 * width, side, side) for side, width in D_ROWS[size]]
-
-
-# ---------------------------------------------------------------------- blocks
 
 
 def test_blocks_do_not_change_their_input() -> None:
@@ -102,9 +96,6 @@ def test_conditional_norm_is_one_plus_gain_without_biases() -> None:
     gain, bias = (part(condition)[:, :, None, None] for part in (norm.gain, norm.bias))
     expected = F.batch_norm(x, None, None, training=True) * (1 + gain) + bias
     torch.testing.assert_close(norm(x, condition), expected)
-
-
-# ---------------------------------------------------------------------- class and noise
 
 
 def test_each_chunk_of_z_reaches_its_own_block_first() -> None:
@@ -146,9 +137,6 @@ def test_without_classes_norms_see_noise_or_have_weights_of_their_own(shared_dim
     assert D.embed is None and D(torch.randn(2, 3, 32, 32)).shape == (2,)
 
 
-# ---------------------------------------------------------------------- attention, spectral norm
-
-
 def test_attention_follows_the_block_that_makes_its_resolution_once() -> None:
     G = generator(attn_res=(8, 32))
     D = discriminator(attn_res=(8,))  # three blocks end there
@@ -173,9 +161,6 @@ def test_layers_of_spectral_norm() -> None:
     assert D.embed.parametrizations.weight[0]._u.shape == (5,)  # a class a row
     assert not hasattr(whole_z(), "embed")
     assert len(whole_z().spectral_layers()) == 1 + 3 * 3 + 1
-
-
-# ---------------------------------------------------------------------- refusals
 
 
 @pytest.mark.parametrize(("z_dim", "fitting"), [(128, "126 or 120"), (121, "120"), (2, "6 or 120")])

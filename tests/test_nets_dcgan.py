@@ -67,9 +67,6 @@ def shapes(net: nn.Module) -> dict[str, tuple[int, ...]]:
     return {key: tuple(value.shape) for key, value in net.state_dict().items()}
 
 
-# ---------------------------------------------------------------------- sizes, counts, keys
-
-
 def test_the_mlp_has_the_sizes_of_the_paper() -> None:
     G, D = mlp_generator(z_dim=100, output_nc=1, size=28, n_classes=10), mlp_discriminator(n_classes=10)
     on_G = {"from_z": (200, 100), "from_label": (1000, 10), "joint": (1200, 1200), "last": (784, 1200)}
@@ -145,9 +142,6 @@ def test_widths_double_towards_4_by_4(size: int, channels: int) -> None:
     assert reached == [(channels, size, size), *reversed(stages)]
 
 
-# ---------------------------------------------------------------------- the rows of the specification
-
-
 @pytest.mark.parametrize("size", SIZES)
 def test_convolution_then_norm_then_activation(size: int) -> None:
     with torch.device("meta"):
@@ -184,9 +178,6 @@ def test_only_a_norm_without_weights_leaves_a_bias_to_its_convolution(
     assert [type(D.main[index]) for index in (3, 6)] == [type(layer(1))] * 2
     z, x = inputs(2)
     assert D(G(z)).shape == D(x).shape == (2,)
-
-
-# ---------------------------------------------------------------------- classes
 
 
 def test_the_one_hot_label_stands_behind_the_noise_and_behind_the_image() -> None:
@@ -227,9 +218,6 @@ def test_a_mixture_gives_the_mixture_of_planes_and_of_vectors() -> None:
     for net, given, start in ((G, z, 12), (D, x, 3)):
         expected = 0.25 * net.embed.weight[0] + 0.75 * net.embed.weight[1]
         assert torch.allclose(reaching(net, net.main[0], given, mixed)[0, start:, 0, 0], expected)
-
-
-# ---------------------------------------------------------------------- the paper's MLP
 
 
 def test_maxout_is_the_largest_of_its_pieces() -> None:

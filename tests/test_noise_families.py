@@ -4,7 +4,7 @@ from argparse import Namespace
 
 import pytest
 import torch
-from conftest import ROOT, refused
+from conftest import ROOT
 from torch import Tensor, nn
 
 from models import networks
@@ -64,8 +64,6 @@ def inputs(count: int) -> tuple[Tensor, Tensor]:
     return torch.randn(count, 12), torch.rand(count, 3, 32, 32) * 2 - 1
 
 
-# ---------------------------------------------------------------------- published sizes
-
 GREY = {"output_nc": 1, "n_classes": 10}
 WIDE = {"ngf": 96, "ndf": 96, "n_classes": 1000, "z_dim": 120}
 COUNTS = [  # form, side in pixels, changes, parameters of G and D
@@ -104,9 +102,6 @@ def test_parameters_are_as_many_as_published_and_documented(
     assert f"{of_G:,}" in text and f"{of_D:,}" in text
 
 
-# ---------------------------------------------------------------------- shapes
-
-
 @pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("count", [1, 3])
 def test_images_are_in_range_and_logits_are_one_for_each(name: str, count: int) -> None:
@@ -137,16 +132,6 @@ def test_every_norm_fits(name: str, norm: str) -> None:
     wanted = type(networks.get_norm_layer(norm)(1))
     assert any(type(module) is wanted for module in G.modules())
     assert not any(type(module) is nn.BatchNorm2d for module in (*G.modules(), *D.modules()))
-
-
-@pytest.mark.parametrize("name", ["dcgan", "sagan", "biggan"])
-@pytest.mark.parametrize("size", [16, 28, 48, 512])
-def test_sizes_without_an_architecture_are_refused_with_those_that_have_one(name: str, size: int) -> None:
-    with refused(size, *networks.FAMILIES[name].sizes, error=ValueError):
-        build(name, image_side=size, z_dim=120)
-
-
-# ---------------------------------------------------------------------- classes
 
 
 @pytest.mark.parametrize("name", CONDITIONAL)
@@ -208,9 +193,6 @@ def test_a_label_that_does_not_fit_fails_with_the_shapes(name: str, label: Tenso
         assert all(str(part) in str(error.value) for part in (shape, tuple(x.shape), FORMS[name][1]))
 
 
-# ---------------------------------------------------------------------- attention
-
-
 @pytest.mark.parametrize("name", ATTENTIVE)
 def test_with_gamma_0_it_is_the_net_without_attention(name: str) -> None:
     without = build(name, attn_res=())
@@ -222,12 +204,6 @@ def test_with_gamma_0_it_is_the_net_without_attention(name: str) -> None:
         for attention in net.attention.values():
             nn.init.zeros_(attention.gamma)
         assert torch.equal(net(x, *labels(name, 2)), bare(x, *labels(name, 2)))
-
-
-@pytest.mark.parametrize("name", ["sagan", "biggan"])
-def test_features_that_do_not_exist_cannot_attend(name: str) -> None:
-    with refused("--attn_res", 64, "8, 16", error=ValueError):
-        build(name, attn_res=(64,))
 
 
 def test_attention_is_described_with_its_memory() -> None:

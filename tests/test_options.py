@@ -112,9 +112,6 @@ def test_a_config_file_is_stronger_than_defaults_and_weaker_than_the_command_lin
     assert train("--config", write_config(tmp_path, "no_dropout: false\ngpu_ids: -1\n")).no_dropout is False
 
 
-# ---------------------------------------------------------------------- help and types
-
-
 def ask(options: type[BaseOptions], words: str, capsys: pytest.CaptureFixture) -> str:
     with pytest.raises(SystemExit) as leaving:
         options().parse(words.split())

@@ -64,9 +64,6 @@ def headings(path: Path) -> list[int]:
     return [int(number) for number in re.findall(r"Epoch (\d+)", path.read_text(encoding="utf-8"))]
 
 
-# --- html
-
-
 def test_links_are_quoted_and_text_is_escaped(tmp_path):
     page = HTML(tmp_path, ODD)
     (tmp_path / "images" / "sub").mkdir()
@@ -111,9 +108,6 @@ def test_large_and_wide_images_are_shown_at_up_to_twice_the_width(tmp_path):
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert re.findall(r"flex:0 1 (\d+)px\"", text) == ["100", "150", "200", "150", "200", "100"]
     assert text.count('loading="lazy"') == len(names)
-
-
-# --- training page
 
 
 @pytest.mark.parametrize(
@@ -233,9 +227,6 @@ def test_other_files_are_ignored(tmp_path):
     page = train_page(tmp_path)
     write(page)
     assert headings(tmp_path / "index.html") == []
-
-
-# --- results page
 
 
 def picture(value: float = 0.0, channels: int = 3, size: tuple[int, int] = (4, 6)) -> torch.Tensor:

@@ -43,9 +43,6 @@ def batch_for(model: BaseModel, seed: int = 0) -> dict:
     return random_batch("latent" if isinstance(model, LatentModel) else "pairs", seed=seed)
 
 
-# ---------------------------------------------------------------------- augmentation
-
-
 def test_the_flag_accepts_every_augmentation() -> None:
     assert set(AUGMENTATIONS) == set(diffaug.KINDS)
 
@@ -105,9 +102,6 @@ def test_diffaug_applies_to_every_discriminator_and_no_generator(train_opt: Opti
         assert hooks == ([DiffAugment] if role == "discriminator" else []), net
     model.optimize_parameters(batch_for(model))
     assert all(torch.isfinite(torch.tensor(value)) for value in model.get_current_losses().values())
-
-
-# ---------------------------------------------------------------------- penalties
 
 
 def test_r1_of_a_constant_gradient() -> None:
@@ -200,9 +194,6 @@ def test_flags_of_a_discriminator_are_refused_without_one(train_opt: OptionMaker
         make(train_opt, "template", *words.split())
 
 
-# ---------------------------------------------------------------------- orthogonal weights
-
-
 def test_the_orthogonal_gradient_is_that_of_the_paper() -> None:
     torch.manual_seed(0)
     layer = nn.Conv2d(3, 5, 2, bias=False).double()
@@ -261,9 +252,6 @@ def test_orthogonal_regularisation_applies_once_a_step_with_r1(
     model = make(train_opt, "dcgan", "--r1_gamma", 1, "--ortho_D", 1e-4)
     model.optimize_parameters(batch_for(model))
     assert treated == ["DCGANDiscriminator"]
-
-
-# ---------------------------------------------------------------------- spectral norm, once a step
 
 
 def test_spectral_norm_takes_one_iteration_a_step_however_many_parts(train_opt: OptionMaker) -> None:

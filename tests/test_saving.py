@@ -21,8 +21,6 @@ from util.run.lifecycle import Run
 from util.run.lr_schedule import Schedule
 from util.run.snapshot import Snapshot
 
-# ---------------------------------------------------------------------- copies of a state
-
 
 def test_a_snapshot_does_not_follow_later_changes() -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).to(memory_format=torch.channels_last)
@@ -68,9 +66,6 @@ def test_a_tensor_in_several_states_is_copied_once() -> None:
     # a freed tensor's memory may be used by the next one
     copies = [snapshot.of(torch.full((1000,), float(value))) for value in range(5)]
     assert [copy[0].item() for copy in copies] == [0, 1, 2, 3, 4]
-
-
-# ---------------------------------------------------------------------- runs
 
 
 class TinyModel(DatalessModel):

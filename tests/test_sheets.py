@@ -44,9 +44,6 @@ def only(name: str, plan: Plan = PLAN) -> Sheet:
     return sheet
 
 
-# --- interpolation
-
-
 def test_slerp_turns_by_equal_angles():
     a, b = torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(0))
     path = slerp(a, b, torch.linspace(0, 1, 7))
@@ -68,9 +65,6 @@ def test_slerp_keeps_the_norm_of_noise_unlike_a_straight_line():
 def test_slerp_between_parallel_and_opposite_vectors_is_a_straight_line(end, middle):
     path = slerp(torch.tensor([[1.0]]), torch.tensor([end]), torch.tensor([0.0, 0.5, 1.0]))
     assert torch.allclose(path[0], torch.tensor([[1.0], middle, end]), atol=2e-3)
-
-
-# --- the sheets
 
 
 def test_the_grid_shows_the_seeds_in_order_and_names_files_as_test_py_does():
@@ -180,9 +174,6 @@ def test_no_sheet_uses_more_seeds_than_most_seeds(columns, monkeypatch):
     assert max(used) + 1 == most_seeds(columns)
 
 
-# --- pictures
-
-
 def test_grids_of_tensors_and_of_arrays_agree():
     images = torch.rand(5, 3, 4, 6, generator=torch.Generator().manual_seed(0)) * 2 - 1
     picture = grid(images, 2)
@@ -210,9 +201,6 @@ def test_a_gif_repeats_its_frames_endlessly(tmp_path, channels):
             gif.seek(index)
             assert abs(gif.convert("L").getpixel((3, 3)) - 60 * index) <= 2
     assert [path.name for path in tmp_path.iterdir()] == ["x.gif"]
-
-
-# --- drawing
 
 
 def test_a_sheet_is_drawn_in_batches_and_in_order():

@@ -98,9 +98,6 @@ def test_a_folder_that_cannot_be_written(tmp_path, name):
         visualizer(tmp_path / "file", [name])
 
 
-# --- the page
-
-
 def index_text(folder: Path) -> str:
     return (folder / "web" / "index.html").read_text(encoding="utf-8")
 
@@ -147,9 +144,6 @@ def test_images_of_epochs_after_the_clock_are_deleted(tmp_path):
     assert {path.name[:8] for path in (tmp_path / "web" / "images").iterdir()} == {"epoch001"}
 
 
-# --- the console
-
-
 def console(tmp_path: Path) -> Visualizer:
     return Visualizer([ConsoleBackend(options(), fake_run(tmp_path), 8)])
 
@@ -181,9 +175,6 @@ def test_a_terminal_without_tqdm_gets_lines(tmp_path, monkeypatch):
     monkeypatch.setattr("util.display.backends.console.tqdm", None)
     train(console(tmp_path), Clock(), 1)
     assert terminal.getvalue().count("\n") == 4 and "\r" not in terminal.getvalue()
-
-
-# --- optional packages
 
 
 def test_tensorboard_receives_values_and_sheets(tmp_path, monkeypatch):

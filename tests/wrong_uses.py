@@ -59,9 +59,6 @@ class Wrong:
         return shlex.split(f"{PREFIXES.get(prefix, prefix)} {rest}")
 
 
-# ---------------------------------------------------------------------- what a row can prepare
-
-
 def both(*steps: Before) -> Before:
     return lambda patch: [step(patch) for step in steps]
 
@@ -179,9 +176,6 @@ def within_an_epoch(patch: Patch) -> None:
     state = torch.load(path, weights_only=True)
     state["parts"]["clock"] |= {"epoch": 2, "epoch_images": 1}
     torch.save(state, path)
-
-
-# ---------------------------------------------------------------------- how it is judged
 
 
 def snapshot(folder: Path) -> dict[str, str]:

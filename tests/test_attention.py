@@ -144,9 +144,6 @@ def test_overlay_shows_each_query_side_by_side_and_marks_it() -> None:
     left, right = picture[0, :, :, :32].mean(0), picture[0, :, :, 32:].mean(0)
     assert left[1, 1] > left[30, 30] and right[30, 30] > right[1, 1]
     assert picture[0, 1, 16, 16] == 1.0 and picture[0, 1, 8, 32 + 24] == 1.0
-
-
-def test_overlay_of_grey_images_has_colour() -> None:
     assert overlay(torch.zeros(2, 1, 8, 8), torch.rand(2, 1, 4, 4), [(0.5, 0.5)]).shape == (2, 3, 8, 8)
 
 

@@ -93,15 +93,13 @@ def test_the_command_line_overrides_the_defaults_of_plugins(words: str, expected
         (["--identity", 0.1], "lambda_identity", 0.1),
         (["--no_lsgan"], "gan_mode", "vanilla"),
         (["--display_single_pane_ncols", 3], "display_ncols", 3),
+        (["--how_many", 3], "num_test", 3),
+        (["--ntest", "inf"], "num_test", math.inf),
     ],
 )
 def test_old_names_are_accepted_with_a_hint(words: list, name: str, value: object, capsys) -> None:
-    assert getattr(train(*words), name) == value
+    assert getattr((test if name == "num_test" else train)(*words), name) == value
     assert names_all(capsys.readouterr().err, [str(words[0]).split("=")[0], f"--{name}"])
-
-
-def test_old_names_of_test_flags_are_accepted() -> None:
-    assert test("--how_many", 3).num_test == 3 and test("--ntest", "inf").num_test == math.inf
 
 
 def test_a_config_file_is_stronger_than_defaults_and_weaker_than_the_command_line(tmp_path: Path) -> None:

@@ -42,10 +42,8 @@ def test_hdf5_equals_labeled(classes: Path, h5: Path) -> None:
         assert torch.equal(stored[index]["label"], folders[index]["label"])
     assert stored[4]["paths"] == "set_0000004.png"
     assert "label" not in dataset(data_options(h5, "hdf5", n_classes=0))[0]
-    assert [
-        int(item["label"])
-        for item in map(dataset(data_options(h5, "hdf5", max_dataset_size=3)).__getitem__, range(3))
-    ] == [1, 0, 2]
+    three = dataset(data_options(h5, "hdf5", max_dataset_size=3))
+    assert [int(three[index]["label"]) for index in range(3)] == [1, 0, 2]
 
 
 def test_each_worker_opens_its_own_file(h5: Path) -> None:
@@ -68,9 +66,8 @@ def test_forked_processes_do_not_share_an_open_file(tmp_path: Path) -> None:
     child = os.fork()
     if not child:
         childs = opened()
-        os._exit(
-            0 if childs is not parents and parents.closed and childs.tell() == 0 and opened() is childs else 1
-        )
+        separate = childs is not parents and parents.closed and childs.tell() == 0 and opened() is childs
+        os._exit(0 if separate else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert opened() is parents and not parents.closed
     opened.close()

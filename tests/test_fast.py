@@ -87,7 +87,7 @@ def test_a_step_equals_the_reference_path_in_float64(train_opt: OptionMaker, nam
     model = MODELS[name]
     fast, reference = (made(train_opt, model, form, *BARELY) for form in ("auto", "off"))
     converted = [any(isinstance(layer, Converted) for layer in net.modules()) for net in fast.nets.values()]
-    # the discriminators of cycle_gan have 8 channels here
+    # the discriminators of cycle_gan are too narrow here: they have 8 channels
     assert all(converted) or (name.startswith("cycle_gan") and any(converted))
     gradients, reference_gradients = (
         gradients_of_phases(built, batch_of(model, built.opt.crop_size)) for built in (fast, reference)
@@ -164,7 +164,7 @@ def test_files_of_weights_are_the_same(train_opt: OptionMaker, name: str) -> Non
 def test_small_nets_are_left_alone_and_nothing_is_built(
     train_opt: OptionMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cpu_kernels, "library", lambda: pytest.fail("asked for the compiled functions"))
+    monkeypatch.setattr(cpu_kernels, "library", lambda: pytest.fail("the compiled functions were loaded"))
     for name in ("cycle_gan", "cycle_gan_attn", "pix2pix", "sagan", "dcgan", "biggan"):
         words = f"{UNET} --ngf 2".split() if name == "pix2pix" else []
         built = create_model(train_opt("--model", name, *words))
@@ -223,8 +223,8 @@ def test_no_instance_norm_gets_a_channels_last_gradient(
         ("pix2pix", UNET, False),
     ],
 )
-def test_the_layout_is_the_one_that_wins(train_opt: OptionMaker, name: str, words: str, last: bool) -> None:
-    """Channels-last where torch's convolutions stay, plane by plane where compiled ones came."""
+def test_each_net_has_the_faster_layout(train_opt: OptionMaker, name: str, words: str, last: bool) -> None:
+    """Channels-last with torch's convolutions, contiguous with compiled ones."""
     model = (name, words, "", 0)
     for form in ("auto", "off"):
         weights = [one for one in made(train_opt, model, form).nets.parameters() if one.ndim == 4]
@@ -235,8 +235,8 @@ def test_the_layout_is_the_one_that_wins(train_opt: OptionMaker, name: str, word
 
 
 @pytest.fixture
-def anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
-    """An empty cache folder, and nothing loaded yet."""
+def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
+    """An empty cache folder and no loaded library."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     native.library.cache_clear()
     yield monkeypatch
@@ -245,13 +245,13 @@ def anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.Mon
 
 @pytest.mark.parametrize("compiler", ["/nowhere/c++", "false", ""])
 def test_without_a_compiler_it_is_torch(
-    train_opt: OptionMaker, anew: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, compiler: str
+    train_opt: OptionMaker, empty_cache: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, compiler: str
 ) -> None:
     if compiler:
-        anew.setenv("CXX", compiler)
+        empty_cache.setenv("CXX", compiler)
     else:  # nothing is found, and nothing is set
-        anew.delenv("CXX", raising=False)
-        anew.setenv("PATH", "/nowhere")
+        empty_cache.delenv("CXX", raising=False)
+        empty_cache.setenv("PATH", "/nowhere")
     built = made(train_opt, MODELS["cycle_gan"], "auto")
     assert not any(isinstance(module, WinogradConv2d) for module in built.nets.modules())
     assert all(value == value for value in step(built, MODELS["cycle_gan"]).values())

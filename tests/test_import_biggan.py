@@ -134,11 +134,9 @@ def test_missing_and_unexpected_keys_are_named(kind: str) -> None:
             translate(state | {name: torch.zeros(())}, kind)
     with refused(kind, "blocks.0.1.theta.weight"):
         translate(state | {"blocks.0.1.gamma": torch.zeros(())}, kind)
-
-
-def test_attention_after_a_block_that_keeps_its_side_is_unexpected() -> None:
-    with refused("D", "blocks.2.1.gamma"):
-        translate(cifar("D") | {"blocks.2.1.gamma": torch.zeros(())}, "D")
+    if kind == "D":  # this block keeps its side
+        with refused("D", "blocks.2.1.gamma"):
+            translate(state | {"blocks.2.1.gamma": torch.zeros(())}, "D")
 
 
 def test_the_last_singular_values_are_dropped_and_nothing_else() -> None:

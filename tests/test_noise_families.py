@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from models import networks
 from models.nets.dcgan import CONDITIONS
 
+NO_ATTENTION, AT_8 = {"attn_res": ()}, {"attn_res": (8,)}
 # name -> family, number of classes, arguments of its own for G, for D
 FORMS: dict[str, tuple[str, int, dict, dict]] = {
     "dcgan": ("dcgan", 0, {}, {}),
@@ -17,19 +18,9 @@ FORMS: dict[str, tuple[str, int, dict, dict]] = {
     "cgan_mlp": ("cgan_mlp", 3, {}, {}),
     "sagan": ("sagan", 0, {"attn_res": (8, 16), "pooled": False}, {"attn_res": (4,), "pooled": False}),
     "sagan_classes": ("sagan", 3, {"attn_res": (8,), "pooled": True}, {"attn_res": (4,), "pooled": True}),
-    "biggan": ("biggan", 0, {"attn_res": (), "hierarchical": True, "shared_dim": 0}, {"attn_res": ()}),
-    "biggan_classes": (
-        "biggan",
-        3,
-        {"attn_res": (8,), "hierarchical": True, "shared_dim": 6},
-        {"attn_res": (8,)},
-    ),
-    "biggan_whole_z": (
-        "biggan",
-        3,
-        {"attn_res": (), "hierarchical": False, "shared_dim": 0},
-        {"attn_res": ()},
-    ),
+    "biggan": ("biggan", 0, NO_ATTENTION | {"hierarchical": True, "shared_dim": 0}, NO_ATTENTION),
+    "biggan_classes": ("biggan", 3, AT_8 | {"hierarchical": True, "shared_dim": 6}, AT_8),
+    "biggan_whole_z": ("biggan", 3, NO_ATTENTION | {"hierarchical": False, "shared_dim": 0}, NO_ATTENTION),
 }
 CONDITIONAL = [name for name, form in FORMS.items() if form[1]]
 ATTENTIVE = ["sagan", "sagan_classes", "biggan_classes"]
@@ -43,14 +34,12 @@ def build(name: str, seed: int = 0, **changes: object) -> tuple[nn.Module, nn.Mo
     options = Namespace(**opt | {key: value for key, value in changes.items() if key in opt})
     own = {key: value for key, value in changes.items() if key not in opt}
     torch.manual_seed(seed)
-    nets = (
-        networks.noise_generator_from(options, **on_G | own),
-        networks.noise_discriminator_from(options, **on_D | own),
-    )
-    for net in nets:
+    G = networks.noise_generator_from(options, **on_G | own).eval()
+    D = networks.noise_discriminator_from(options, **on_D | own).eval()
+    for net in (G, D):
         for attention in getattr(net, "attention", {}).values():
             nn.init.constant_(attention.gamma, 0.5)
-    return nets[0].eval(), nets[1].eval()
+    return G, D
 
 
 def labels(name: str, count: int) -> tuple[Tensor, ...]:

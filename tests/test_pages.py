@@ -9,10 +9,8 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 import torch
-from conftest import refused
 
 from util.clock import Clock
-from util.errors import RunFault
 from util.imaging.images import image_size, save_image
 from util.pages import html as html_page
 from util.pages.html import HTML, rows
@@ -274,13 +272,6 @@ def test_many_results_are_split_into_pages_and_old_pages_are_deleted(tmp_path):
     small.save()
     assert not (tmp_path / "page_002.html").exists()
     assert "1 image<" in (tmp_path / "index.html").read_text(encoding="utf-8")
-
-
-def test_a_page_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    page = ResultsPage(tmp_path / "file", "t")
-    with refused(tmp_path / "file", error=RunFault):
-        page.add("x.png", None, {"fake": picture()})
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")

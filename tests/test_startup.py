@@ -57,7 +57,7 @@ MISTAKES = {
     "train.py --continue_train --name empty --load_iter 9": "checkpoints/empty iter_9",
     "scripts/sample.py --name nobody": "checkpoints/nobody",
 }
-# these need a plugin: about a flag that its source does not tell, a data set without --dataroot, a plugin's own value
+# these import the plugin: an unclear flag in its source, a data set without --dataroot, a value of its own flag
 IMPORTING = [
     "train.py --dataroot data --plugin_path mine --model computed --xyzzy 4",
     "train.py --dataset_mode noise",
@@ -135,7 +135,7 @@ def test_common_mistakes_are_reported_without_torch(command: str, results: dict[
 
 
 @pytest.mark.parametrize("command", IMPORTING)
-def test_what_the_source_does_not_tell_is_left_to_the_plugin(command: str, results: dict[str, tuple]) -> None:
+def test_a_plugin_is_imported_where_its_source_is_unclear(command: str, results: dict[str, tuple]) -> None:
     assert results[command] == ["torch", "", ""]
 
 

@@ -138,12 +138,6 @@ def test_a_new_panel_needs_one_function_and_one_line(tmp_path, monkeypatch):
     assert "8.1 images per second" in index_text(tmp_path)
 
 
-def test_images_of_epochs_after_the_clock_are_deleted(tmp_path):
-    train(visualizer(tmp_path, FILES, clock := Clock()), clock, 3)
-    visualizer(tmp_path, FILES, Clock(epoch=2, images=8), resumed=True)
-    assert {path.name[:8] for path in (tmp_path / "web" / "images").iterdir()} == {"epoch001"}
-
-
 def console(tmp_path: Path) -> Visualizer:
     return Visualizer([ConsoleBackend(options(), fake_run(tmp_path), 8)])
 

@@ -99,10 +99,12 @@ def test_center_is_centercrop_and_resize(size: tuple[int, int], side: int, flip:
     assert np.array_equal(np.asarray(found), np.asarray(tvf.hflip(expected) if flip else expected))
 
 
-def test_center_rejects_small_images_and_negative_sizes() -> None:
+def test_small_images_are_named_and_negative_sizes_rejected() -> None:
     preprocess = Preprocess("center", crop_size=8, center_size=41)
     with refused("x/cat.png", "50x40", "--center_size 41"):
         preprocess.apply(photo(50, 40), Draw((0, 0), False), name="x/cat.png")
+    with refused("x/cat.png", "40x20", "--crop_size 32"):
+        Preprocess("crop", crop_size=32).apply(photo(40, 20), Draw((0, 0), False), name="x/cat.png")
     with refused("--center_size -1"):
         Preprocess("center", center_size=-1)
 
@@ -132,11 +134,6 @@ def test_apply_equals_prepare_and_finish(mode: str, size: tuple[int, int]) -> No
 def test_no_flip_ignores_the_drawn_flip() -> None:
     image = photo(8, 8)
     assert Preprocess("none", flip=False).apply(image, Draw((0, 0), True)) == image
-
-
-def test_an_image_smaller_than_the_crop_is_named() -> None:
-    with refused("x/cat.png", "40x20", "--crop_size 32"):
-        Preprocess("crop", crop_size=32).apply(photo(40, 20), Draw((0, 0), False), name="x/cat.png")
 
 
 def test_impossible_settings_are_rejected() -> None:

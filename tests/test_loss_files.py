@@ -56,9 +56,6 @@ def test_losses_that_are_not_finite_are_null_in_jsonl(tmp_path):
     assert record["losses"] == {"D": None, "G": None, "ok": 1.0}
 
 
-# --- resuming
-
-
 def test_files_of_a_resumed_run_equal_those_of_an_uninterrupted_one(tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(visualizer(whole, FILES, clock := Clock()), clock, 3)
@@ -158,9 +155,6 @@ def test_a_disk_that_fills_up(tmp_path, left):
     log._file = FullDisk(left)
     with refused(tmp_path / "log.txt", error=RunFault):
         log.add("a line that is longer")
-
-
-# --- the history that curves are drawn from
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from conftest import refused
+from conftest import DatalessModel, refused
 from test_contract import assert_same_state
 from torch import nn
 
-from models.base_model import BaseModel
 from util import files
 from util.clock import Clock
 from util.errors import RunFault
@@ -21,8 +20,6 @@ from util.run.checkpoint import Checkpoint
 from util.run.lifecycle import Run
 from util.run.lr_schedule import Schedule
 from util.run.snapshot import Snapshot
-
-# ---------------------------------------------------------------------- copies of a state
 
 
 def test_a_snapshot_does_not_follow_later_changes() -> None:
@@ -71,10 +68,7 @@ def test_a_tensor_in_several_states_is_copied_once() -> None:
     assert [copy[0].item() for copy in copies] == [0, 1, 2, 3, 4]
 
 
-# ---------------------------------------------------------------------- runs
-
-
-class TinyModel(BaseModel):
+class TinyModel(DatalessModel):
     """One linear net; the rest of the contract is not needed to save."""
 
     def __init__(self, folder: Path) -> None:
@@ -82,13 +76,6 @@ class TinyModel(BaseModel):
         self.ema = type("NoEMA", (), {"shadows": {}})()
         self.save_dir = folder
         self._terms = {}
-
-    def set_input(self, batch: dict) -> None: ...
-
-    def forward(self) -> None: ...
-
-    def visuals(self) -> dict:
-        return {}
 
     def fill(self, value: float) -> None:
         nn.init.constant_(self.nets["G"].weight, value)
@@ -215,23 +202,16 @@ def at_once(run: Run) -> None:
 
 
 @pytest.mark.parametrize("save", [in_background, at_once])
-def test_a_plugin_adds_files_with_network_files(
-    tmp_path: Path, save: Callable[[Run], None], written: list[str]
+@pytest.mark.parametrize(("kind", "name"), [(WithExtraFile, "colors"), (WithOwnSave, "sum")])
+def test_a_plugin_adds_files_with_network_files_or_save_networks(
+    tmp_path: Path, kind: type, name: str, save: Callable[[Run], None], written: list[str]
 ) -> None:
-    run = make_run(tmp_path, WithExtraFile)
+    run = make_run(tmp_path, kind)
     save(run)
-    assert written == "latest_net_G.pth latest_colors.pth 5_net_G.pth 5_colors.pth latest_state.pt".split()
-    assert torch.equal(checkpoint.load(tmp_path / "5_colors.pth")["table"], run.model.nets["G"].weight)
-
-
-@pytest.mark.parametrize("save", [in_background, at_once])
-def test_a_plugin_that_overrides_save_networks_can_read_what_it_wrote(
-    tmp_path: Path, save: Callable[[Run], None], written: list[str]
-) -> None:
-    run = make_run(tmp_path, WithOwnSave)
-    save(run)
-    assert written == "latest_net_G.pth latest_sum.pth 5_net_G.pth 5_sum.pth latest_state.pt".split()
-    assert checkpoint.load(tmp_path / "5_sum.pth")["sum"] == run.model.nets["G"].weight.contiguous().sum()
+    files_of_epochs = [f"{epoch}_{part}.pth" for epoch in ("latest", 5) for part in ("net_G", name)]
+    assert written == [*files_of_epochs, "latest_state.pt"]
+    weight, (added,) = run.model.nets["G"].weight, checkpoint.load(tmp_path / f"5_{name}.pth").values()
+    assert torch.equal(added, weight if name == "colors" else weight.contiguous().sum())
 
 
 def test_save_networks_writes_at_once_while_the_background_is_on(run: Run, tmp_path: Path) -> None:

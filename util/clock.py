@@ -27,15 +27,12 @@ class Clock:
 
     def timed(self, batches: Iterator[T]) -> Iterator[T]:
         """Yield the batches and measure the wait for each."""
-        while True:
-            asked = time.perf_counter()
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
+        waiting_since = time.perf_counter()
+        for batch in batches:
             self._started = time.perf_counter()
-            self.data_s = self._started - asked
+            self.data_s = self._started - waiting_since
             yield batch
+            waiting_since = time.perf_counter()
 
     def advance(self, images: int) -> None:
         """Count the images of a finished step."""

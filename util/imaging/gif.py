@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from util.files import write_whole
+from util.files import write_atomically
 
 PALETTE_FRAMES = 16  # frames that the palette is computed from; more take long and change little
 
@@ -28,4 +28,4 @@ def save_gif(frames: Sequence[np.ndarray], path: str | Path, *, fps: int) -> Non
     buffer = io.BytesIO()
     timing = {"duration": 10 * round(100 / fps), "loop": 0}  # ms per frame; 0 repeats endlessly
     pictures[0].save(buffer, format="GIF", save_all=True, append_images=pictures[1:], **timing)
-    write_whole(Path(path), buffer.getvalue())
+    write_atomically(Path(path), buffer.getvalue())

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from util.files import write_whole
+from util.files import write_atomically
 
 GAP = 2  # pixels between the images of a grid
 # a third of the time of Pillow's default, for PNG files as small; other formats ignore it
@@ -67,7 +67,7 @@ def save_image(image: np.ndarray, path: str | Path, aspect_ratio: float = 1.0) -
         picture = picture.resize(size, Image.Resampling.BICUBIC)
     buffer = io.BytesIO()
     picture.save(buffer, format=Image.registered_extensions()[path.suffix.lower()], **FAST_PNG)
-    write_whole(path, buffer.getvalue())
+    write_atomically(path, buffer.getvalue())
 
 
 def image_size(path: Path) -> tuple[int, int] | None:

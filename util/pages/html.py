@@ -9,7 +9,7 @@ import dominate
 from dominate import tags
 from dominate.util import raw
 
-from util.files import make_folder, write_whole
+from util.files import make_folder, write_atomically
 from util.imaging.images import image_size
 from util.pages.page_style import STYLE
 
@@ -127,7 +127,7 @@ class HTML:
 
     def save(self, name: str = "index.html") -> None:
         """Write the page atomically. Raises RunFault if that fails."""
-        write_whole(self.web_dir / name, self.doc.render().encode("utf-8", errors="replace"))
+        write_atomically(self.web_dir / name, self.doc.render().encode("utf-8", errors="replace"))
 
 
 def _figure(name: str, text: str, size: tuple[int, int], shown_width: int) -> Any:

@@ -32,7 +32,7 @@ def save(value: object, path: Path) -> None:
     """
     if isinstance(value, dict) and all(isinstance(tensor, Tensor) for tensor in value.values()):
         value = {key: tensor.detach().cpu().contiguous() for key, tensor in value.items()}
-    files.stream_whole(path, lambda file: torch.save(value, file))
+    files.write_atomically(path, lambda file: torch.save(value, file), sync=True)
 
 
 def save_all(contents: dict[Path, object]) -> None:

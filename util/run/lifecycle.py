@@ -16,7 +16,7 @@ from util.run import checkpoint, weight_files, weights
 from util.run.checkpoint import Checkpoint
 from util.run.lr_schedule import Schedule
 from util.run.random_state import RandomState, seed_everything
-from util.run.snapshot import Snapshot
+from util.run.snapshot import snapshot
 
 
 class Model(checkpoint.Stateful, Protocol):
@@ -80,7 +80,7 @@ class Run:
         contents[self.checkpoint.path] = self.checkpoint.state_dict()
         if log.is_main():
             if self.background.is_on:
-                contents = Snapshot().of(contents)
+                contents = snapshot(contents)
             self.background.do("save", partial(checkpoint.save_all, contents))
         distributed.barrier()
 

@@ -15,8 +15,8 @@ class Background:
     For each kind, one job runs and at most one waits: do() blocks before it queues another. An exception in
     a job is raised by the next call for its kind, or on leaving the context, which waits for all jobs.
 
-    A thread starts with its first job. That is after the data loader has forked its workers: a worker
-    forked while a thread holds a lock would inherit the lock and never see it released.
+    A thread starts with its first job, when the data loader has already forked its workers: a worker forked
+    while a thread holds a lock would inherit the locked lock.
     """
 
     def __init__(self) -> None:
@@ -41,10 +41,10 @@ class Background:
         except UserError as failure:
             if error is None:
                 raise
-            log.warn(str(failure))  # `error` is the one to raise
+            log.warn(str(failure))  # `error` is raised
 
     def do(self, kind: str, job: Callable[[], object]) -> None:
-        """Run `job`, which must not read anything that training may change meanwhile."""
+        """Run `job`, which must not read anything that training can change."""
         if not self.is_on:
             job()
             return
@@ -58,5 +58,5 @@ class Background:
             while jobs and (jobs[0].done() or len(jobs) > unfinished):
                 jobs.popleft().result()
         except Exception:
-            jobs.clear()  # jobs queued behind it often fail for the same reason: report one
+            jobs.clear()  # the jobs after it often fail for the same reason: report one
             raise

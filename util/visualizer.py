@@ -1,4 +1,4 @@
-"""Shows the progress of a run in several places: it passes losses and images on to the display backends."""
+"""Passes the losses and images of a run to the display backends."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from util import log
 from util.cli.packages import require
 from util.cli.suggest import unknown
 from util.clock import Clock
-from util.display.backends.base import Backend
 from util.errors import UserError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # options import this module before torch
     from torch import Tensor
 
+    from util.display.backends.base import Backend
     from util.run.lifecycle import Run
 
 MAX_IMAGES = 64  # of a batch; more would make the pictures unreadable
@@ -37,8 +37,8 @@ PACKAGES = {"html": "dominate", "tensorboard": "tensorboard", "wandb": "wandb"} 
 class Visualizer:
     """Passes values and images to all backends in rank 0, and does nothing in the other ranks.
 
-    A display error does not stop training: a backend that raises (a lost connection, a bug in a package) is
-    removed with a warning. UserError and RunFault (a full disk) are raised, because the user can correct them.
+    A backend that raises an error is removed with a warning, and training continues. UserError and RunFault (a
+    full disk) are raised, because the user can correct them.
     """
 
     def __init__(self, backends: Sequence[Backend]) -> None:
@@ -79,11 +79,8 @@ def create_visualizer(opt: Namespace, run: Run, *, images_per_epoch: int) -> Vis
     A backend that cannot start is left out with a warning.
 
     Raises:
-        UserError: a name is unknown or a package is missing.
         RunFault: the run's folder cannot be written.
     """
-    check_names(opt.display)
-    check_packages(opt.display)
     backends: list[Backend] = []
     for name in dict.fromkeys(opt.display if log.is_main() else ()):
         module, class_name = BACKENDS[name].split(":")

@@ -22,10 +22,10 @@ class Interruption:
 
     def requested(self) -> bool:
         """Whether any rank has received a signal; every rank must call it."""
-        agreed = distributed.any_rank(self.signal != 0)
-        if agreed and not self.signal:
+        received = distributed.any_rank(self.signal != 0)
+        if received and not self.signal:
             self.signal = signal.SIGTERM
-        return agreed  # not self.signal, which this rank alone may have received after the exchange
+        return received  # not self.signal, which this rank alone may have received after the exchange
 
     @property
     def exit_code(self) -> int:
@@ -38,5 +38,5 @@ class Interruption:
         self.signal = number
         log.info(
             "\nstopping and saving after this step; a second signal stops without saving, "
-            "once the files in progress are written"
+            "as soon as the files being written are complete"
         )

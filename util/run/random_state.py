@@ -21,12 +21,7 @@ class RandomState:
         _, keys, position, has_gauss, cached = np.random.get_state()
         return {
             "python": [version, list(internal), gauss],
-            "numpy": [
-                torch.from_numpy(np.asarray(keys).astype(np.int64)),
-                int(position),
-                int(has_gauss),
-                float(cached),
-            ],
+            "numpy": [torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, cached],
             "torch": torch.get_rng_state(),
             # reading the state of an unused GPU would initialise it
             "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],

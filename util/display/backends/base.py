@@ -1,17 +1,12 @@
 """The interface of a display backend."""
 
-from __future__ import annotations
-
 from argparse import Namespace
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+
+from torch import Tensor
 
 from util.clock import Clock
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from util.run.lifecycle import Run
+from util.run.lifecycle import Run
 
 
 class Backend:

@@ -173,7 +173,9 @@ def from_npm() -> Iterator[Path]:
                 tar.extractall(unpacked, filter="data")
             for inside, paths in files.items():
                 for path in paths:
-                    write_atomically(Path(folder, "static", path), (unpacked / "package" / inside).read_bytes())
+                    write_atomically(
+                        Path(folder, "static", path), (unpacked / "package" / inside).read_bytes()
+                    )
         yield Path(folder, "static")
 
 

@@ -113,7 +113,9 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     order: list[str] = []
     write = files.write_atomically
     monkeypatch.setattr(
-        files, "write_atomically", lambda path, content, sync: (order.append(path.name), write(path, content, sync=sync))
+        files,
+        "write_atomically",
+        lambda path, content, sync: (order.append(path.name), write(path, content, sync=sync)),
     )
     return order
 

@@ -20,6 +20,11 @@ class Clock:
     _before: int = 0
     _started: float = 0.0
 
+    @property
+    def epochs_begun(self) -> int:
+        """The number of epochs of which at least one step is done."""
+        return self.epoch if self.epoch_images else self.epoch - 1
+
     def epochs(self, last: int) -> Iterator[int]:
         """The remaining epochs up to and including `last`; the caller ends each with end_epoch()."""
         while self.epoch <= last:

@@ -33,7 +33,7 @@ def pick_device(name: str = "auto", gpu_ids: str = "0") -> torch.device:
     ids = [int(word) for word in gpu_ids.split(",")]
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        name = next(kind for kind in available if available[kind] and ids[0] >= 0 or kind == "cpu")
+        name = next(kind for kind in available if (available[kind] and ids[0] >= 0) or kind == "cpu")
     elif not available[name]:
         raise UserError(f"--device {name}: torch finds no such device on this machine; use --device cpu")
     if name != "cuda":

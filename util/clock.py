@@ -1,4 +1,4 @@
-"""Training progress, counted in images so that nothing depends on the batch size."""
+"""Training progress, counted in images, so that it does not depend on the batch size."""
 
 import time
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ T = TypeVar("T")
 
 @dataclass
 class Clock:
-    """The position of a run. `images` counts the images of all ranks since the first epoch."""
+    """The position of a run, which counts the images of all ranks."""
 
     epoch: int = 1
     epoch_images: int = 0  # images of this epoch so far
-    images: int = 0
+    images: int = 0  # images of the run so far
     step_s: float = 0.0  # seconds per image of the last step
     data_s: float = 0.0  # seconds that the last step waited for its batch
     _before: int = 0

@@ -1,4 +1,4 @@
-"""Devices, and communication between the processes of one run; with one process every function is a no-op."""
+"""Devices, and communication between the processes of a run; with one process nothing is communicated."""
 
 import os
 from collections.abc import Iterable
@@ -38,24 +38,22 @@ def pick_device(name: str = "auto", gpu_ids: str = "0") -> torch.device:
         raise UserError(f"--device {name}: torch finds no such device on this machine; use --device cpu")
     if name != "cuda":
         return torch.device(name)
-    index = ids[0]
+    index, count = ids[0], torch.cuda.device_count()
     if "LOCAL_RANK" in os.environ:
         local = int(os.environ["LOCAL_RANK"])
         index = ids[local] if 1 < len(ids) > local else local
-    if not 0 <= index < torch.cuda.device_count():
-        raise UserError(
-            f"--gpu_ids {gpu_ids}: this machine has {torch.cuda.device_count()} GPUs, numbered from 0"
-        )
+    if not 0 <= index < count:
+        raise UserError(f"--gpu_ids {gpu_ids}: this machine has {count} GPUs; their numbers start at 0")
     return torch.device("cuda", index)
 
 
-def start(device: torch.device, timeout_s: int = 1800) -> None:
+def start(device: torch.device) -> None:
     """Join the process group if torchrun started this process."""
     if device.type == "cuda":
         torch.cuda.set_device(device)
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ and not dist.is_initialized():
         backend = "nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, timeout=timedelta(seconds=timeout_s))
+        dist.init_process_group(backend, timeout=timedelta(minutes=30))
 
 
 def stop() -> None:
@@ -118,9 +116,7 @@ def barrier() -> None:
 
 
 def describe(batch_size: int, device: torch.device) -> None:
-    """Print the number of processes and the images per step, if there are several processes."""
+    """Print the number of processes, if there are several, and the images per step."""
     if world_size() > 1:
-        log.info(
-            f"{world_size()} processes ({dist.get_backend()}, {device.type}) x --batch_size {batch_size}"
-            f" = {world_size() * batch_size} images per step"
-        )
+        processes = f"{world_size()} processes ({dist.get_backend()}, {device.type})"
+        log.info(f"{processes} x --batch_size {batch_size} = {world_size() * batch_size} images per step")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # options import this module before torch
     from util.display.backends.base import Backend
     from util.run.lifecycle import Run
 
-MAX_IMAGES = 64  # of a batch; more would make the pictures unreadable
+MAX_IMAGES = 64  # of a batch
 
 # name in --display -> module:class, imported only when the backend is chosen
 BACKENDS = {
@@ -45,21 +45,19 @@ class Visualizer:
         self._backends = list(backends) if log.is_main() else []
 
     def scalars(self, values: Mapping[str, float], clock: Clock) -> None:
-        """Show losses and other numbers by name."""
         self._call(lambda backend: backend.scalars(values, clock))
 
     def images(self, images: Mapping[str, Tensor], clock: Clock) -> None:
-        """Show label -> (N, C, H, W) in [-1, 1], on any device; copied to the CPU once for all backends."""
+        """Show label -> (N, C, H, W) in [-1, 1], on any device."""
         if self._backends:
             on_cpu = {label: image.detach()[:MAX_IMAGES].cpu() for label, image in images.items()}
             self._call(lambda backend: backend.images(on_cpu, clock))
 
     def step(self, clock: Clock) -> None:
-        """Report that a training step is done, for the progress bar and for pages that are due."""
+        """Report that a training step is done."""
         self._call(lambda backend: backend.step(clock))
 
     def close(self) -> None:
-        """Finish all displays at the end of the run."""
         self._call(lambda backend: backend.close())
 
     def _call(self, method: Callable[[Backend], None]) -> None:
@@ -74,19 +72,14 @@ class Visualizer:
 
 
 def create_visualizer(opt: Namespace, run: Run, *, images_per_epoch: int) -> Visualizer:
-    """Create the backends named in `opt.display`; only rank 0 creates any.
+    """Create the backends named in `opt.display`, which have passed check_names() and check_packages().
 
-    A backend that cannot start is left out with a warning.
-
-    Raises:
-        RunFault: the run's folder cannot be written.
+    A backend that cannot start is left out with a warning. Raises RunFault if a file cannot be written.
     """
     backends: list[Backend] = []
     for name in dict.fromkeys(opt.display if log.is_main() else ()):
-        module, class_name = BACKENDS[name].split(":")
         try:
-            backend = getattr(importlib.import_module(module), class_name)
-            backends.append(backend(opt, run, images_per_epoch))
+            backends.append(pkgutil.resolve_name(BACKENDS[name])(opt, run, images_per_epoch))
         except UserError:
             raise
         except Exception as error:
@@ -105,8 +98,9 @@ def check_packages(names: Iterable[str]) -> None:
     """Raise UserError if the package of a backend is not installed."""
     for name in names:
         if name in PACKAGES:
-            other = "--no_html" if name == "html" else "another --display"
-            require(PACKAGES[name], f"--display {name}", other=other)
+            require(
+                PACKAGES[name], f"--display {name}", "--no_html" if name == "html" else "another --display"
+            )
 
 
 def _first_line(error: Exception) -> str:

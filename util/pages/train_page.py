@@ -39,7 +39,7 @@ class TrainPage:
         index = self.web_dir / "index.html"  # contains the labels in the order of the model
         text = index.read_text(encoding="utf-8", errors="replace") if index.is_file() else ""
         order = [html.unescape(caption) for caption in _CAPTION.findall(text)]
-        names = (path.name for path in self.web_dir.glob("images/epoch*.png"))
+        names = sorted(path.name for path in self.web_dir.glob("images/epoch*.png"))
         images = [(match[2], int(match[1])) for match in map(_IMAGE_FILE.fullmatch, names) if match]
         found: dict[int, list[str]] = {}
         for label, epoch in sorted(images, key=lambda image: [*order, image[0]].index(image[0])):

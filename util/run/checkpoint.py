@@ -1,4 +1,4 @@
-"""Reading and writing checkpoint files, and `latest_state.pt`, from which a run resumes."""
+"""Reading and writing checkpoint files, and `latest_state.pt`, which resumes a run."""
 
 import pickle
 import textwrap
@@ -23,13 +23,10 @@ class Stateful(Protocol):
 
 
 def save(value: object, path: Path) -> None:
-    """torch.save through a temporary file, so that a crash leaves either the old file or the new one.
+    """torch.save, except that a crash or an error leaves the old file unchanged. Raises RunFault.
 
-    The weights of one network (a flat dict of tensors) are stored contiguous and on the CPU, as upstream
-    (pytorch-CycleGAN-and-pix2pix) stores them.
-
-    Raises:
-        RunFault: the file cannot be written; the old one is unchanged.
+    The weights of a network (a flat dict of tensors) are stored contiguous and on the CPU, as in upstream
+    (pytorch-CycleGAN-and-pix2pix).
     """
     if isinstance(value, dict) and all(isinstance(tensor, Tensor) for tensor in value.values()):
         value = {key: tensor.detach().cpu().contiguous() for key, tensor in value.items()}
@@ -43,7 +40,7 @@ def save_all(contents: dict[Path, object]) -> None:
 
 
 def load(path: Path) -> Any:
-    """Read a file of torch.save onto the CPU: tensors and plain values only, so that no code in it is run.
+    """Read a file of torch.save onto the CPU. It may contain only tensors and Python's basic types, and no code.
 
     Raises:
         UserError: the file is missing or damaged, or contains code.
@@ -79,7 +76,7 @@ class StateBag:
 
 
 class Checkpoint:
-    """The contents of `latest_state.pt`: everything that a run needs to resume exactly where it stopped.
+    """The contents of `latest_state.pt`, from which a run resumes exactly.
 
     Args:
         parts: name -> object with a state_dict that is equal on all ranks; the state of rank 0 is saved.

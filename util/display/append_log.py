@@ -41,8 +41,8 @@ class AppendLog:
 def rewind(file: BinaryIO, position: ParsePosition, limit: Position) -> None:
     """Remove an incomplete last line, and the last run's lines whose position is after `limit`.
 
-    Lines without a position (headers) stay. Positions increase within a run, so where they decrease, a new
-    run began; lines of earlier runs stay. Only the lines that are removed, and one more, are parsed.
+    Positions increase within a run, so where they decrease, a new run began. Lines of earlier runs and lines
+    without a position (headers) stay.
     """
 
     def parse(line: bytes) -> Position | None:

@@ -1,6 +1,5 @@
 """Converts image tensors to uint8 arrays, grids and image files."""
 
-import io
 import math
 import zlib
 from pathlib import Path
@@ -60,9 +59,8 @@ def save_image(image: np.ndarray, path: str | Path, aspect_ratio: float = 1.0) -
         width, height = picture.size
         size = (round(width * max(aspect_ratio, 1.0)), round(height * max(1 / aspect_ratio, 1.0)))
         picture = picture.resize(size, Image.Resampling.BICUBIC)
-    buffer = io.BytesIO()
-    picture.save(buffer, format=Image.registered_extensions()[path.suffix.lower()], **FAST_PNG)
-    write_atomically(path, buffer.getvalue())
+    kind = Image.registered_extensions()[path.suffix.lower()]
+    write_atomically(path, lambda file: picture.save(file, format=kind, **FAST_PNG))
 
 
 def image_size(path: Path) -> tuple[int, int] | None:

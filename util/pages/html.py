@@ -49,7 +49,7 @@ def rows(labels: Iterable[str], max_length: int = 6) -> list[list[str]]:
 class HTML:
     """One page in `web_dir`, with its images in `web_dir`/images.
 
-    `add_header` opens a section, to which images and panels are added. With `refresh` > 0 the browser reloads the
+    `add_header` opens a section, to which images are added. With `refresh` > 0 the browser reloads the
     page every `refresh` seconds. Raises RunFault if the folder cannot be created.
     """
 
@@ -91,9 +91,9 @@ class HTML:
         """Add the HTML of a section."""
         self._main.add(raw(section))
 
-    def add_panel(self, content: str) -> None:
-        """Add HTML to the open section."""
-        self._section.add(raw(content))
+    def add_panel(self, heading: str, content: str) -> None:
+        """Add a section with HTML."""
+        self._main.add(tags.section(tags.h3(heading), raw(content)))
 
     def add_images(self, files: Mapping[str, str], width: int | None = None) -> None:
         """Add a row of images, caption -> file name in images/; a click opens the file.

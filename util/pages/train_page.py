@@ -78,8 +78,7 @@ class TrainPage:
         self._add_epochs(page, newest[-1:])
         for heading, content in panels.items():
             if content:
-                page.add_header(heading)
-                page.add_panel(content)
+                page.add_panel(heading, content)
         self._add_epochs(page, newest[:-1])
         if full:
             page.add_links([("older epochs", page_file(full))])

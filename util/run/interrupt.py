@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: training stops after the current step and saves; a second signal stops it without saving."""
+"""Ctrl-C and SIGTERM: training saves and stops after the current step; a second signal stops it without saving."""
 
 import signal
 from types import FrameType
@@ -36,7 +36,4 @@ class Interruption:
         if self.signal:
             raise KeyboardInterrupt
         self.signal = number
-        log.info(
-            "\nstopping and saving after this step; a second signal stops without saving, "
-            "as soon as the files being written are complete"
-        )
+        log.info("\nstopping and saving after this step; a second signal stops without saving")

@@ -58,8 +58,7 @@ class Run:
     def save(self, *prefixes: int | str) -> None:
         """Write `<prefix>_net_<name>.pth` for each prefix, then latest_state.pt; every rank must call it.
 
-        The weights are written first, so that a latest_state.pt always has its weights beside it. If the
-        background is on, the files are written from a copy while training continues.
+        If the background is on, the files are written from a copy while training continues.
 
         Raises:
             RunFault: a loss or a weight is not finite, or a file of this save or of the previous one cannot be
@@ -113,8 +112,8 @@ def final_message(opt: Namespace, run: Run, *, finished: bool) -> str:
 def _start(opt: Namespace, run: Run) -> None:
     folder = run.model.save_dir
     if opt.init_from:
-        named = Path(opt.checkpoints_dir, opt.init_from)
-        run.model.init_networks(Path(opt.init_from) if Path(opt.init_from).is_dir() else named, opt.epoch)
+        folders = Path(opt.init_from), Path(opt.checkpoints_dir, opt.init_from)
+        run.model.init_networks(folders[0] if folders[0].is_dir() else folders[1], opt.epoch)
     distributed.barrier()  # all ranks have read --init_from, which may be the folder that is moved now
     if log.is_main() and (run.checkpoint.path.exists() or weights.saved(folder)):
         log.info(f"an earlier run of this name was moved to {files.set_aside(folder)}")

@@ -138,7 +138,7 @@ def test_the_page_is_written_when_due_and_not_at_every_step(tmp_path, monkeypatc
 def test_a_new_panel_needs_one_function_and_one_line(tmp_path, monkeypatch):
     from util.display.backends import html
 
-    names = {**vars(html)}
+    names = {**vars(html), "PANELS": dict(html.PANELS)}
     exec(example(0), names)
     monkeypatch.setattr(html, "PANELS", names["PANELS"] | {"Empty": lambda history, clock, opt: ""})
     train(visualizer(tmp_path, ["html"], clock := Clock()), clock, 1)

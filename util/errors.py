@@ -27,7 +27,7 @@ class UserError(Exception):
 
 
 class RunFault(UserError):
-    """A failure while running, such as a full disk or a loss that is NaN."""
+    """A failure during a run, such as a full disk or a loss that is NaN."""
 
     exit_code = 1
 

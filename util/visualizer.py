@@ -98,9 +98,8 @@ def check_packages(names: Iterable[str]) -> None:
     """Raise UserError if the package of a backend is not installed."""
     for name in names:
         if name in PACKAGES:
-            require(
-                PACKAGES[name], f"--display {name}", "--no_html" if name == "html" else "another --display"
-            )
+            other = "--no_html" if name == "html" else "another --display"
+            require(PACKAGES[name], f"--display {name}", other)
 
 
 def _first_line(error: Exception) -> str:

@@ -81,18 +81,19 @@ class Sheet:
 def make(names: Sequence[str], plan: Plan) -> list[Sheet]:
     """Return the sheets with these names; without names, all that fit the plan.
 
-    Raises:
-        UserError: there is no such sheet, or it needs more classes than the plan shows.
+    Raises UserError if there is no such sheet, or if it needs more classes than the plan shows.
     """
     shown = len(plan.shown_classes)
     for name in names:
         if name not in SHEETS:
             raise UserError(unknown("--sheets", name, SHEETS))
-        needed = MIN_CLASSES.get(name, 0)
-        if shown < needed:
-            reason = f"only {shown} is shown" if plan.n_classes else "the model has no labels"
-            classes = "1 class" if needed == 1 else f"{needed} classes"
-            raise UserError(f"--sheets {name} needs {classes}, but {reason}: leave it out")
+        if shown < MIN_CLASSES.get(name, 0):
+            reason = (
+                f"at least {MIN_CLASSES[name]} classes, but only {shown} is shown"
+                if shown
+                else "a model with labels"
+            )
+            raise UserError(f"--sheets {name} needs {reason}: leave this sheet out")
     return [SHEETS[name](plan) for name in names or SHEETS if shown >= MIN_CLASSES.get(name, 0)]
 
 

@@ -34,10 +34,10 @@ class ResultsPage:
 
         Raises UserError if `save_only` names an unknown label, RunFault if a file cannot be written.
         """
-        for label in self.save_only:
-            if label not in visuals:
-                choices = ", ".join(visuals)
-                raise UserError(f"--save_only {label}: the model has no such image; choose from {choices}")
+        if wrong := [label for label in self.save_only if label not in visuals]:
+            raise UserError(
+                f"--save_only {wrong[0]}: the model has no such image; choose from {', '.join(visuals)}"
+            )
         labels = [label for label in visuals if label in (self.save_only or visuals)]
         stem = self._unused_stem(_relative_stem(path, root), labels)
         files = {label: f"{stem}_{label}.png" for label in labels}

@@ -16,14 +16,10 @@ from util.pages.loss_history import History
 from util.pages.train_page import REFRESH_S, TrainPage
 from util.run.lifecycle import Run
 
-
-def losses(history: History, clock: Clock, opt: Namespace) -> str:
-    """Curves of all losses."""
-    return loss_curves(history.series)
-
-
 # Heading -> function that returns the HTML of a panel; a panel with empty HTML is left out (docs/pages.md).
-PANELS: dict[str, Callable[[History, Clock, Namespace], str]] = {"Losses": losses}
+PANELS: dict[str, Callable[[History, Clock, Namespace], str]] = {
+    "Losses": lambda history, clock, opt: loss_curves(history.series)
+}
 
 
 class HtmlBackend(Backend):
@@ -40,8 +36,7 @@ class HtmlBackend(Backend):
         self._opt, self._clock, self._background = opt, run.clock, run.background
         self.history = History.of_run(run)
         self._page = TrainPage(web_dir, title=opt.name, options=vars(opt), image_width=opt.display_winsize)
-        if run.resumed:
-            self._page.remove_after(run.clock)
+        self._page.remove_after(run.clock)
         self._image_epoch = 0  # the last epoch whose images were shown
         self._write(run.clock)
 
@@ -69,7 +64,8 @@ class HtmlBackend(Backend):
 
     def _write(self, clock: Clock, refresh: int = REFRESH_S) -> None:
         self._written_epoch, self._written_images = clock.epoch, clock.images
-        subtitle = f"epoch {clock.epochs_begun} · {clock.images:,} images seen · written {time.strftime('%Y-%m-%d %H:%M')}"
+        written = time.strftime("%Y-%m-%d %H:%M")
+        subtitle = f"epoch {clock.epochs_begun} · {clock.images:,} images seen · written {written}"
         # not in the background, where the history could change meanwhile
         panels = {heading: draw(self.history, clock, self._opt) for heading, draw in PANELS.items()}
         write = partial(self._page.write, subtitle=subtitle, panels=panels, refresh=refresh)

@@ -10,7 +10,7 @@ from util.errors import RunFault
 
 
 def cannot_write(path: Path, error: OSError) -> RunFault:
-    """The error to raise where a file cannot be written."""
+    """The error to raise if a file cannot be written."""
     reason = error.strerror or error
     return RunFault(f"cannot write {path}: {reason}; free some space or choose another folder")
 
@@ -36,7 +36,7 @@ def write_atomically(
     Raises:
         RunFault: the file cannot be written; an old one is unchanged.
     """
-    # the name is fixed, so that the next write replaces what a killed process left
+    # a fixed name, so that the next write replaces the draft of a killed process
     draft = path.with_name(f".{path.name}.tmp")
     make_folder(path.parent)
     try:

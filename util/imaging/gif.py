@@ -1,7 +1,6 @@
 """Animated GIFs, written with Pillow."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,6 @@ def save_gif(frames: Sequence[np.ndarray], path: str | Path, *, fps: int) -> Non
         palette = Image.fromarray(np.concatenate(frames[::step])[..., :3]).quantize()
         rgb = [Image.fromarray(frame[..., :3]) for frame in frames]
         pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in rgb]
-    timing = {"duration": 10 * round(100 / fps), "loop": 0}  # ms per frame; 0 repeats endlessly
-    save = partial(pictures[0].save, format="GIF", save_all=True, append_images=pictures[1:], **timing)
-    write_atomically(Path(path), save)
+    duration_ms = 10 * round(100 / fps)  # of a frame
+    settings = {"save_all": True, "append_images": pictures[1:], "duration": duration_ms, "loop": 0}
+    write_atomically(Path(path), lambda file: pictures[0].save(file, "GIF", **settings))

@@ -1,4 +1,4 @@
-"""The losses of a run so far, in bounded memory, for drawing curves."""
+"""The losses of a run so far, in bounded memory."""
 
 import json
 import math

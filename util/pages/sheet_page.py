@@ -37,7 +37,7 @@ class SheetPage:
 
     def add(self, drawn: Sheet, images: np.ndarray) -> None:
         """Save a sheet made of images (N, H, W, C) uint8. Raises RunFault if that fails."""
-        # an attention image is several squares side by side, so fewer fit into a row
+        # an attention image consists of several pictures side by side, so fewer fit into a row
         columns = max(1, drawn.columns * images.shape[1] // images.shape[2])
         file = f"{drawn.name}.{'gif' if drawn.fps else 'png'}"
         if drawn.fps:

@@ -47,7 +47,7 @@ def load(path: Path) -> Any:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the error message below says more
+            warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise UserError(f"cannot read the checkpoint {path} ({error.strerror}): check the path") from error

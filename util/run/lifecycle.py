@@ -91,7 +91,7 @@ def begin(opt: Namespace, model: Model) -> Run:
     clock = Clock(epoch=opt.epoch_count)
     schedule = Schedule(opt.lr_policy, opt.n_epochs, opt.n_epochs_decay, opt.lr_decay_iters)
     parts: dict[str, checkpoint.Stateful] = {"model": model, "clock": clock, "schedule": schedule}
-    per_rank = {"random": RandomState(), "local": model.local_state}
+    per_rank: dict[str, checkpoint.Stateful] = {"random": RandomState(), "local": model.local_state}
     run = Run(model, clock, schedule, Checkpoint(model.save_dir, parts, per_rank))
     seed_everything(opt.seed + distributed.rank())  # the nets are equal on all ranks; noise must not be
     (_resume if opt.continue_train else _start)(opt, run)

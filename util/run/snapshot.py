@@ -9,8 +9,8 @@ from torch import Tensor
 def snapshot(state: Any) -> Any:
     """Copy nested dicts, lists and tuples of tensors and other values.
 
-    Strides, and attributes such as the `_metadata` of a state_dict, are kept, so that torch.save writes the same
-    bytes for the copy. A tensor that occurs several times is copied once.
+    The copy has the same strides and attributes (the `_metadata` of a state_dict), so that torch.save writes the
+    same bytes. A tensor that occurs several times is copied once.
     """
     copies: dict[tuple, Tensor] = {}
 

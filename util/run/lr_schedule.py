@@ -37,7 +37,7 @@ class Schedule:
         self._count += 1
 
     def end_epoch(self) -> None:
-        if not self._count:
+        if not self.watches or not self._count:
             return
         mean = self._sum / self._count
         self._sum, self._count = 0.0, 0

@@ -104,7 +104,7 @@ class VisdomBackend(Backend):
         self._sent: object = None  # the images that the server has
         self._changed, self._closing = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
-        Image.preinit()  # imports modules; a data worker forked while the thread did so would never get the import lock
+        Image.preinit()  # a data worker forked while the thread imports modules would wait forever for the lock
 
     def scalars(self, values: Mapping[str, float], clock: Clock) -> None:
         with self._lock:
@@ -167,10 +167,9 @@ class VisdomBackend(Backend):
             chosen = {name: xy for name, xy in curves.items() if xy and name.startswith("gamma") == is_gamma}
             if chosen:
                 self._post("events", f"{self._name}_{plot}", plot_message(f"{self._name}: {plot}", chosen))
+        panes = {f"{self._name}_{label}": {label: image} for label, image in images.items()}
         if self._ncols > 0:
             panes = {f"{self._name}_panels": images}
-        else:
-            panes = {f"{self._name}_{label}": {label: image} for label, image in images.items()}
         # a server that has restarted since the last call has lost the images
         if images and (images is not self._sent or self._post("win_exists", next(iter(panes))) == "false"):
             for win, pictures in panes.items():

@@ -10,7 +10,7 @@ from typing import Any
 
 from options.parser import Parser
 from util.errors import UserError
-from util.files import write_whole
+from util.files import write_atomically
 
 Options = dict[str, Any]
 
@@ -63,11 +63,11 @@ def save(opt: Namespace, parser: Parser, folder: Path, *, unsaved: Collection[st
     text = describe(opt, parser) + "\n"
     # `test.py --phase train` must not overwrite the options of the training
     name = "test" if opt.phase == "train" and not opt.isTrain else opt.phase
-    write_whole(folder / f"{name}_opt.txt", text.encode())
+    write_atomically(folder / f"{name}_opt.txt", text.encode())
     if opt.isTrain:
         values = {name: "inf" if value == math.inf else value for name, value in vars(opt).items()}
         written = json.dumps(values | dict.fromkeys(unsaved), indent=1, sort_keys=True) + "\n"
-        write_whole(folder / "opt.json", written.encode())
+        write_atomically(folder / "opt.json", written.encode())
 
 
 def describe(opt: Namespace, parser: Parser) -> str:

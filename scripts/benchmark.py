@@ -32,7 +32,7 @@ from scripts.benchmarks.setting import WARM_UPS, Setting
 from util import errors, log
 from util.cli.arguments import Arguments
 from util.errors import UserError
-from util.files import write_whole
+from util.files import write_atomically
 from util.plugins import unknown
 
 
@@ -58,7 +58,7 @@ def main() -> int:
             continue
         log.info(table.row(records[-1]))
         if opt.json:  # after each entry, so that a later fault loses nothing
-            write_whole(Path(opt.json), json.dumps(records, indent=1).encode())
+            write_atomically(Path(opt.json), json.dumps(records, indent=1).encode())
     if any(record["gflops"] for record in records):
         product, convolution = (f"{flops / 1e9:.0f} GFLOP/s" for flops in ceiling(opt.device))
         log.info(f"best of this machine: matrix products {product}, convolutions {convolution}")

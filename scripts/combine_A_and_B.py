@@ -19,7 +19,7 @@ from data.images import open_image
 from util import log
 from util.cli.arguments import Arguments
 from util.errors import UserError, run
-from util.files import stream_whole
+from util.files import write_atomically
 
 Pair = tuple[Path, Path, Path]  # files of A, of B, and of both
 
@@ -97,7 +97,7 @@ def combine(A_path: Path, B_path: Path, AB_path: Path) -> None:
     AB.paste(B, (A.width, 0))
     kind = Image.registered_extensions()[AB_path.suffix.lower()]
     # JPEG without colour subsampling, which would blur the edges of label images
-    stream_whole(AB_path, lambda file: AB.save(file, kind, quality=95, subsampling=0), sync=False)
+    write_atomically(AB_path, lambda file: AB.save(file, kind, quality=95, subsampling=0))
 
 
 if __name__ == "__main__":

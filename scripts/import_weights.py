@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from options import checks
 from util.cli.arguments import Arguments
 from util.errors import UserError, run
-from util.files import write_whole
+from util.files import write_atomically
 from util.log import info
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     states = {name: weights.read(path) for name, path in files.items()}
     options = write_nets(args, files, states, folder) | {"standing_stats": 0}
     # written last: a folder with options is complete
-    write_whole(folder / "opt.json", (json.dumps(options, indent=1, sort_keys=True) + "\n").encode())
+    write_atomically(folder / "opt.json", (json.dumps(options, indent=1, sort_keys=True) + "\n").encode())
     info(
         f"{folder} holds {', '.join(files)}; make images: python test.py --model {args.source} "
         f"--name {args.name} --checkpoints_dir {args.checkpoints_dir} --num_test 16"

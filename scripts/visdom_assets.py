@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from util.errors import RunFault, UserError
-from util.files import write_whole
+from util.files import write_atomically
 from util.log import info
 
 NPM_TIMEOUT_S = 600
@@ -89,8 +89,8 @@ def install(source: Path, static: Path, version: str) -> None:
     """
     (static / STAMP).unlink(missing_ok=True)
     for path in asset_paths():
-        write_whole(static / path, (source / path).read_bytes())
-    write_whole(static / STAMP, version.encode())
+        write_atomically(static / path, (source / path).read_bytes())
+    write_atomically(static / STAMP, version.encode())
 
 
 def export(static: Path, archive: Path) -> None:
@@ -100,7 +100,7 @@ def export(static: Path, archive: Path) -> None:
         raise UserError(f"--export {archive} must end in one of: {', '.join(SUFFIXES)}")
     with tempfile.TemporaryDirectory() as folder:
         for path in asset_paths():
-            write_whole(Path(folder, "static", path), (static / path).read_bytes())
+            write_atomically(Path(folder, "static", path), (static / path).read_bytes())
         packed = shutil.make_archive(str(Path(folder, "assets")), kind, root_dir=folder, base_dir="static")
         try:
             archive.parent.mkdir(parents=True, exist_ok=True)
@@ -173,7 +173,9 @@ def from_npm() -> Iterator[Path]:
                 tar.extractall(unpacked, filter="data")
             for inside, paths in files.items():
                 for path in paths:
-                    write_whole(Path(folder, "static", path), (unpacked / "package" / inside).read_bytes())
+                    write_atomically(
+                        Path(folder, "static", path), (unpacked / "package" / inside).read_bytes()
+                    )
         yield Path(folder, "static")
 
 

@@ -110,7 +110,7 @@ def number(line: str) -> tuple[int] | None:
 def test_rewinding_keeps_headers_and_earlier_runs(tmp_path, before, after, incomplete):
     path = tmp_path / "log.txt"
     path.write_text("".join(f"{word}\n" for word in before.split()) + incomplete)
-    AppendLog(path, position=number, limit=(2,)).close()
+    AppendLog(path, number, (2,)).close()
     assert path.read_text().split() == after.split()
 
 
@@ -118,7 +118,7 @@ def test_rewinding_parses_one_line_more_than_it_removes(tmp_path):
     path = tmp_path / "log.txt"
     path.write_text("".join(f"{line}\n" for line in range(100_000)))
     parsed: list[str] = []
-    AppendLog(path, position=lambda line: (parsed.append(line), number(line))[1], limit=(99_990,)).close()
+    AppendLog(path, lambda line: (parsed.append(line), number(line))[1], (99_990,)).close()
     assert set(parsed) == {str(line) for line in range(99_990, 100_000)}
     assert path.read_text().endswith("\n99989\n99990\n")
 
@@ -151,7 +151,7 @@ class FullDisk:
 
 @pytest.mark.parametrize("left", [-1, 5])
 def test_a_disk_that_fills_up(tmp_path, left):
-    log = AppendLog(tmp_path / "log.txt", position=line_position, limit=None)
+    log = AppendLog(tmp_path / "log.txt", line_position)
     log._file = FullDisk(left)
     with refused(tmp_path / "log.txt", error=RunFault):
         log.add("a line that is longer")

@@ -152,11 +152,11 @@ def test_older_epochs_move_to_pages_that_are_written_at_most_twice(tmp_path, mon
 
 def test_a_long_run_writes_pages_of_bounded_size_and_rewrites_no_old_ones(tmp_path, monkeypatch):
     written: list[tuple[str, int]] = []
-    write_whole = html_page.write_whole
+    write_atomically = html_page.write_atomically
     monkeypatch.setattr(
         html_page,
-        "write_whole",
-        lambda path, data: (written.append((path.name, len(data))), write_whole(path, data)),
+        "write_atomically",
+        lambda path, data: (written.append((path.name, len(data))), write_atomically(path, data)),
     )
     last = 10 * PER_PAGE
     show(train_page(tmp_path), range(1, last + 1), labels=("fake",))

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import torch
@@ -15,11 +14,11 @@ from torch import nn
 from util import files
 from util.clock import Clock
 from util.errors import RunFault
-from util.run import checkpoint
+from util.run import checkpoint, lifecycle
 from util.run.checkpoint import Checkpoint
 from util.run.lifecycle import Run
 from util.run.lr_schedule import Schedule
-from util.run.snapshot import Snapshot
+from util.run.snapshot import snapshot
 
 
 def test_a_snapshot_does_not_follow_later_changes() -> None:
@@ -30,7 +29,7 @@ def test_a_snapshot_does_not_follow_later_changes() -> None:
         "text": "x",
         "random": torch.get_rng_state(),
     }
-    copy = Snapshot().of(state)
+    copy = snapshot(state)
     assert_same_state(copy, state)
     assert copy["nets"]._metadata == state["nets"]._metadata
     assert all(copy["nets"][key].stride() == value.stride() for key, value in state["nets"].items())
@@ -43,29 +42,21 @@ def test_a_snapshot_does_not_follow_later_changes() -> None:
     assert len(copy["list"]) == 2
 
 
-class Pair(NamedTuple):
-    weight: torch.Tensor
-    count: int
-
-
 def test_other_containers_are_copied_with_their_type() -> None:
     computed = torch.ones(2, requires_grad=True) * 2
-    state = {"pair": Pair(computed, 3), "shape": torch.Size([2, 3]), "set": {1, 2}}
-    copy = Snapshot().of(state)
-    assert [type(copy[key]) for key in state] == [Pair, torch.Size, set]
-    assert (copy["pair"].count, copy["shape"], copy["set"]) == (3, (2, 3), {1, 2})
+    state = {"pair": (computed, 3), "shape": torch.Size([2, 3]), "set": {1, 2}}
+    copy = snapshot(state)
+    assert [type(copy[key]) for key in state] == [tuple, torch.Size, set]
+    assert (copy["pair"][1], copy["shape"], copy["set"]) == (3, (2, 3), {1, 2})
     with torch.no_grad():
         computed.zero_()
-    assert copy["pair"].weight.tolist() == [2, 2]
+    assert copy["pair"][0].tolist() == [2, 2]
 
 
 def test_a_tensor_in_several_states_is_copied_once() -> None:
-    net, snapshot = nn.Linear(3, 4), Snapshot()
-    first, second = snapshot.of(net.state_dict()), snapshot.of({"again": [net.state_dict()]})
+    net = nn.Linear(3, 4)
+    first, second = snapshot([net.state_dict(), {"again": [net.state_dict()]}])
     assert second["again"][0]["weight"].data_ptr() == first["weight"].data_ptr() != net.weight.data_ptr()
-    # a freed tensor's memory may be used by the next one
-    copies = [snapshot.of(torch.full((1000,), float(value))) for value in range(5)]
-    assert [copy[0].item() for copy in copies] == [0, 1, 2, 3, 4]
 
 
 class TinyModel(DatalessModel):
@@ -107,9 +98,11 @@ def run(tmp_path: Path) -> Run:
 def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of files in the order in which they are written."""
     order: list[str] = []
-    stream = files.stream_whole
+    write = files.write_atomically
     monkeypatch.setattr(
-        files, "stream_whole", lambda path, write: (order.append(path.name), stream(path, write))
+        files,
+        "write_atomically",
+        lambda path, content, sync: (order.append(path.name), write(path, content, sync=sync)),
     )
     return order
 
@@ -159,14 +152,8 @@ def test_files_written_in_the_background_equal_those_written_at_once(tmp_path: P
 
 def test_a_save_is_written_before_the_next_one_copies(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[str] = []
-    copy, write = Snapshot.of, checkpoint.save_all
-
-    def of(self: Snapshot, value: object) -> object:
-        if isinstance(value, dict) and run.checkpoint.path in value:
-            events.append("copied")
-        return copy(self, value)
-
-    monkeypatch.setattr(Snapshot, "of", of)
+    write = checkpoint.save_all
+    monkeypatch.setattr(lifecycle, "snapshot", lambda state: (events.append("copied"), snapshot(state))[1])
     monkeypatch.setattr(checkpoint, "save_all", lambda contents: (write(contents), events.append("written")))
     with run.background:
         for _ in range(3):

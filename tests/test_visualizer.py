@@ -130,7 +130,7 @@ def test_the_page_is_written_when_due_and_not_at_every_step(tmp_path, monkeypatc
 def test_a_new_panel_needs_one_function_and_one_line(tmp_path, monkeypatch):
     from util.display.backends import html
 
-    names = {**vars(html)}
+    names = {**vars(html), "PANELS": dict(html.PANELS)}
     exec(example(0), names)
     monkeypatch.setattr(html, "PANELS", names["PANELS"] | {"Empty": lambda history, clock, opt: ""})
     train(visualizer(tmp_path, ["html"], clock := Clock()), clock, 1)
@@ -191,7 +191,6 @@ def test_tensorboard_receives_values_and_sheets(tmp_path, monkeypatch):
 
     fake = types.SimpleNamespace(SummaryWriter=SummaryWriter)
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", fake)
-    monkeypatch.setattr("util.visualizer.PACKAGES", {})
     show = visualizer(tmp_path, ["tensorboard"], Clock(images=6), resumed=True)
     show.scalars({"D": 1.0}, Clock(images=8))
     show.images({"fake": torch.zeros(1, 2, 4, 4)}, Clock(images=8))
@@ -205,7 +204,6 @@ class FakeWandb(types.ModuleType):
         self.error = error
         self.logged: list[tuple[dict, int]] = []
         monkeypatch.setitem(sys.modules, "wandb", self)
-        monkeypatch.setattr("util.visualizer.PACKAGES", {})
 
     def init(self, **settings):
         if self.error:

@@ -5,12 +5,12 @@ import sys
 
 
 def is_main() -> bool:
-    """Whether this process prints and writes files. It reads torchrun's variable, so it needs no torch."""
+    """Whether this process prints and writes files, from torchrun's environment variable."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def info(message: str = "") -> None:
-    """Print a line; continue without output if the reader has gone (`| head`)."""
+    """Print a line; continue without output if the pipe is closed (`| head`)."""
     if is_main():
         try:
             print(message, flush=True)

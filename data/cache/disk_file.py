@@ -19,7 +19,7 @@ import numpy as np
 import PIL
 
 from util import log
-from util.files import make_folder, stream_whole
+from util.files import make_folder, write_atomically
 
 FORMAT = 2  # increase it when the layout of the file or the preparation of images changes
 DIGEST = 32  # bytes
@@ -80,7 +80,7 @@ def cached_file(
         with invalid:  # another process may have written it in the meantime
             return PixelFile(str(path), fingerprint, count)
         log.info(f"preparing {count:,} images into {path}")
-        stream_whole(path, lambda target: _write(target, images(), fingerprint))
+        write_atomically(path, lambda target: _write(target, images(), fingerprint), sync=True)
         return PixelFile(str(path), fingerprint, count)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from util import log
 from util.cache_folder import cache_folder
 from util.errors import UserError
-from util.files import write_whole
+from util.files import write_atomically
 
 Times = tuple[int, int]  # of the last change to the content and to the status of a folder, in ns
 
@@ -52,7 +52,7 @@ def save(folder: str, names: str, times: dict[str, Times], *, scanned_ns: int, r
     if names.count("\0") < MIN_IMAGES or just_changed or not log.is_main():
         return
     with suppress(UserError, OSError):
-        write_whole(_list_file(folder, rule), json.dumps({"times": times, "names": names}).encode())
+        write_atomically(_list_file(folder, rule), json.dumps({"times": times, "names": names}).encode())
 
 
 def _list_file(folder: str, rule: str) -> Path:

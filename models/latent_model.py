@@ -12,7 +12,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from models import networks
 from models.base_model import BaseModel, Batch, Terms
 from models.latent_flags import query_points
-from util import log
 from util.cli.flag_types import whole
 from util.errors import UserError
 from util.imaging.attention_overlay import overlay
@@ -85,19 +84,15 @@ class LatentModel(BaseModel):
         if self.is_train:
             self.D = self.add_net("D", self._built(self.discriminator), role="discriminator")
             self.gan = networks.GANLoss(opt.gan_mode)
-            if hasattr(self, "terms_D"):
-                log.warn(f"--model {opt.model} defines terms_D, the old form of loss_D: it has no penalties")
-                self.add_phase("D", self.terms_D, ["D"], lr=opt.lr_D)
-            else:
-                self.add_discriminator_phase(
-                    "D",
-                    self.loss_D,
-                    ["D"],
-                    real=lambda: {"D": self.real},
-                    fake=lambda: {"D": self.fake},
-                    label=lambda: self.label,
-                    lr=opt.lr_D,
-                )
+            self.add_discriminator_phase(
+                "D",
+                self.loss_D,
+                ["D"],
+                real=lambda: {"D": self.real},
+                fake=lambda: {"D": self.fake},
+                label=lambda: self.label,
+                lr=opt.lr_D,
+            )
             self.add_phase("G", self.terms_G, ["G"], lr=opt.lr_G, every=opt.n_critic)
 
     # ------------------------------------------------------------------ written by the plugin

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from models.training.phases import Terms
+from models.training.step import Terms
 from util.compiling import eager_call
 from util.errors import UserError
 

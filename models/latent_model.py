@@ -1,7 +1,6 @@
 """The base class of models that make images from noise: DCGAN, conditional GAN, SAGAN and BigGAN."""
 
 import math
-from abc import abstractmethod
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 
@@ -95,15 +94,19 @@ class LatentModel(BaseModel):
             )
             self.add_phase("G", self.terms_G, ["G"], lr=opt.lr_G, every=opt.n_critic)
 
-    # ------------------------------------------------------------------ written by the plugin
+    # ------------------------------------------------------------------ for plugins to override
 
-    @abstractmethod
     def generator(self) -> nn.Module:
-        """z (N, z_dim), label (N,) -> images (N, output_nc, S, S) in [-1, 1]."""
+        """z (N, z_dim), label (N,) -> images (N, output_nc, S, S) in [-1, 1]; --netG by default."""
+        return networks.noise_generator_from(self.opt)
 
-    @abstractmethod
     def discriminator(self) -> nn.Module:
-        """Images (N, output_nc, S, S), label (N,) -> logits (N,)."""
+        """Images (N, output_nc, S, S), label (N,) -> logits (N,); --netD by default."""
+        return networks.noise_discriminator_from(self.opt)
+
+    def normalised(self, net: nn.Module) -> nn.Module:
+        """Apply spectral norm to a net, if the model has it; called for both nets."""
+        return net
 
     # ------------------------------------------------------------------ the training step
 
@@ -215,10 +218,6 @@ class LatentModel(BaseModel):
             raise UserError(f"--model {self.opt.model}: {error}") from error
         networks.init_weights(net, self.opt.init_type, self.opt.init_gain)
         return self.normalised(net)
-
-    def normalised(self, net: nn.Module) -> nn.Module:
-        """Override it to apply spectral norm to a net; called for both nets."""
-        return net
 
     def _checked(self, label: Tensor | list[str]) -> Tensor:
         assert isinstance(label, Tensor)

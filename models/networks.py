@@ -130,22 +130,21 @@ def _from_noise(
     return build(**{name: value for name, value in shared.items() if name in taken}, **own)
 
 
-def default_attention(name: str, size: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The sides of the features that attend by default in a family's G and D, for images of `size` pixels."""
-    return FAMILIES[name].default_attention(size)
-
-
 # ---------------------------------------------------------------------- checks
 
 
-def check_attention(flag: str, name: str, remedy: str) -> None:
-    """Refuse a family, chosen by `flag`, that has no place for attention; `remedy` is the flag that turns it off."""
-    if not FAMILIES[name].attention_places:
+def check_attention(flag: str, name: str, places_flag: str, places: Collection[str]) -> None:
+    """Refuse `places` for attention, given by `places_flag`, that the family `name`, given by `flag`, does not have."""
+    known = FAMILIES[name].attention_places
+    if places and not known:
         table = GENERATORS if flag == "--netG" else DISCRIMINATORS
         others = [other for other in table if FAMILIES[other].attention_places]
         raise UserError(
-            f"{flag} {name} has no place for attention: use {flag} {' or '.join(others)}, or {remedy}"
+            f"{flag} {name} has no place for attention: use {flag} {' or '.join(others)}, or {places_flag} none"
         )
+    for place in places:
+        if place not in known:
+            raise UserError(f"{places_flag} {place} is unknown; known: {', '.join(known)}, none")
 
 
 def check_options(opt: Namespace, known: Collection[str] | None = None) -> None:

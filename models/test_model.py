@@ -33,8 +33,8 @@ class TestModel(BaseModel):
             raise UserError(
                 f"--model_suffix {opt.model_suffix} must be letters, as in _A for <epoch>_net_G_A.pth"
             )
-        check_generator(opt)
         networks.check(netG=opt.netG, norm=opt.norm, init_type=opt.init_type, side=opt.image_side)
+        check_generator(opt)
 
     def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)

@@ -131,9 +131,9 @@ def test_what_fits_is_accepted(fitting: dict) -> None:
 
 
 def test_only_families_with_places_for_attention_can_attend() -> None:
-    networks.check_attention("--netG", "resnet_9blocks", "--attn_G_pos none")
+    networks.check_attention("--netG", "resnet_9blocks", "--attn_G_pos", ["trunk"])
     with refused("--netG unet_256", "resnet_9blocks", "--attn_G_pos none"):
-        networks.check_attention("--netG", "unet_256", "--attn_G_pos none")
+        networks.check_attention("--netG", "unet_256", "--attn_G_pos", ["trunk"])
 
 
 def test_options_build_every_family() -> None:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.nets.attention import AttentionNet
-from models.nets.conditional import ClassEmbedding, ConditionalNorm, check_label
+from models.nets.conditional import ClassEmbedding, ConditionalNorm, check_label, check_size
 from models.nets.families import Family, register
 from models.nets.layers import Norm
 
@@ -50,10 +50,10 @@ class GBlock(nn.Module):
 
     def forward(self, x: Tensor, *condition: Tensor) -> Tensor:
         """x (N, C, H, W), the condition of the norms (N,) or (N, D) -> (N, C', 2H, 2W)."""
-        h = _upsampled(F.relu(self.bn1(x, *condition)))
+        h = F.interpolate(F.relu(self.bn1(x, *condition)), scale_factor=2)
         h = F.relu(self.bn2(self.conv1(h), *condition))
         # a 1 x 1 convolution and upsampling commute; this order takes a quarter of the operations
-        return self.conv2(h) + _upsampled(self.conv_sc(x))
+        return self.conv2(h) + F.interpolate(self.conv_sc(x), scale_factor=2)
 
 
 class DBlock(nn.Module):
@@ -109,7 +109,7 @@ class BigGANGenerator(AttentionNet):
         shared_dim: int,
     ) -> None:
         super().__init__()
-        _check_size(size)
+        check_size("BigGAN", size, SIZES)
         if hierarchical and n_classes and not shared_dim:
             raise ValueError(
                 "--hierarchical true concatenates the chunks of z to a shared class embedding, which --shared_dim 0 "
@@ -147,7 +147,7 @@ class BigGANGenerator(AttentionNet):
 
 
 class BigGANDiscriminator(AttentionNet):
-    """Image and class -> logit; the class enters by projection (Eq. 3 of arXiv:1802.05637, Miyato and Koyama 2018).
+    """Image and class -> logit; the class enters by projection (Eq. 3 of arXiv:1802.05637).
 
     Raises:
         ValueError: there is no architecture for this size, or it has no features of a side in `attn_res`.
@@ -157,7 +157,7 @@ class BigGANDiscriminator(AttentionNet):
         self, *, input_nc: int, ndf: int, size: int, n_classes: int = 0, attn_res: Sequence[int]
     ) -> None:
         super().__init__()
-        _check_size(size)
+        check_size("BigGAN", size, SIZES)
         factors, halving = D_WIDTHS[size]
         widths = [input_nc, *(ndf * factor for factor in factors)]
         self.blocks = nn.ModuleList(
@@ -188,7 +188,7 @@ class BigGANDiscriminator(AttentionNet):
 
 
 def _norms(norm: Norm, n_classes: int, shared_dim: int, chunk: int) -> Callable[[int], nn.Module]:
-    """Number of channels -> norm, whose gain and bias depend on the label, on a vector, or on neither."""
+    """Number of channels -> a norm whose gain and bias depend on the label, on a vector, or on neither."""
     length = chunk + (shared_dim if n_classes else 0)
 
     def affine_part(channels: int) -> nn.Module:
@@ -204,11 +204,6 @@ def _norms(norm: Norm, n_classes: int, shared_dim: int, chunk: int) -> Callable[
     return make
 
 
-def _check_size(size: int) -> None:
-    if size not in SIZES:
-        raise ValueError(f"BigGAN has no architecture for {size} pixels: use {', '.join(map(str, SIZES))}")
-
-
 def _chunk(z_dim: int, chunks: int) -> int:
     if z_dim % chunks:
         fitting = dict.fromkeys([max(1, round(z_dim / chunks)) * chunks, PUBLISHED_CHUNK * chunks])
@@ -217,10 +212,6 @@ def _chunk(z_dim: int, chunks: int) -> int:
             f"use --z_dim {' or '.join(map(str, fitting))}"
         )
     return z_dim // chunks
-
-
-def _upsampled(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
 register(

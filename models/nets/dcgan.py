@@ -4,10 +4,12 @@ It differs from the paper as that example does: kernels of 4 rather than 5, norm
 width of 64 rather than 128 at 64 pixels. `ngf` = 128 gives the paper's 1024 channels at 4 x 4.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
-from models.nets.conditional import ClassEmbedding, ClassVector, OneHot, check_label
+from models.nets.conditional import ClassEmbedding, ClassVector, OneHot, check_label, check_size
 from models.nets.cpu.cpu_kernels import SpeedUp
 from models.nets.families import Family, register
 from models.nets.layers import Norm, needs_bias
@@ -17,14 +19,9 @@ CONDITIONS = ("onehot", "embed", "projection")
 
 
 def widths(width: int, size: int) -> list[int]:
-    """Channels from 4 x 4 to half the image's side; widths(64, 64) = [512, 256, 128, 64].
-
-    Raises:
-        ValueError: there is no architecture for this size.
-    """
-    if size not in SIZES:
-        raise ValueError(f"DCGAN has no architecture for {size} pixels: use {', '.join(map(str, SIZES))}")
-    doublings = size.bit_length() - 3  # from 4 to the image's side
+    """Channels from 4 x 4 to half the image's side; widths(64, 64) = [512, 256, 128, 64]."""
+    check_size("DCGAN", size, SIZES)
+    doublings = size.bit_length() - 3  # from 4 to the side of the image
     return [width * 2**level for level in reversed(range(doublings))]
 
 
@@ -78,8 +75,7 @@ class DCGANDiscriminator(SpeedUp):
 
     The class is concatenated to x as constant planes: the one-hot label, or with `cond` embed a learned vector of
     `embed_dim`. With `cond` projection, <embed(label), sum over space of the last features> is added to the logit
-    (Eq. 3 of arXiv:1802.05637, Miyato and Koyama 2018). `ndf` is the number of channels next to the image. The keys
-    in `main` are those of PyTorch's example.
+    (Eq. 3 of arXiv:1802.05637). `ndf` is the number of channels next to the image.
 
     Raises:
         ValueError: there is no architecture for this size.
@@ -109,11 +105,9 @@ class DCGANDiscriminator(SpeedUp):
         planes = 0 if self.projects else self.embed.embedding_dim
         layers: list[nn.Module] = [nn.Conv2d(input_nc + planes, first, 4, 2, 1, bias=False)]
         layers += [nn.LeakyReLU(0.2, inplace=True)]
-        above = first
-        for channels in others:
+        for above, channels in pairwise((first, *others)):
             conv = nn.Conv2d(above, channels, 4, 2, 1, bias=needs_bias(norm))
             layers += [conv, norm(channels), nn.LeakyReLU(0.2, inplace=True)]
-            above = channels
         self.main = nn.Sequential(*layers, nn.Conv2d(last, 1, 4, bias=False))
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
@@ -133,7 +127,7 @@ class DCGANDiscriminator(SpeedUp):
 
 
 def _class_vector(cond: str, n_classes: int, length: int) -> OneHot | ClassVector:
-    """The layer that maps a class to a vector: one-hot, or a learned one of `length`."""
+    """The layer that maps a class to a vector: one-hot, or learned, of `length` numbers."""
     assert cond in CONDITIONS, cond
     return OneHot(n_classes) if cond == "onehot" or not n_classes else ClassVector(n_classes, length)
 

@@ -1,4 +1,4 @@
-"""Why a weight file does not fit an image-to-image net, told from the keys and shapes of the weights."""
+"""Why a weight file does not fit an image-to-image net, according to its keys and shapes."""
 
 from torch import Tensor, nn
 
@@ -6,7 +6,7 @@ State = dict[str, Tensor]
 
 
 def explain_mismatch(net: nn.Module, state: State) -> str:
-    """The flag that most likely explains why `state` does not fit `net`; util/run/weights.py asks for it."""
+    """The option that most likely differs between `state` and `net`; a method of nets for util/run/weights.py."""
     own = net.state_dict()
     missing, extra = own.keys() - state.keys(), state.keys() - own.keys()
     shapes = [key for key in own.keys() & state.keys() if own[key].shape != state[key].shape]

@@ -18,7 +18,7 @@ Inputs = Callable[[], dict[str, Tensor]]  # name of a discriminator -> the image
 
 @dataclass(frozen=True)
 class DiscriminatorLoss:
-    """The terms of the discriminators `nets` on one batch; see BaseModel.add_discriminator_phase."""
+    """The terms of discriminators on one batch; see BaseModel.add_discriminator_phase."""
 
     nets: dict[str, nn.Module]
     adversarial: AdversarialLoss
@@ -27,7 +27,9 @@ class DiscriminatorLoss:
     label: Callable[[], Tensor | None]
     lambda_gp: float
     r1_gamma: float
-    sum_weight: float | None  # the terms are each discriminator's sum times this; None: they are its parts
+    sum_weight: (
+        float | None
+    )  # weight of the sum of each discriminator, its only term; None: its parts are terms
 
     def terms(self) -> Terms:
         """adversarial loss + lambda_gp * gradient penalty, as in Eq. 3 of arXiv:1704.00028."""

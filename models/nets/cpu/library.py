@@ -1,4 +1,4 @@
-"""Building and calling the C++ functions: built once per machine, with the system's compiler, without torch's headers.
+"""Building and calling the C++ functions, which the system's compiler builds once per machine.
 
 The library is kept in $XDG_CACHE_HOME/zebrawood (or ~/.cache/zebrawood). Its name is a hash of the sources, the flags,
 the compiler and the processor. If the build fails, a file beside it records that, and torch's functions are used.
@@ -51,9 +51,9 @@ def library() -> ctypes.CDLL | None:
 
 def usable(x: Tensor) -> bool:
     """Whether the compiled functions can run on x; autocast and torch.compile need torch's own functions."""
-    needs_torch = torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()
-    fits = x.device.type == "cpu" and x.dtype in TYPES and x.ndim == 4
-    return fits and not needs_torch and library() is not None
+    if x.device.type != "cpu" or x.dtype not in TYPES or x.ndim != 4:
+        return False
+    return not (torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()) and library() is not None
 
 
 def call(name: str, dtype: torch.dtype, *arguments: Argument) -> None:
@@ -113,9 +113,7 @@ def _built(compiler: list[str], target: Path) -> bool:
         except subprocess.SubprocessError as error:
             output = getattr(error, "stderr", None) or b""
             failed.write_text(f"{shlex.join(command)}\n{error}\n{output.decode(errors='replace')}")
-            log.info(
-                f"the C++ compiler failed, so torch's functions are used; see {failed} (remove it to try again)"
-            )
+            log.info(f"the C++ compiler failed, so torch's functions are used; remove {failed} to try again")
             return False
         built.replace(target)  # atomic: another process may build the same file
     return True

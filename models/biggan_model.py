@@ -1,22 +1,18 @@
 """BigGAN: residual blocks, shared class embedding, split noise, large batches (Brock et al. 2019, arXiv:1809.11096)."""
 
 from argparse import ArgumentParser, Namespace
+from typing import Any
 
 from torch import nn
 
 from models import networks
-from models.latent_flags import (
-    add_attention_flags,
-    attention_in_D,
-    attention_in_G,
-    check_attention,
-    refuse_gradient_penalty,
-)
+from models.latent_flags import add_attention_flags, attention_sides, check_attention, refuse_gradient_penalty
 from models.latent_model import LatentModel
 from util.cli.flag_types import whole
 from util.cli.image_side import image_side
 
-Z_DIMS = {32: 128, 64: 120, 128: 120, 256: 140}  # by image side; they split into one chunk more than blocks
+# by the side of images; each splits into one chunk for each block and one more
+Z_DIMS = {32: 128, 64: 120, 128: 120, 256: 140}
 
 
 class BigGANModel(LatentModel):
@@ -63,14 +59,10 @@ class BigGANModel(LatentModel):
         check_attention(opt)
         refuse_gradient_penalty(opt, "the spectral norm of --model biggan", "--lambda_gp 0")
 
-    def generator(self) -> nn.Module:
-        opt, hierarchical = self.opt, self.opt.hierarchical == "true"
-        return networks.noise_generator_from(
-            opt, attn_res=attention_in_G(opt), hierarchical=hierarchical, shared_dim=opt.shared_dim
-        )
-
-    def discriminator(self) -> nn.Module:
-        return networks.noise_discriminator_from(self.opt, attn_res=attention_in_D(self.opt))
+    def family_arguments(self, net: str) -> dict[str, Any]:
+        attention = {"attn_res": attention_sides(self.opt, net)}
+        split = {"hierarchical": self.opt.hierarchical == "true", "shared_dim": self.opt.shared_dim}
+        return attention | split if net == "G" else attention
 
     def normalised(self, net: nn.Module) -> nn.Module:
         return networks.apply_spectral_norm(net)

@@ -9,10 +9,8 @@ from models.cycle_gan_model import CycleGANModel
 from util.errors import UserError
 from util.imaging.attention_overlay import overlay
 
-QUERIES = [
-    (0.5, 0.5),
-    (0.2, 0.5),
-]  # points (y, x) in [0, 1) whose attention is shown: the middle, and above it
+# points (y, x) in [0, 1) whose attention is shown: the middle, and above it
+QUERIES = [(0.5, 0.5), (0.2, 0.5)]
 
 
 class CycleGANAttnModel(CycleGANModel):
@@ -36,9 +34,8 @@ class CycleGANAttnModel(CycleGANModel):
             )
             known, _ = parser.parse_known_args()
             if known.attn_preset == "sagan":
-                parser.set_defaults(
-                    gan_mode="hinge", spectral="D", lr_G=1e-4, lr_D=4e-4, beta1=0.0, beta2=0.9
-                )
+                parser.set_defaults(gan_mode="hinge", spectral="D")
+                parser.set_defaults(lr_G=1e-4, lr_D=4e-4, beta1=0.0, beta2=0.9)
         return parser
 
     @staticmethod

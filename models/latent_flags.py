@@ -42,16 +42,12 @@ def refuse_gradient_penalty(opt: Namespace, bound: str, remedy: str) -> None:
         )
 
 
-def attention_in_G(opt: Namespace) -> tuple[int, ...]:
-    """The resolutions that --attn_res names for the generator."""
-    default, _ = networks.FAMILIES[opt.netG].default_attention(opt.image_side)
-    return resolutions(opt.attn_res, default)
-
-
-def attention_in_D(opt: Namespace) -> tuple[int, ...]:
-    """The resolutions that --attn_res_D, or else --attn_res, names for the discriminator."""
-    _, default = networks.FAMILIES[opt.netD].default_attention(opt.image_side)
-    return resolutions(opt.attn_res_D or opt.attn_res, default)
+def attention_sides(opt: Namespace, net: str) -> tuple[int, ...]:
+    """The sides of the features with attention in "G" (--attn_res) or "D" (--attn_res_D, or else --attn_res)."""
+    in_G, in_D = networks.FAMILIES[opt.netG].default_attention(opt.image_side)
+    return (
+        resolutions(opt.attn_res, in_G) if net == "G" else resolutions(opt.attn_res_D or opt.attn_res, in_D)
+    )
 
 
 def resolutions(value: str | None, default: Sequence[int], flag: str = "--attn_res") -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 import math
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,10 +47,8 @@ class LatentModel(BaseModel):
         )
         if is_train:
             parser.set_defaults(dataset_mode="folder", gan_mode="vanilla", lr_policy="constant")
-            parser.set_defaults(n_epochs=100, n_epochs_decay=0, pool_size=0)
-            parser.set_defaults(
-                print_freq=640, display_freq=6400, update_html_freq=6400, save_latest_freq=64000
-            )
+            parser.set_defaults(n_epochs=100, n_epochs_decay=0, pool_size=0, print_freq=640)
+            parser.set_defaults(display_freq=6400, update_html_freq=6400, save_latest_freq=64000)
             parser.add_argument(
                 "--n_critic",
                 type=whole(1),
@@ -98,11 +97,15 @@ class LatentModel(BaseModel):
 
     def generator(self) -> nn.Module:
         """z (N, z_dim), label (N,) -> images (N, output_nc, S, S) in [-1, 1]; --netG by default."""
-        return networks.noise_generator_from(self.opt)
+        return networks.noise_generator_from(self.opt, **self.family_arguments("G"))
 
     def discriminator(self) -> nn.Module:
         """Images (N, output_nc, S, S), label (N,) -> logits (N,); --netD by default."""
-        return networks.noise_discriminator_from(self.opt)
+        return networks.noise_discriminator_from(self.opt, **self.family_arguments("D"))
+
+    def family_arguments(self, net: str) -> dict[str, Any]:
+        """Arguments of "G" or "D" that only the family of this model has."""
+        return {}
 
     def normalised(self, net: nn.Module) -> nn.Module:
         """Apply spectral norm to a net, if the model has it; called for both nets."""

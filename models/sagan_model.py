@@ -2,17 +2,12 @@
 
 from argparse import ArgumentParser, Namespace
 from functools import cache
+from typing import Any
 
 from torch import nn
 
 from models import networks
-from models.latent_flags import (
-    add_attention_flags,
-    attention_in_D,
-    attention_in_G,
-    check_attention,
-    refuse_gradient_penalty,
-)
+from models.latent_flags import add_attention_flags, attention_sides, check_attention, refuse_gradient_penalty
 from models.latent_model import LatentModel
 from util import log
 
@@ -30,9 +25,8 @@ class SAGANModel(LatentModel):
         parser = LatentModel.modify_commandline_options(parser, is_train)
         parser.set_defaults(netG="sagan", netD="sagan", z_dim=128, init_type="xavier", init_gain=1.0)
         if is_train:
-            parser.set_defaults(
-                gan_mode="hinge", lr_G=1e-4, lr_D=4e-4, beta1=0.0, beta2=0.9, ema_decay=0.9999
-            )
+            parser.set_defaults(gan_mode="hinge", ema_decay=0.9999)
+            parser.set_defaults(lr_G=1e-4, lr_D=4e-4, beta1=0.0, beta2=0.9)
         add_attention_flags(parser, is_train)
         parser.add_argument(
             "--attn_form",
@@ -71,15 +65,9 @@ class SAGANModel(LatentModel):
         if opt.sn_scope != "none":
             refuse_gradient_penalty(opt, f"--sn_scope {opt.sn_scope}", "one of them, e.g. --sn_scope none")
 
-    def generator(self) -> nn.Module:
-        opt, pooled = self.opt, self.opt.attn_form == "pooled"
-        return networks.noise_generator_from(
-            opt, attn_res=attention_in_G(opt), pooled=pooled, upsample=opt.upsample
-        )
-
-    def discriminator(self) -> nn.Module:
-        pooled = self.opt.attn_form == "pooled"
-        return networks.noise_discriminator_from(self.opt, attn_res=attention_in_D(self.opt), pooled=pooled)
+    def family_arguments(self, net: str) -> dict[str, Any]:
+        attention = {"attn_res": attention_sides(self.opt, net), "pooled": self.opt.attn_form == "pooled"}
+        return attention | ({"upsample": self.opt.upsample} if net == "G" else {})
 
     def normalised(self, net: nn.Module) -> nn.Module:
         """Spectral norm in both nets (Section 4.1)."""

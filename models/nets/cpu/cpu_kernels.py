@@ -10,12 +10,8 @@ from models.nets.cpu.library import library
 from models.nets.cpu.winograd import Kind, WinogradConv2d, WinogradConvTranspose2d, kind_of
 
 # least channels of a convolution (narrower side, wider side); with fewer, the compiled form is not faster
-LEAST_CHANNELS = {
-    Kind.UNPADDED: (64, 64),
-    Kind.ZEROS: (3, 128),
-    Kind.HALVING: (3, 64),
-    Kind.DOUBLING: (3, 64),
-}
+LEAST_CHANNELS = {Kind.UNPADDED: (64, 64), Kind.ZEROS: (3, 128), Kind.HALVING: (3, 64)}
+LEAST_CHANNELS[Kind.DOUBLING] = LEAST_CHANNELS[Kind.HALVING]
 Layer = TypeVar("Layer", bound=nn.Module)
 
 

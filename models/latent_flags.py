@@ -44,10 +44,10 @@ def refuse_gradient_penalty(opt: Namespace, bound: str, remedy: str) -> None:
 
 def attention_sides(opt: Namespace, net: str) -> tuple[int, ...]:
     """The sides of the features with attention in "G" (--attn_res) or "D" (--attn_res_D, or else --attn_res)."""
-    in_G, in_D = networks.FAMILIES[opt.netG].default_attention(opt.image_side)
-    return (
-        resolutions(opt.attn_res, in_G) if net == "G" else resolutions(opt.attn_res_D or opt.attn_res, in_D)
-    )
+    if net == "G":
+        return resolutions(opt.attn_res, networks.FAMILIES[opt.netG].default_attention(opt.image_side)[0])
+    default = networks.FAMILIES[opt.netD].default_attention(opt.image_side)[1]
+    return resolutions(opt.attn_res_D or opt.attn_res, default)
 
 
 def resolutions(value: str | None, default: Sequence[int], flag: str = "--attn_res") -> tuple[int, ...]:

@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.nets.cpu import double_backward
-from models.nets.cpu.library import call, usable
+from models.nets.cpu.library import call, differentiable_gradients, usable
 
 LEAST_KEYS = 64  # with fewer, torch's product and softmax are faster than the compiled function
 
@@ -87,7 +86,7 @@ class Attention(torch.autograd.Function):
         query, key, value, y, stats = ctx.saved_tensors
         needs, inputs = ctx.needs_input_grad, (query, key, value)
         if torch.is_grad_enabled():  # create_graph: a gradient penalty differentiates this gradient
-            return double_backward.gradients(
+            return differentiable_gradients(
                 lambda *qkv: reference_attention(*qkv)[0], inputs, needs, grads[0]
             )
         found = tuple(torch.empty_like(tensor) for tensor in inputs)

@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -70,6 +71,18 @@ def sizes(shape: Shape, dtype: torch.dtype) -> list[int]:
     assert lib is not None
     getattr(lib, f"sizes_{TYPES[dtype]}")(shape, counts)
     return list(counts)
+
+
+def differentiable_gradients(
+    reference: Callable[..., Tensor], inputs: Sequence[Tensor | None], needs: Sequence[bool], grad: Tensor
+) -> tuple[Tensor | None, ...]:
+    """The gradient of each input that needs one, None for the others, which can be differentiated again.
+
+    `reference` computes the compiled function with torch's operations; `grad` is the gradient of its output.
+    """
+    chosen = [tensor for tensor, needed in zip(inputs, needs, strict=True) if needed]
+    found = iter(torch.autograd.grad(reference(*inputs), chosen, grad, create_graph=True))  # type: ignore[arg-type]
+    return tuple(next(found) if needed else None for needed in needs)
 
 
 def _to_c(argument: Argument, dtype: torch.dtype) -> object:

@@ -14,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.nets.cpu import double_backward
-from models.nets.cpu.library import Shape, call, sizes, usable
+from models.nets.cpu.library import Shape, call, differentiable_gradients, sizes, usable
 
 LEAST_TILES = 64  # of 4 x 4 output pixels; with fewer, the compiled form is not faster
 _scratch_of_thread = threading.local()
@@ -62,7 +61,7 @@ class Winograd(torch.autograd.Function):
         needs = ctx.needs_input_grad[:3]
         if torch.is_grad_enabled():  # create_graph: a gradient penalty differentiates this gradient
             reference = partial(reference_conv, kind=ctx.kind)
-            return *double_backward.gradients(reference, (x, weight, bias), needs, gy), None
+            return *differentiable_gradients(reference, (x, weight, bias), needs, gy), None
         gy = gy.contiguous()
         gw = torch.empty_like(weight) if needs[1] else None
         if ctx.kind is Kind.DOUBLING:

@@ -14,7 +14,7 @@ from util.image_pool import ImagePool
 class CycleGANModel(BaseModel):
     """G_A: A -> B and G_B: B -> A; D_A judges images of B, D_B those of A (in the paper G, F, D_Y, D_X).
 
-    The generators learn before the discriminators, as upstream; BaseModel says what that means for --accumulate.
+    The generators learn before the discriminators, as upstream; see BaseModel on --accumulate.
     """
 
     # the order upstream logs them in

@@ -67,7 +67,7 @@ class LatentModel(BaseModel):
 
     @classmethod
     def check_options(cls, opt: Namespace) -> None:
-        networks.check_options(opt, known=cls.families)
+        networks.check_options(opt, allowed=cls.families)
         if opt.image_side is None:
             raise UserError(
                 f"--model {opt.model} needs square images of one size, but --preprocess {opt.preprocess} keeps "
@@ -144,14 +144,13 @@ class LatentModel(BaseModel):
     def visuals(self) -> dict[str, Tensor]:
         shown = {"real": self.real} if len(self.real) else {}
         shown["fake"] = self.fake
-        attending = {"attn_G": (self.G, self.z)} | ({"attn_D": (self.D, self.fake)} if self.is_train else {})
-        for label, (net, x) in attending.items():
-            if getattr(net, "attention", {}):
-                shown[label] = self._attention(net, x)
+        for name, x in {"G": self.z, "D": self.fake}.items():
+            if name in self.nets and getattr(self.nets[name], "attention", {}):
+                shown[f"attn_{name}"] = self._attention(self.nets[name], x)
         return shown
 
     def get_current_visuals(self) -> dict[str, Tensor]:
-        """Images of the last step, and `samples` by the averaged weights: one row for each class, always the same noise."""
+        """Images of the last step, and `samples` of the averaged weights: a row for each class, always from the same noise."""
         shown = super().get_current_visuals()
         count, size = len(self.panel["z"]), self.opt.batch_size
         rows = [slice(start, start + size) for start in range(0, count, size)]
@@ -161,7 +160,7 @@ class LatentModel(BaseModel):
 
     @torch.no_grad()
     def generate(self, batch: Batch) -> Tensor:
-        """z (N, z_dim) and label (N,) as test() takes them -> images (N, C, S, S) in [-1, 1], by averaged weights."""
+        """A batch with z (N, z_dim) and label (N,) -> images (N, C, S, S) in [-1, 1], with averaged weights if there are any."""
         with self.inference_mode():
             self._read_batch(batch)
             self.forward()
@@ -179,11 +178,9 @@ class LatentModel(BaseModel):
     def _panel(self) -> Batch:
         if not self.opt.n_classes:
             return {"z": seeded_batch(0, COLUMNS**2, self.opt.z_dim)}
-        label = torch.arange(min(MOST_ROWS, self.opt.n_classes)).repeat_interleave(COLUMNS)
-        return {
-            "z": seeded_batch(0, COLUMNS, self.opt.z_dim).repeat(len(label) // COLUMNS, 1),
-            "label": label,
-        }
+        rows = min(MOST_ROWS, self.opt.n_classes)
+        z = seeded_batch(0, COLUMNS, self.opt.z_dim).repeat(rows, 1)
+        return {"z": z, "label": torch.arange(rows).repeat_interleave(COLUMNS)}
 
     # ------------------------------------------------------------------ weights
 
@@ -194,7 +191,7 @@ class LatentModel(BaseModel):
 
     @torch.no_grad()
     def _measure_statistics(self, batches: int) -> None:
-        """Measure batch norm's mean and variance over new noise; averaged weights have no statistics of their own."""
+        """Measure batch norm's mean and variance over new noise, because training has none for averaged weights."""
         norms = [module for module in self.G.modules() if isinstance(module, _BatchNorm)]
         if not norms:
             return

@@ -144,17 +144,17 @@ def check_attention(flag: str, name: str, places_flag: str, places: Collection[s
             raise UserError(f"{places_flag} {place} is unknown; known: {', '.join(known)}, none")
 
 
-def check_options(opt: Namespace, known: Collection[str] | None = None) -> None:
+def check_options(opt: Namespace, allowed: Collection[str] | None = None) -> None:
     """check() for --netG, --netD, --n_layers_D, --norm, --init_type and the side of the images.
 
-    `known` are the families that the model can use; None = all image-to-image families.
+    `allowed` are the families that the model can use; None = all image-to-image families.
     """
     for flag, name in (("--netG", opt.netG), ("--netD", opt.netD)):
-        if known is not None and name not in known:
-            use = " or ".join(known)
+        if allowed is not None and name not in allowed:
+            use = " or ".join(allowed)
             raise UserError(f"{flag} {name} cannot be used with --model {opt.model}: use {use}")
     names = ("netG", "netD", "n_layers_D", "norm", "init_type")
-    check(**{name: getattr(opt, name) for name in names}, side=opt.image_side, known=known)
+    check(**{name: getattr(opt, name) for name in names}, side=opt.image_side, allowed=allowed)
 
 
 def check(
@@ -165,15 +165,15 @@ def check(
     netD: str | None = None,
     side: int | None = None,
     n_layers_D: int = 3,
-    known: Collection[str] | None = None,
+    allowed: Collection[str] | None = None,
 ) -> None:
     """Raise UserError for unknown names, and for images whose side in pixels (None = sides differ) the nets cannot take.
 
-    `known` are the names that --netG and --netD can have; None = all image-to-image families.
+    `allowed` are the names that --netG and --netD can have; None = all image-to-image families.
     """
     chosen: list[tuple[str, str | None, Collection[str]]] = [
-        ("--netG", netG, GENERATORS if known is None else known),
-        ("--netD", netD, DISCRIMINATORS if known is None else known),
+        ("--netG", netG, GENERATORS if allowed is None else allowed),
+        ("--netD", netD, DISCRIMINATORS if allowed is None else allowed),
         ("--norm", norm, NORMS),
         ("--init_type", init_type, ["default", *INITS]),
     ]

@@ -133,9 +133,8 @@ class BigGANGenerator(AttentionNet):
         check_label(label, self.n_classes, z)
         first, *chunks = z.chunk(len(self.blocks) + 1, dim=1) if self.hierarchical else [z]
         embedding = [] if label is None else [self.shared(label)]
-        conditions = [[torch.cat([*embedding, chunk], 1)] for chunk in chunks] or [embedding] * len(
-            self.blocks
-        )
+        conditions = [[torch.cat([*embedding, chunk], 1)] for chunk in chunks]
+        conditions = conditions or [embedding] * len(self.blocks)
         h = self.linear(first).view(len(z), -1, FIRST_SIDE, FIRST_SIDE)
         for block, condition in zip(self.blocks, conditions, strict=True):
             h = self.attend(block(h, *condition))
@@ -171,7 +170,7 @@ class BigGANDiscriminator(AttentionNet):
         self.embed = ClassEmbedding(n_classes, widths[-1]) if n_classes else None
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
-        """x (N, input_nc, S, S) in [-1, 1], label int64 (N,) -> logits (N,)."""
+        """x (N, input_nc, S, S) in [-1, 1], label int64 (N,) or float (N, n_classes) -> logits (N,)."""
         check_label(label, self.n_classes, x)
         for block in self.blocks:
             x = block(x)

@@ -27,9 +27,8 @@ class DiscriminatorLoss:
     label: Callable[[], Tensor | None]
     lambda_gp: float
     r1_gamma: float
-    sum_weight: (
-        float | None
-    )  # weight of the sum of each discriminator, its only term; None: its parts are terms
+    # None: every part of the loss is a term; else each discriminator has one term, sum_weight * the sum of its parts
+    sum_weight: float | None
 
     def terms(self) -> Terms:
         """adversarial loss + lambda_gp * gradient penalty, as in Eq. 3 of arXiv:1704.00028."""

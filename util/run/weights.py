@@ -48,12 +48,12 @@ def load_nets(nets: dict[str, nn.Module], folder: Path, epoch: int | str, *, ave
         current, ema = (folder / f"{epoch}_net_{name}{ending}.pth" for ending in ("", "_ema"))
         path = ema if averaged and ema.exists() else current
         if not path.exists():
-            raise UserError(f"there is no {path}: {_what_there_is(folder)}")
+            raise UserError(f"there is no {path}: {_available(folder)}")
         load_into(net, path, name)
         log.info(f"loaded {path}")
 
 
-def _what_there_is(folder: Path) -> str:
+def _available(folder: Path) -> str:
     found = saved(folder)
     if not folder.exists():
         return "the folder does not exist; check --name and --checkpoints_dir, or train first"

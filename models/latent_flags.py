@@ -1,4 +1,4 @@
-"""Flags of attention and spectral norm that SAGAN and BigGAN share, and how their values are parsed."""
+"""Flags of attention and spectral norm that SAGAN and BigGAN share, and the parsing of their values."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence

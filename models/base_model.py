@@ -24,7 +24,7 @@ class BaseModel(TrainingStep, ABC):
     """Named networks, the phases that train them, and the images that they show.
 
     A plugin writes __init__ (add_net, add_phase, add_discriminator_phase, add_state), set_input, forward,
-    visuals, and for each phase a method that returns its named loss terms. TrainingStep runs the phases.
+    visuals, and for each phase a method that returns its named loss terms. models/training/step.py runs them.
 
     The phases of a step share one forward() and run in the order in which they were added. With `--accumulate k`
     the batch is cut into k parts, and each phase calls forward() on each part. This equals one large batch if

@@ -105,8 +105,8 @@ GOOD = {"netG": "resnet_6blocks", "netD": "basic", "norm": "batch", "init_type":
         ({"side": 4, "netD": "pixel"}, ["--netG resnet_6blocks", 4, "--crop_size"]),
         ({"side": 20}, ["--netD basic", 24, 20, "--crop_size", "--netD pixel"]),
         ({"side": 40, "netD": "n_layers", "n_layers_D": 4}, ["--netD n_layers", 48, "--n_layers_D", "pixel"]),
-        ({"netG": "dcgan", "netD": "dcgan", "side": 48, "known": ["dcgan"]}, ["dcgan", 48, 32, 64, 128]),
-        ({"known": ["dcgan", "cgan_mlp"]}, ["--netG resnet_6blocks", "cgan_mlp, dcgan"]),
+        ({"netG": "dcgan", "netD": "dcgan", "side": 48, "allowed": ["dcgan"]}, ["dcgan", 48, 32, 64, 128]),
+        ({"allowed": ["dcgan", "cgan_mlp"]}, ["--netG resnet_6blocks", "cgan_mlp, dcgan"]),
     ],
 )
 def test_what_does_not_fit_is_refused_with_the_flag_and_the_way_out(changed: dict, words: list) -> None:
@@ -123,7 +123,7 @@ def test_what_does_not_fit_is_refused_with_the_flag_and_the_way_out(changed: dic
         {"side": 24},
         {"side": 12, "netD": "n_layers", "n_layers_D": 2},
         {"side": 5, "netD": "pixel"},
-        {"netG": "cgan_mlp", "netD": "cgan_mlp", "side": 28, "known": ["cgan_mlp"]},
+        {"netG": "cgan_mlp", "netD": "cgan_mlp", "side": 28, "allowed": ["cgan_mlp"]},
     ],
 )
 def test_what_fits_is_accepted(fitting: dict) -> None:

@@ -5,7 +5,7 @@ import torch
 from conftest import DatalessModel, OptionMaker, names_all, random_batch, refused
 from torch import nn
 
-from models import create_model, networks
+from models import create_model, find_model_using_name, networks
 from models.training import step as training_step
 from models.training.ema import EMA
 from util.errors import RunFault
@@ -88,6 +88,31 @@ def test_generators_learn_first_in_cycle_gan_and_discriminators_in_pix2pix(train
     assert [phase.name for phase in model_of(train_opt, "cycle_gan").phases] == ["G", "D"]
     pix2pix = model_of(train_opt, "pix2pix", "--netG", "resnet_6blocks")
     assert [phase.name for phase in pix2pix.phases] == ["D", "G"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "scale"),
+    [("dcgan", "latent", 1.0), ("pix2pix", "pairs", 0.5), ("cycle_gan", "pairs", 1.0)],
+)
+def test_a_plugin_with_the_old_terms_D_still_trains_with_it(
+    name: str, kind: str, scale: float, train_opt: OptionMaker, capsys
+) -> None:
+    class OldModel(find_model_using_name(name)):  # type: ignore[misc]
+        def terms_D(self) -> dict[str, torch.Tensor]:
+            judges = [self.nets[net] for net, role in self.roles.items() if role == "discriminator"]
+            return {"D_old": sum(weight.square().sum() for net in judges for weight in net.parameters())}
+
+    words = ["--model", name, "--netG", "dcgan" if name == "dcgan" else "resnet_6blocks"]
+    model = OldModel(train_opt(*words))
+    assert "terms_D" in capsys.readouterr().err
+    assert {phase.name: phase.scale for phase in model.phases} == {"D": scale, "G": 1.0}
+    logged = []
+    for _ in range(2):
+        model.optimize_parameters(random_batch(kind))
+        logged.append(model.get_current_losses())
+    assert logged[1]["D_old"] < logged[0]["D_old"] and not {"D_real", "D_A"} & logged[0].keys()
+    with refused("--r1_gamma"):
+        OldModel(train_opt(*words, "--r1_gamma", 1)).check_flags()
 
 
 def test_pix2pix_logs_the_losses_of_its_discriminator_as_upstream(train_opt: OptionMaker) -> None:

@@ -100,7 +100,7 @@ GOOD = {"netG": "resnet_6blocks", "netD": "basic", "norm": "batch", "init_type":
         {"side": 24},
         {"side": 12, "netD": "n_layers", "n_layers_D": 2},
         {"side": 5, "netD": "pixel"},
-        {"netG": "cgan_mlp", "netD": "cgan_mlp", "side": 28, "known": ["cgan_mlp"]},
+        {"netG": "cgan_mlp", "netD": "cgan_mlp", "side": 28, "allowed": ["cgan_mlp"]},
     ],
 )
 def test_what_fits_is_accepted(fitting: dict) -> None:
@@ -108,9 +108,9 @@ def test_what_fits_is_accepted(fitting: dict) -> None:
 
 
 def test_only_families_with_places_for_attention_can_attend() -> None:
-    networks.check_attention("--netG", "resnet_9blocks", "--attn_G_pos none")
+    networks.check_attention("--netG", "resnet_9blocks", "--attn_G_pos", ["trunk"])
     with refused("--netG unet_256", "resnet_9blocks", "--attn_G_pos none"):
-        networks.check_attention("--netG", "unet_256", "--attn_G_pos none")
+        networks.check_attention("--netG", "unet_256", "--attn_G_pos", ["trunk"])
 
 
 def test_options_build_every_family() -> None:

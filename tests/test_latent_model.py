@@ -5,7 +5,6 @@ import torch
 from conftest import OptionMaker, random_batch, refused
 
 from models import create_model
-from models.dcgan_model import DCGANModel
 from models.latent_flags import query_points, resolutions
 from models.latent_model import LatentModel
 
@@ -110,19 +109,6 @@ def test_both_nets_get_the_labels_of_the_batch(train_opt: OptionMaker) -> None:
     model.optimize_parameters(batch)
     assert len(received["G"]) == 1 and len(received["D"]) == 3  # real and fake for D, fake for G
     assert all(torch.equal(label, batch["label"]) for label in received["G"] + received["D"])
-
-
-def test_a_plugin_with_the_old_terms_D_still_trains_with_it(train_opt: OptionMaker, capsys) -> None:
-    class OldModel(DCGANModel):
-        def terms_D(self) -> dict[str, torch.Tensor]:
-            return {"D_old": self.D(self.fake.detach()).mean() - self.D(self.real).mean()}
-
-    model = OldModel(train_opt("--model", "dcgan"))
-    assert "terms_D" in capsys.readouterr().err
-    model.optimize_parameters(random_batch("latent"))
-    assert list(model.get_current_losses()) == ["G_gan", "D_old"]
-    with refused("--r1_gamma"):
-        OldModel(train_opt("--model", "dcgan", "--r1_gamma", 1)).check_flags()
 
 
 def test_noise_is_normal_and_new_at_each_step(train_opt: OptionMaker) -> None:

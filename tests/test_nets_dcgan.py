@@ -192,8 +192,8 @@ def test_the_one_hot_label_stands_behind_the_noise_and_behind_the_image() -> Non
 
 
 @pytest.mark.parametrize("cond", ["embed", "projection"])
-def test_a_learned_vector_stands_behind_the_noise(cond: str) -> None:
-    G, D = generator(n_classes=3, cond=cond, embed_dim=5), discriminator(n_classes=3, cond=cond, embed_dim=5)
+def test_a_learned_vector_is_concatenated_to_the_noise(cond: str) -> None:
+    G, D = generator(n_classes=3, cond=cond), discriminator(n_classes=3, cond=cond)
     z, x = inputs(3)
     label = torch.tensor([2, 0, 2])
     vectors = G.embed.weight[label]
@@ -203,7 +203,7 @@ def test_a_learned_vector_stands_behind_the_noise(cond: str) -> None:
     if cond == "projection":
         assert joined.shape[1] == 3
         return
-    planes = D.embed.weight[label][:, :, None, None].expand(3, 5, 32, 32)
+    planes = D.embed.weight[label][:, :, None, None].expand(3, 50, 32, 32)
     assert torch.equal(joined[:, 3:], planes)
     assert G.embed is not D.embed
 

@@ -80,7 +80,7 @@ def test_parameters_are_as_many_as_published_and_documented(
 ) -> None:
     family, classes, on_G, on_D = FORMS[name]
     if family in ("sagan", "biggan"):
-        places = networks.default_attention(family, side)
+        places = networks.FAMILIES[family].default_attention(side)
         on_G, on_D = (own | {"attn_res": at} for own, at in zip((on_G, on_D), places, strict=True))
         on_G |= {"shared_dim": 128} if name == "biggan_classes" else {}
     monkeypatch.setitem(FORMS, name, (family, classes, on_G, on_D))

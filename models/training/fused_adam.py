@@ -1,8 +1,7 @@
-"""Adam in its fused form where possible, safe with every memory format, without importing torch's compiler.
+"""Adam in its fused form where possible, for every memory format, without importing torch's compiler.
 
-torch wraps the methods of optimizers to exclude them from compilation, and imports torch._dynamo for that when the
-first optimizer is made. That takes 1.1 s on a CPU, nearly as long as `import torch`. This project does not
-compile optimizers, so Adam has the unwrapped methods.
+torch wraps the methods of optimizers to exclude them from compilation, and therefore imports torch._dynamo with the
+first optimizer, which takes 1.1 s on a CPU. This project compiles no optimizers, so Adam has the unwrapped methods.
 """
 
 import inspect
@@ -12,9 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-
-FUSED_DEVICES = {"cpu", "cuda"}
-FUSED_DTYPES = {torch.float32, torch.float64}
 
 
 class Adam(torch.optim.Adam):
@@ -33,7 +29,8 @@ def adam(parameters: Iterable[nn.Parameter], *, lr: float, betas: tuple[float, f
     Each form can load the state that the other has saved.
     """
     parameters = list(parameters)
-    fused = fused and all(p.device.type in FUSED_DEVICES and p.dtype in FUSED_DTYPES for p in parameters)
+    dtypes = (torch.float32, torch.float64)
+    fused = fused and all(p.device.type in ("cpu", "cuda") and p.dtype in dtypes for p in parameters)
     optimizer = Adam(parameters, lr=lr, betas=betas, fused=fused or None)
     optimizer.register_load_state_dict_pre_hook(_keep_form)
     optimizer.register_load_state_dict_post_hook(_align_states)

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from models.training.diffaug import DiffAugment
 from models.training.execution import eval_mode
+from models.training.flag_needs import check_flags
 from models.training.fused_adam import adam
 from models.training.penalties import AdversarialLoss, DiscriminatorLoss, Inputs
 from models.training.step import DISCRIMINATOR, GENERATOR, Batch, Phase, Terms, TrainingStep
 from util import distributed, log
 from util.compiling import eager_call
-from util.errors import UserError
 from util.run import checkpoint, weights
 
 
@@ -48,7 +48,7 @@ class BaseModel(TrainingStep, ABC):
         super().__init__(opt)
         self.save_dir = Path(opt.checkpoints_dir) / opt.name
         self.local_state = checkpoint.StateBag()  # what differs between processes
-        self.has_discriminator_phase = False
+        self.penalties: set[str] = set()  # the flags of penalties that a phase applies
 
     # ------------------------------------------------------------------ written by the plugin
 
@@ -76,17 +76,19 @@ class BaseModel(TrainingStep, ABC):
         """Own `net` under `name`: place, compile, average and save it.
 
         Args:
-            role: "generator", "discriminator" or another word; by default the kind of its first phase decides.
+            role: "generator", "discriminator" or another word. Without it, ema=True and add_discriminator_phase say
+                which of the two it is.
             ema: whether `--ema_decay` averages its weights; by default those of nets with role="generator".
         """
         net = net.to(self.device)
         distributed.broadcast([*net.parameters(), *net.buffers()])
         self.execution.speed_up(net)
-        if role == GENERATOR if ema is None else ema:
+        averaged = role == GENERATOR if ema is None else ema
+        if averaged:
             self.ema.track(name, net)
         self.nets[name] = net
-        if role is not None:
-            self._assign_role([name], role)
+        if role or averaged:
+            self._assign_role([name], role or GENERATOR)
         self.execution.compile(net)
         return net
 
@@ -104,8 +106,7 @@ class BaseModel(TrainingStep, ABC):
 
         Phases over the same nets share one optimizer, so a lazy regulariser is one more phase.
         """
-        self._assign_role(nets, GENERATOR)
-        roles = [self.roles[net] for net in nets]
+        roles = [self.roles.get(net, "") for net in nets]
         role = GENERATOR if GENERATOR in roles else roles[0]
         shared = [phase.optimizer for phase in self.phases if phase.nets == tuple(nets)]
         parameters = [parameter for net in nets for parameter in self.nets[net].parameters()]
@@ -138,14 +139,16 @@ class BaseModel(TrainingStep, ABC):
         """
         self._assign_role(nets, DISCRIMINATOR)
         scale, sum_weight = (1.0, scale) if log_sums else (scale, None)
-        if hasattr(self, "terms_D"):  # what plugins overrode before this method existed
-            log.warn(f"--model {self.opt.model} defines terms_D, the old form of a discriminator's loss")
-            return self.add_phase(name, self.terms_D, nets, lr=lr, scale=scale)
-        self.has_discriminator_phase = True
         judges = {net: self.nets[net] for net in nets}
         penalties = {"lambda_gp": self.opt.lambda_gp, "r1_gamma": self.opt.r1_gamma}
         loss = DiscriminatorLoss(judges, adversarial, real, fake, label, **penalties, sum_weight=sum_weight)
-        self.add_phase(name, loss.terms, nets, lr=lr, scale=scale)
+        self.penalties |= {"r1_gamma", "lambda_gp"}
+        terms = loss.terms
+        if hasattr(self, "terms_D"):  # what plugins overrode before this method existed
+            log.warn(f"--model {self.opt.model} defines terms_D, the old form of a discriminator's loss")
+            terms = self.terms_D
+            self.penalties.remove("lambda_gp")
+        self.add_phase(name, terms, nets, lr=lr, scale=scale)
         if self.opt.r1_gamma > 0:
             every = self.opt.r1_every
             self.add_phase(f"{name}_r1", loss.r1_terms, nets, lr=lr, every=every, scale=scale * every)
@@ -175,27 +178,8 @@ class BaseModel(TrainingStep, ABC):
 
     def check_flags(self) -> None:
         """Raise UserError for a flag of training that these networks and phases cannot honour."""
-        if not self.is_train:
-            return
-        phase = "" if self.has_discriminator_phase else "a phase of add_discriminator_phase"
-        net = "" if DISCRIMINATOR in self.roles.values() else "a discriminator"
-        average = "" if self.ema.shadows else "a network whose weights are averaged"
-        lacking = {
-            "r1_gamma": phase,
-            "lambda_gp": phase,
-            "diffaug": net,
-            "ortho_D": net,
-            "ema_decay": average,
-        }
-        for flag, what in lacking.items():
-            value = getattr(self.opt, flag)
-            if value and what:
-                words = ",".join(value) if flag == "diffaug" else value
-                wgan = flag == "lambda_gp" and self.opt.gan_mode == "wgangp"
-                remedy = "leave it out" + ", and --gan_mode wgangp, which sets it" * wgan
-                raise UserError(
-                    f"--{flag} {words} needs {what}, which --model {self.opt.model} does not have: {remedy}"
-                )
+        if self.is_train:
+            check_flags(self, self.opt, self.roles.values(), self.penalties, averaged=bool(self.ema.shadows))
 
     @torch.no_grad()
     def test(self, batch: Batch) -> dict[str, Tensor]:

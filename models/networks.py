@@ -6,7 +6,8 @@ The table of names is FAMILIES (models/nets/families.py). A family is one file i
 
 import inspect
 from argparse import Namespace
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from torch import nn
 
@@ -35,10 +36,15 @@ from util.plugins import unknown
 
 families.load()
 _IMAGE_FAMILIES = [family for family in FAMILIES.values() if family.source == "image"]
-# name -> (input_nc, output_nc, ngf, norm layer, use_dropout) -> net
-GENERATORS = {family.name: family.generator for family in _IMAGE_FAMILIES if family.generator}
+# name -> (input_nc, output_nc, ngf, norm layer, use_dropout) -> net; read-only, families are added by register()
+GENERATORS = MappingProxyType(
+    {family.name: family.generator for family in _IMAGE_FAMILIES if family.generator}
+)
 # name -> (input_nc, ndf, n_layers, norm layer) -> net
-DISCRIMINATORS = {family.name: family.discriminator for family in _IMAGE_FAMILIES if family.discriminator}
+DISCRIMINATORS = MappingProxyType(
+    {family.name: family.discriminator for family in _IMAGE_FAMILIES if family.discriminator}
+)
+together = batched_forward  # its earlier name, for plugins
 
 
 # ---------------------------------------------------------------------- image to image
@@ -190,7 +196,7 @@ def check(
             raise UserError(f"{flag} {name} {reason}{remedy}")
 
 
-def _look_up(table: dict[str, Callable[..., nn.Module]], kind: str, name: str) -> Callable[..., nn.Module]:
+def _look_up(table: Mapping[str, Callable[..., nn.Module]], kind: str, name: str) -> Callable[..., nn.Module]:
     if name not in table:
         raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(table)}")
     return table[name]

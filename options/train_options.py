@@ -47,11 +47,11 @@ class TrainOptions(BaseOptions):
         """With --continue_train all options of the run, except those of one start or computed from changed ones."""
         if not self.parser.parse_known_args()[0].continue_train:
             return {}
-        given = self.parser.given()
+        explicit = self.parser.explicit()  # what --config says again is no change
 
         def is_taken(name: str) -> bool:
             its = self.parser.attributes(name)
-            return not its.fresh_start and not (given & set(its.follows) and name not in given)
+            return not its.fresh_start and not (explicit & set(its.follows) and name not in explicit)
 
         return {name: value for name, value in run.items() if is_taken(name)}
 

@@ -111,8 +111,11 @@ def test_a_plugin_with_the_old_terms_D_still_trains_with_it(
         model.optimize_parameters(random_batch(kind))
         logged.append(model.get_current_losses())
     assert logged[1]["D_old"] < logged[0]["D_old"] and not {"D_real", "D_A"} & logged[0].keys()
-    with refused("--r1_gamma"):
-        OldModel(train_opt(*words, "--r1_gamma", 1)).check_flags()
+    regularised = OldModel(train_opt(*words, "--r1_gamma", 1))
+    regularised.check_flags()
+    assert {"D", "D_r1", "G"} == {phase.name for phase in regularised.phases}
+    with refused("--lambda_gp", 10.0):
+        OldModel(train_opt(*words, "--lambda_gp", 10)).check_flags()
 
 
 def test_pix2pix_logs_the_losses_of_its_discriminator_as_upstream(train_opt: OptionMaker) -> None:
@@ -183,7 +186,8 @@ def two_roles(train_opt: OptionMaker, *words: object) -> DatalessModel:
     """A model whose names say nothing about roles: `Depth` is a generator, `G` a discriminator."""
     model = DatalessModel(train_opt("--n_epochs", 1, *words))
     for name, role in (("Depth", None), ("G", None), ("E", "encoder")):
-        setattr(model, name, model.add_net(name, nn.Conv2d(1, 1, 1), role=role))
+        ema = True if name == "Depth" else None
+        setattr(model, name, model.add_net(name, nn.Conv2d(1, 1, 1), role=role, ema=ema))
     model.add_phase("D_first", lambda: {"Depth_L1": model.Depth.weight.sum()}, ["Depth"], lr=1e-3)
     model.add_phase("E", lambda: {"E_loss": model.E.weight.sum()}, ["E"], lr=1e-3)
     model.add_discriminator_phase(
@@ -197,7 +201,7 @@ def two_roles(train_opt: OptionMaker, *words: object) -> DatalessModel:
     return model
 
 
-def test_roles_follow_from_phases_and_not_from_names(
+def test_roles_follow_from_averaging_and_phases_and_not_from_names(
     train_opt: OptionMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = two_roles(train_opt, "--diffaug", "color", "--ortho_G", 1, "--ortho_D", 2)

@@ -34,7 +34,7 @@ def load(folder: str, *, rule: str) -> str | None:
 
     `rule` identifies the criteria of the scan; lists made by other criteria are ignored.
     """
-    with suppress(OSError, ValueError):  # no list, or a damaged one
+    with suppress(OSError, ValueError, TypeError, LookupError, AttributeError):  # no list, or a damaged one
         saved = json.loads(_list_file(folder, rule).read_bytes())
         if all(
             folder_times(os.path.join(folder, sub)) == tuple(times) for sub, times in saved["times"].items()

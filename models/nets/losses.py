@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.nets.layers import batched_forward, full_precision
+from models.training.penalties import gradient_penalty
 
 Elementwise = Callable[[Tensor], Tensor]
 
@@ -27,7 +28,7 @@ class GANLoss(nn.Module):
 
     The loss is the mean over all logits, so that a PatchGAN judges every patch.
 
-    `lambda_gp` is accepted for old callers and ignored: BaseModel.add_discriminator_phase adds the penalty.
+    `lambda_gp` is for plugins that do not use BaseModel.add_discriminator_phase, which adds the gradient penalty.
     `GANLoss(mode)(logits, target_is_real)` is upstream's call. It is not defined for hinge, where the generator
     minimises another function than the discriminator does on real images.
 
@@ -40,6 +41,7 @@ class GANLoss(nn.Module):
         if gan_mode not in OBJECTIVES:
             raise ValueError(f"unknown GAN objective {gan_mode!r}; known: {', '.join(OBJECTIVES)}")
         self.gan_mode = gan_mode
+        self.lambda_gp = lambda_gp or 0.0
         self._real, self._fake, self._generator = OBJECTIVES[gan_mode]
 
     def real(self, logits: Tensor) -> Tensor:
@@ -57,9 +59,16 @@ class GANLoss(nn.Module):
     def discriminator(
         self, net: nn.Module, real: Tensor, fake: Tensor, label: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """The terms `real` and `fake` of a discriminator on images (N, C, H, W) with the same labels (N,)."""
-        on_real, on_fake = batched_forward(net, real, fake.detach(), label=label)
-        return {"real": self.real(on_real), "fake": self.fake(on_fake)}
+        """The terms of a discriminator on images (N, C, H, W) with the same labels (N,).
+
+        They are `real`, `fake` and, if `lambda_gp` was given, `gp`.
+        """
+        fake = fake.detach()
+        on_real, on_fake = batched_forward(net, real, fake, label=label)
+        terms = {"real": self.real(on_real), "fake": self.fake(on_fake)}
+        if self.lambda_gp > 0:
+            terms["gp"] = self.lambda_gp * gradient_penalty(net, real, fake, label)
+        return terms
 
     def forward(self, logits: Tensor, target_is_real: bool) -> Tensor:
         if self.gan_mode == "hinge":

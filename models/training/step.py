@@ -146,7 +146,7 @@ class TrainingStep:
         if any(phase.optimizer is other.optimizer for other in earlier):
             return {}
         by_role = {GENERATOR: self.opt.ortho_G, DISCRIMINATOR: self.opt.ortho_D}
-        strengths = {name: by_role.get(self.roles[name], 0.0) for name in phase.nets}
+        strengths = {name: by_role.get(self.roles.get(name, ""), 0.0) for name in phase.nets}
         return {name: strength for name, strength in strengths.items() if strength > 0}
 
     def check_finite(self) -> None:
@@ -160,8 +160,12 @@ class TrainingStep:
             )
 
     def generator_loss(self) -> float:
-        """The sum of the last terms of the phases that train a generator; `--lr_policy plateau` watches it."""
-        phases = [phase for phase in self.phases if phase.role == GENERATOR]
+        """The sum of the last terms of the generators' phases, which `--lr_policy plateau` watches.
+
+        If no network has that role, it is the sum over all phases but those of discriminators.
+        """
+        generators = [phase for phase in self.phases if phase.role == GENERATOR]
+        phases = generators or [phase for phase in self.phases if phase.role != DISCRIMINATOR]
         terms = [term for phase in phases for term in self._terms.get(phase.name, {}).values()]
         return distributed.mean({"G": sum(term.item() for term in terms)})["G"]
 

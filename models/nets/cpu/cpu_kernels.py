@@ -51,6 +51,9 @@ def is_worth_converting(module: nn.Module) -> bool:
     if kind not in LEAST_CHANNELS or torch_type not in (nn.Conv2d, nn.ConvTranspose2d):
         return False
     assert isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
+    # nn.utils.spectral_norm and weight_norm keep more tensors in the layer, which its compiled form would lose
+    if not {*module._parameters, *module._buffers} <= {"weight", "bias"}:
+        return False
     narrow, wide = sorted((module.in_channels, module.out_channels))
     return narrow >= LEAST_CHANNELS[kind][0] and wide >= LEAST_CHANNELS[kind][1]
 

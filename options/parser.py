@@ -124,10 +124,6 @@ class Parser(Arguments):
     def has(self, flag: str) -> bool:
         return flag in self._option_string_actions
 
-    def nearest(self, flag: str, others: Iterable[str] = ()) -> str:
-        """The flag of this parser or of `others` most similar to a misspelt one; empty if none is similar."""
-        return nearest(flag, [*self._option_string_actions, *others])
-
     def explicit(self) -> set[str]:
         """The names of the options on the command line."""
         actions = (self._option_string_actions.get(word.split("=")[0]) for word in self.argv)
@@ -162,14 +158,14 @@ class Parser(Arguments):
             return [flag, *map(str, items)]
         return [f"{flag}={','.join(map(str, items))}"]
 
-    def about_unknown(self, word: str) -> str:
-        """The sentence about a word of the command line that no flag accepts."""
+    def about_unknown(self, word: str, plugin_flags: Iterable[str] = ()) -> str:
+        """The sentence about a word that is neither a flag of this parser, nor of `plugin_flags`, nor a value."""
         flag = word.split("=")[0]
         if not flag.startswith("--"):
             return f"{self.prog} does not accept the word {word}: write the name of an option before it, as in --name {word}"
         if owners := plugin_source.owners(flag):
             hint = f"it belongs to {', '.join(owners)}"
-        elif similar := self.nearest(flag):
+        elif similar := nearest(flag, [*self._option_string_actions, *plugin_flags]):
             hint = f"did you mean {similar}?"
         else:
             hint = f"see {self.prog} --help and {self.prog} --model NAME --help"

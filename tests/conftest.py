@@ -18,10 +18,10 @@ import pytest
 import torch
 from PIL import Image
 
+from options.parser import Options
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
 from util import errors, plugins
-from util.cli.options import Options
 from util.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent

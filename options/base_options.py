@@ -46,7 +46,7 @@ class BaseOptions:
         opt = self._gather(argv, run, strictly=True, source=f"the options of {folder}")
         self._warn_of_changes(opt)
         opt.image_side = image_side(opt.preprocess, load_size=opt.load_size, crop_size=opt.crop_size)
-        # the default number of workers depends on this machine and is not saved: another machine needs another one
+        # the default depends on this machine, so it is not saved for a resumed run on another one
         self._unsaved = {"num_threads"} if opt.num_threads is None else set()
         if opt.num_threads is None:
             opt.num_threads = default_num_threads(cached=opt.cache != "off" and opt.fast != "off")
@@ -80,7 +80,7 @@ class BaseOptions:
         opt, _ = parser.parse_known_args()
         config = saved_options.read_config(opt.config) if opt.config else {}
         parser.layers = [(source, {}), (f"--config {opt.config}", config)]
-        self._inherit(run)
+        parser.layers[0] = (source, self.inherited(run))
         opt, unknown = parser.parse_known_args()
         opt.isTrain = self.is_train
         return opt, unknown, parser
@@ -96,22 +96,17 @@ class BaseOptions:
             plugin = plugins.find(kind, name, opt.plugin_path)
             with parser.section(f"flags of --{flag} {name}", of_plugin=True):
                 plugin.modify_commandline_options(parser, self.is_train)
-            self._inherit(run)
-        source, config = parser.layers[-1]
+            parser.layers[0] = (source, self.inherited(run))
+        config_file, config = parser.layers[-1]
         for name in config:
             if strictly and not parser.has(f"--{name}"):
-                raise UserError(f"{source}: {parser.about_unknown(f'--{name}')}")
+                raise UserError(f"{config_file}: {parser.about_unknown(f'--{name}')}")
         opt = parser.parse_strictly() if strictly else parser.parse_known_args()[0]
         opt.isTrain = self.is_train
         if opt.suffix:
             opt.name = checks.with_suffix(opt)
         self.finish(opt)
         return opt
-
-    def _inherit(self, run: saved_options.Options) -> None:
-        """Set the parser's first layer to the options that this start takes over from a run."""
-        source, _ = self.parser.layers[0]
-        self.parser.layers[0] = (source, self.inherited(run))
 
     def inherited(self, run: saved_options.Options) -> saved_options.Options:
         """The options that this start takes over from a run."""

@@ -100,19 +100,14 @@ def _walk(node: ast.AST, is_train: bool) -> Iterator[ast.AST]:
 def _imported_files(facts: Facts, node: ast.Import | ast.ImportFrom, folder: Path) -> Iterator[Path]:
     """The imported modules of models/, data/ or `folder` that may add flags."""
     for alias in node.names:
-        module = (
-            [alias.name]
-            if isinstance(node, ast.Import)
-            else [f"{node.module}.{alias.name}", str(node.module)]
-        )
-        files = [file for name in module if (file := _locate(name, folder)).is_file()]
-        facts.complete &= bool(files) or module[-1].split(".")[0] in NO_FLAGS
+        modules = [alias.name]
+        if isinstance(node, ast.ImportFrom):  # the name may be a module or an object of one
+            modules = [f"{node.module}.{alias.name}", str(node.module)]
+        package = modules[0].split(".")[0]
+        root = plugins.ROOT if package in plugins.PACKAGES.values() else folder
+        files = [file for name in modules if (file := root / f"{name.replace('.', '/')}.py").is_file()]
+        facts.complete &= bool(files) or package in NO_FLAGS
         yield from (file for file in files if file.parent == folder or _adds_flags(file))
-
-
-def _locate(module: str, folder: Path) -> Path:
-    in_project = module.split(".")[0] in plugins.PACKAGES.values()
-    return (plugins.ROOT if in_project else folder) / f"{module.replace('.', '/')}.py"
 
 
 def _adds_flags(path: Path) -> bool:

@@ -66,7 +66,7 @@ class PixelDataset(BaseDataset):
 
     Subclasses implement `read` instead of `__getitem__`.
 
-    A class may set `cacheable = True` if its items depend on nothing but its files, the shared flags and the
+    A class may set `cacheable = True` if its items depend only on its files, the shared flags and the
     numbers it draws from `rng`. Then --cache may keep its prepared images, and the loader does not seed the
     global generators for it. The attribute is valid for that class only: subclasses do not inherit it.
     """

@@ -74,7 +74,7 @@ def missing_folder(folder: Path) -> UserError:
         return UserError(f"{problem}, and no folder {parent}; check --dataroot")
     if any(is_image_file(name) for name in os.listdir(parent)):
         return UserError(
-            f"{problem}, but {parent} holds images; --dataroot should probably be {parent.resolve().parent}"
+            f"{problem}, but {parent} contains images; --dataroot should probably be {parent.resolve().parent}"
         )
     return UserError(f"{problem}; {parent} contains {_contents(parent)}")
 

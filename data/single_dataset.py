@@ -12,7 +12,7 @@ from data.images import check_channels, open_image
 
 
 class SingleDataset(PixelDataset):
-    """--dataroot is the folder. `A` always has --input_nc channels, whatever --direction is."""
+    """--dataroot is the folder. `A` always has --input_nc channels, for both values of --direction."""
 
     cacheable = True
 

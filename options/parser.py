@@ -160,7 +160,7 @@ class Parser(Arguments):
             return []
         flag = action.option_strings[-1]
         items = value if isinstance(value, list) else [value]
-        if action.nargs == 0:  # store_true, store_false: the flag stands for its constant
+        if action.nargs == 0:  # store_true, store_false: the flag alone sets its constant
             return [flag] if switch(str(value)) == bool(action.const) else []
         if isinstance(action, argparse._AppendAction):
             return [f"{flag}={item}" for item in items]

@@ -79,6 +79,6 @@ def truncations(word: str) -> list[float]:
     values = [positive_or_inf(part) for part in names(word)]
     if not values:
         raise argparse.ArgumentTypeError(
-            f"{word!r} holds no number; write numbers separated by commas, e.g. 0.5,1,inf"
+            f"{word!r} contains no number; write numbers separated by commas, e.g. 0.5,1,inf"
         )
     return values

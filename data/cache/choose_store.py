@@ -108,7 +108,8 @@ def _on_disk(entries: Entries, identity: str, files: Sequence[str]) -> ImageStor
                 f"{path.parent} has {in_words(free)} free, but about {in_words(needed)} are needed"
             )
         for entry in threaded_map(entries.prepare_valid, entries.count, threads=usable_cores()):
-            yield from entry or [None] * entries.images_per_entry
+            for index in range(entries.images_per_entry):
+                yield entry[index] if entry else None
 
     count = entries.count * entries.images_per_entry
     return cached_file(path, images, count, fingerprint=fingerprint_of(identity, files))

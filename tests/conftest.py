@@ -19,10 +19,10 @@ import torch
 from PIL import Image
 
 from models.base_model import BaseModel
+from options.parser import Options
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
 from util import errors, plugins
-from util.cli.options import Options
 from util.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent

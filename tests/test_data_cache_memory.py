@@ -16,7 +16,7 @@ from data import create_dataset
 from data.cache import choose_store, free_memory, shared_memory
 from data.cache.free_memory import available_bytes
 from data.cache.shared_memory import SharedPixels
-from data.transforms import MODES
+from options.checks import PREPROCESS
 
 MODE_NAMES = ["unaligned", "aligned", "single", "colorization", "folder", "labeled"]
 
@@ -29,7 +29,7 @@ def test_cached_images_have_the_pixels_of_uncached_ones(root: Path, mode: str, c
     assert equal(batches(cached_options(root, mode, cache=cache, num_threads=2)), uncached)
 
 
-@pytest.mark.parametrize("preprocess", MODES)
+@pytest.mark.parametrize("preprocess", PREPROCESS)
 @pytest.mark.parametrize(("mode", "cache"), [("aligned", "auto"), ("folder", "auto"), ("folder", "memory")])
 def test_cached_images_have_the_same_pixels_in_every_preprocess_mode(
     root: Path, mode: str, cache: str, preprocess: str

@@ -172,7 +172,6 @@ def test_compact_paths_equal_a_list(tmp_path: Path) -> None:
     assert paths[1:9:3] == whole[1:9:3] and paths[-2:] == whole[-2:]
     with pytest.raises(IndexError):
         paths[len(whole)]
-    assert not CompactPaths("data", "") and list(CompactPaths("data", "")) == []
 
 
 def test_compact_paths_are_small() -> None:

@@ -8,8 +8,7 @@ from conftest import names_all, refused
 from data_helpers import saved
 from PIL import Image
 
-from data.images import open_image
-from data.loading.check_images import check_images
+from data.images import check_images, open_image
 from util.errors import UserError
 
 RAMP16 = np.array([[0, 1, 128, 129, 32768, 65535]], np.uint16)

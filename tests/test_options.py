@@ -121,7 +121,7 @@ def test_help_shows_groups_and_defaults_and_the_flags_of_a_model(capsys: pytest.
     shared = ask(TrainOptions, "--help", capsys)
     assert "networks:" in shared and "(default: 286)" in shared and "--lambda_L1" not in shared
     assert "--model NAME --help" in shared
-    pix2pix = ask(TrainOptions, "--model pix2pix --help", capsys)
+    pix2pix = " ".join(ask(TrainOptions, "--model pix2pix --help", capsys).split())
     assert "flags of --model pix2pix:" in pix2pix and "--lambda_L1" in pix2pix
     assert "(default: unet_256)" in " ".join(pix2pix.split())
 

@@ -10,7 +10,7 @@ MAX_WORKERS_CACHED = 4  # cached images need little work after the first epoch
 
 
 def usable_cores() -> int:
-    """The cores of this machine for each of its torchrun processes, at least 1."""
+    """The cores that each torchrun process of this machine may use, at least 1."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // local_world_size())
 
@@ -21,5 +21,5 @@ def local_world_size() -> int:
 
 
 def default_num_threads(*, cached: bool) -> int:
-    """The default of --num_threads; it leaves one core to training."""
+    """The default of --num_threads: all cores but one, which training uses, up to a limit."""
     return min(usable_cores() - 1, MAX_WORKERS_CACHED if cached else MAX_WORKERS)

@@ -2,38 +2,28 @@
 
 from scripts.benchmarks.measure import Record
 
-# title, width, key of the record, factor, decimals, ending
-COLUMNS: tuple[tuple[str, int, str, float, int, str], ...] = (
-    ("ms", 10, "seconds", 1e3, 1, ""),
-    ("its ms", 10, "baseline_seconds", 1e3, 1, ""),
-    ("ratio", 8, "ratio", 1, 2, " x"),
-    ("from", 7, "ratio_low", 1, 2, ""),
-    ("to", 7, "ratio_high", 1, 2, ""),
-    ("rounds", 7, "rounds", 1, 0, ""),
-    ("MiB", 8, "peak_mib", 1, 0, ""),
-    ("its MiB", 8, "baseline_peak_mib", 1, 0, ""),
-    ("images/s", 9, "images_per_s", 1, 1, ""),
-    ("its", 9, "baseline_images_per_s", 1, 1, ""),
-    ("GFLOP/s", 9, "gflops", 1, 0, ""),
-    ("of best", 8, "of_ceiling", 100, 0, " %"),
+# title, key of the record, format
+COLUMNS = (
+    ("seconds", "seconds", ".4g"),
+    ("its", "baseline_seconds", ".4g"),
+    ("ratio", "ratio", ".2f"),
+    ("from", "ratio_low", ".2f"),
+    ("to", "ratio_high", ".2f"),
+    ("rounds", "rounds", "d"),
+    ("MiB", "peak_mib", ".0f"),
+    ("its", "baseline_peak_mib", ".0f"),
+    ("images/s", "images_per_s", ".4g"),
+    ("its", "baseline_images_per_s", ".4g"),
+    ("GFLOP/s", "gflops", ".0f"),
+    ("of best", "of_ceiling", ".0%"),
 )
 
 
 def header() -> str:
-    return f"{'':22}" + "".join(f"{title:>{width}}" for title, width, *_ in COLUMNS) + "  against"
+    return " " * 22 + "".join(f"{title:>10}" for title, _, _ in COLUMNS) + "  against"
 
 
 def row(record: Record) -> str:
-    cells = [
-        _cell(record[key], factor, decimals, ending).rjust(width)
-        for _, width, key, factor, decimals, ending in COLUMNS
-    ]
+    cells = ["-" if record[key] is None else format(record[key], spec) for _, key, spec in COLUMNS]
     note = f"; {record['note']}" if record["note"] else ""
-    return f"{record['name']:<22}{''.join(cells)}  {record['against']}{note}"
-
-
-def _cell(value: float | None, factor: float, decimals: int, ending: str) -> str:
-    if value is None:
-        return "-"
-    decimals += decimals == 1 and factor * value < 10
-    return f"{factor * value:.{decimals}f}{ending}"
+    return f"{record['name']:<22}" + "".join(f"{cell:>10}" for cell in cells) + f"  {record['against']}{note}"

@@ -1,10 +1,8 @@
-"""Time the fast path against the reference path, or against another repository, and print a table.
+"""Time the fast path against the reference path, or against another repository, and print a
 
 python scripts/benchmark.py [--only cycle_gan_256 start_help] [--seconds 60] [--json FILE]
-python scripts/benchmark.py --compare ~/pytorch-CycleGAN-and-pix2pix
+python scripts/benchmark.py --compare ~/pytorch-CycleGAN-and-pix2pix   (or Self-Attention-GAN, or BigGAN-PyTorch)
 python scripts/benchmark.py --device cuda --fast_flags "--amp bf16 --compile" --flags "--batch_size 8"
-
-Where other programs share the machine, the ratios vary less than the seconds.
 """
 
 import argparse
@@ -13,7 +11,6 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,7 +18,6 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.benchmarks import table
 from scripts.benchmarks.compute import best_flops
 from scripts.benchmarks.entries import ENTRIES
 from scripts.benchmarks.measure import Record, Setting, measure
@@ -33,6 +29,21 @@ from util.files import write_whole
 from util.plugins import unknown
 
 WARM_UPS = {"cpu": 1, "cuda": 5}  # CUDA chooses kernels, compiles and records graphs in its first runs
+# title (its: of the baseline), key of the record, format
+COLUMNS = (
+    ("seconds", "seconds", ".4g"),
+    ("its", "baseline_seconds", ".4g"),
+    ("ratio", "ratio", ".2f"),
+    ("from", "ratio_low", ".2f"),
+    ("to", "ratio_high", ".2f"),
+    ("rounds", "rounds", "d"),
+    ("MiB", "peak_mib", ".0f"),
+    ("its", "baseline_peak_mib", ".0f"),
+    ("images/s", "images_per_s", ".4g"),
+    ("its", "baseline_images_per_s", ".4g"),
+    ("GFLOP/s", "gflops", ".0f"),
+    ("of best", "of_ceiling", ".0%"),
+)
 
 
 def main() -> int:
@@ -44,22 +55,21 @@ def main() -> int:
     peer = None if opt.compare in ("reference", "plain") else recognise(opt.compare)
     distributed.pick_device(opt.device)  # UserError if it is missing
     names, failed = choose(opt.only, peer)
-    setting = Setting(opt.device, opt.flags.split(), opt.fast_flags.split(), peer)
     records: list[Record] = []
     if opt.json:
         write_whole(opt.json, b"[]")  # reports a wrong path before anything is timed
-    machine = torch.cuda.get_device_name() if opt.device == "cuda" else f"{torch.get_num_threads()} threads"
-    against = f"{peer.title} in {peer.path}" if peer else "reference path"
-    log.info(f"torch {torch.__version__}, {machine}, {opt.flags} [{opt.fast_flags}] against {against}")
-    log.info(table.header())
+    threads = f"{torch.get_num_threads()} threads"
+    machine = torch.cuda.get_device_name() if opt.device == "cuda" else threads
+    log.info(f"torch {torch.__version__}, {machine}, flags: {opt.flags} [{opt.fast_flags}]")
+    log.info(header())
     for name in names:
         try:
-            records.append(run(name, setting, opt.seconds))
+            records.append(run(name, opt, peer))
         except UserError as error:
             failed.append(name)
             log.warn(f"{name}: {error}")
         else:
-            log.info(table.row(records[-1]))
+            log.info(row(records[-1]))
             if opt.json:
                 write_whole(opt.json, json.dumps(records, indent=1).encode())
     return 2 if failed else 0
@@ -70,8 +80,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--only", nargs="+", default=[], metavar="NAME", help="run only these entries; see --list")
     add("--list", action="store_true", help="list the entries and exit")
-    compare = "reference (default) = this repository with --fast off; or the folder of a checkout of\n"
-    compare += "pytorch-CycleGAN-and-pix2pix, Self-Attention-GAN or BigGAN-PyTorch"
+    compare = "reference (default) = this repository with --fast off; or the folder of another repository"
     add("--compare", default="reference", metavar="WHAT", help=compare)
     add("--seconds", type=float, default=30.0, help="time for each entry (30); at least 3 rounds are run")
     add("--json", type=Path, metavar="FILE", help="also write the results to this file")
@@ -97,15 +106,25 @@ def choose(only: Sequence[str], peer: Peer | None) -> tuple[list[str], list[str]
     return [name for name in only or fitting if name in fitting and (only or ENTRIES[name].usual)], refused
 
 
-def run(name: str, setting: Setting, seconds: float) -> Record:
+def header() -> str:
+    return " " * 22 + "".join(f"{title:>10}" for title, _, _ in COLUMNS) + "  against"
+
+
+def row(record: Record) -> str:
+    cells = ["-" if record[key] is None else format(record[key], spec) for _, key, spec in COLUMNS]
+    return f"{record['name']:<22}" + "".join(f"{cell:>10}" for cell in cells) + f"  {record['against']}"
+
+
+def run(name: str, opt: argparse.Namespace, peer: Peer | None) -> Record:
     """Measure one entry in a temporary folder."""
     gc.collect()
     entry = ENTRIES[name]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
-        case = entry.case(replace(setting, folder=folder, stack=stack), *entry.arguments)
-        record = measure(name, case, seconds=seconds, warm_ups=WARM_UPS[setting.device])
-    share = record["gflops"] and 1e9 * record["gflops"] / best_flops(setting.device)
+        setting = Setting(opt.device, opt.flags.split(), opt.fast_flags.split(), peer, folder, stack)
+        case = entry.case(setting, *entry.arguments)
+        record = measure(name, case, seconds=opt.seconds, warm_ups=WARM_UPS[opt.device])
+    share = record["gflops"] and 1e9 * record["gflops"] / best_flops(opt.device)
     return record | {"of_ceiling": share}
 
 

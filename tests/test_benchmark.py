@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import load_script, names_all, refused
 
-from scripts.benchmarks import compute, files, measure, peers, starting, table
+from scripts.benchmarks import compute, files, measure, peers, starting
 from scripts.benchmarks.entries import ENTRIES, Entry
 from scripts.benchmarks.measure import Case, Form, Reading, Record, Setting
 from util.errors import UserError
@@ -63,8 +63,8 @@ def test_the_ratio_is_the_median_over_pairs(
 
 
 def test_times_are_those_of_one_unit_and_rates_follow() -> None:
-    record, _ = measured([0, 8, 8, 8], [0, 16, 16, 16], units=4, images=6, note="so")
-    assert (record["seconds"], record["baseline_seconds"], record["ratio"], record["note"]) == (2, 4, 2, "so")
+    record, _ = measured([0, 8, 8, 8], [0, 16, 16, 16], units=4, images=6)
+    assert (record["seconds"], record["baseline_seconds"], record["ratio"]) == (2, 4, 2)
     assert (record["images_per_s"], record["baseline_images_per_s"]) == (3, 1.5)
     assert record["gflops"] is None
 
@@ -81,7 +81,7 @@ def test_without_a_baseline_its_numbers_are_none() -> None:
     record, _ = measured([0, 1, 2, 3], None)
     assert record["seconds"] == 2
     assert record["ratio"] is record["ratio_low"] is record["baseline_seconds"] is None
-    assert " - " in table.row(record | {"of_ceiling": None})
+    assert " - " in benchmark.row(record | {"of_ceiling": None})
 
 
 def test_flops_are_counted_while_the_baseline_warms_up() -> None:
@@ -95,7 +95,7 @@ def test_flops_are_counted_while_the_baseline_warms_up() -> None:
 
 def test_a_row_is_aligned_with_its_titles() -> None:
     record, _ = measured([0, 0.5, 0.5, 0.5], [0, 1, 1, 1], images=3)
-    header, row = table.header(), table.row(record | {"of_ceiling": 0.25})
+    header, row = benchmark.header(), benchmark.row(record | {"of_ceiling": 0.25})
     assert row.index("other") == header.index("against")
     cells = {"seconds": "0.5", "ratio": "2.00", "images/s": "6", "rounds": "3", "of best": "25%"}
     for title, cell in cells.items():
@@ -260,7 +260,7 @@ def test_attention_is_compared_at_the_batch_whose_maps_fit(
     monkeypatch.setattr(compute.free_memory, "available_bytes", lambda: free)
     case = compute.attention(setting, 8, 8, 4)
     assert (case.images, len(case.forms)) == (images, 1 + compared)
-    assert bool(case.note) == (images < 4)
+    assert (f"batch {images}" in case.against) == (images < 4)
     assert all(form(False).seconds > 0 for form in case.forms)
     # forward and backward: products of 64 x 64 places over 1 + 8 channels, and 1x1 convolutions 8 -> 1, 1, 8
     record = measure.measure("it", case, seconds=0.0)

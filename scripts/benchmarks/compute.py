@@ -14,8 +14,7 @@ from models.networks import SelfAttention2d
 from scripts.benchmarks.measure import Case, Setting
 from scripts.benchmarks.peers import peer_step, random_batch
 
-# floats per (N, HW, HW) map, as measured: logits, weights and the gradients of both
-MAPS = 4.2
+MAPS = 4.2  # floats per (N, HW, HW) map, as measured: logits, weights and the gradients of both
 
 
 def build(opt: Namespace) -> tuple[BaseModel, Batch]:
@@ -31,19 +30,15 @@ def step(setting: Setting, words: str) -> Case:
         "n_critic", 1
     )  # one of the generator, and all of the discriminator that belong to it
 
-    def prepare(opt: Namespace) -> Callable[[], None]:
+    def prepare(opt: Namespace) -> Callable[[], object]:
         model, batch = build(opt)
-
-        def run() -> None:
-            for _ in range(steps):
-                model.optimize_parameters(batch)
-
-        return run
+        return lambda: [model.optimize_parameters(batch) for _ in range(steps)]
 
     if setting.peer:
-        forms = [setting.timed(prepare(opt))]
-        forms.append(setting.stack.enter_context(peer_step(setting.peer, opt, setting.folder)))
-        return Case(forms, setting.peer.title, steps, opt.batch_size, on_device=True)
+        theirs = setting.stack.enter_context(peer_step(setting.peer, opt, setting.folder))
+        return Case(
+            [setting.timed(prepare(opt)), theirs], setting.peer.title, steps, opt.batch_size, on_device=True
+        )
     return Case(setting.both(words, prepare), units=steps, images=opt.batch_size, on_device=True)
 
 
@@ -65,15 +60,11 @@ def sample(setting: Setting, words: str, net: str = "G") -> Case:
         return run
 
     words += " --ema_decay 0"
-    images = setting.options(words).batch_size
-    return Case(setting.both(words, prepare), images=images, on_device=True)
+    return Case(setting.both(words, prepare), images=setting.options(words).batch_size, on_device=True)
 
 
 def attention(setting: Setting, channels: int, side: int, count: int) -> Case:
-    """Forward and backward of self-attention on features (count, channels, side, side), fused and with its map.
-
-    If the maps do not fit into memory, the batch is smaller; if a single map does not, there is no baseline.
-    """
+    """Forward and backward of self-attention, fused and with its map, at a batch whose maps fit into memory."""
     free = torch.cuda.mem_get_info()[0] if setting.device == "cuda" else free_memory.available_bytes()
     fitting = count if free is None else min(count, int(free / (MAPS * 4 * side**4)))
     batch = fitting or count
@@ -90,8 +81,8 @@ def attention(setting: Setting, channels: int, side: int, count: int) -> Case:
     forms = [setting.timed(lambda: run(net)), setting.timed(lambda: run(lambda x: net.explicit(x)[0]))]
     if not fitting:
         return Case(forms[:1], "nothing: the map does not fit into memory", images=batch, on_device=True)
-    note = "" if batch == count else f"both at batch {batch}: more does not fit into memory"
-    return Case(forms, "holds the map", images=batch, on_device=True, note=note)
+    against = "holds the map" if batch == count else f"holds the map; batch {batch}: more does not fit"
+    return Case(forms, against, images=batch, on_device=True)
 
 
 @cache

@@ -22,23 +22,20 @@ from util.pages.results_page import ResultsPage
 from util.run import checkpoint, lifecycle
 from util.visualizer import create_visualizer
 
-DRAWN = 24  # different pictures; further files repeat them
-FILES = 48  # in trainA and in trainB
+FILES, DRAWN = 48, 24  # in trainA and in trainB; different pictures, which further files repeat
 STEPS = {"cpu": 5, "cuda": 60}  # of training; the first one, which fills the queues, does not count
 RUN = "--model cycle_gan --crop_size 64"  # nets of full size; the size of the images changes no weight
 PANELS = ("real_A", "fake_B", "rec_A", "idt_B", "real_B", "fake_A", "rec_B", "idt_A")
-EPOCHS, POINTS = 25, 2000  # of a long run
-RESULTS = 20  # inputs on a results page
+EPOCHS, POINTS, RESULTS = 25, 2000, 20  # epochs and losses of a long run, inputs on a results page
 
 
 def write_photos(root: Path, *, count: int, side: int = 256) -> None:
-    """`count` square JPEG files, as large as photographs, in each of trainA and trainB below `root`."""
+    """`count` square JPEG files in each of trainA and trainB, with noise, so that they take time to decode."""
     paths = [root / "trainA" / f"{index:05d}.jpg" for index in range(count)]
     paths[0].parent.mkdir(parents=True)
-    rng = np.random.default_rng(0)
     for index, path in enumerate(paths[:DRAWN]):
         picture = render(draw_scene(0, "trainA", index), "striped", side)
-        grainy = (picture + rng.normal(0, 6, picture.shape)).clip(0, 255)  # smooth drawings decode faster
+        grainy = (picture + np.random.default_rng(index).normal(0, 6, picture.shape)).clip(0, 255)
         Image.fromarray(grainy.astype(np.uint8)).save(path, quality=92)
     for index, path in enumerate(paths[DRAWN:]):
         shutil.copyfile(paths[index % DRAWN], path)
@@ -50,16 +47,16 @@ def reading(setting: Setting, words: str, in_batches: bool = False) -> Case:
 
     def prepare(opt: Namespace) -> Callable[[], object]:
         if in_batches:
-            loader = create_dataset(opt)
-            return lambda: deque(loader.epoch(1), maxlen=0)
+            batches = create_dataset(opt).epoch
+            return lambda: deque(batches(1), maxlen=0)
         dataset = find_dataset_using_name(opt.dataset_mode)(opt)
         return lambda: deque(map(dataset.__getitem__, range(len(dataset))), maxlen=0)
 
     setting.stack.callback(torch.set_num_threads, torch.get_num_threads())
     torch.set_num_threads(1)
     write_photos(setting.folder / "data", count=FILES)
-    forms = setting.both(f"{words} --num_threads 0 --serial_batches", prepare)
-    return Case(forms, units=2 * FILES, images=1)
+    words += " --num_threads 0 --serial_batches"
+    return Case(setting.both(words, prepare), units=2 * FILES, images=1)
 
 
 def waiting(setting: Setting, words: str) -> Case:

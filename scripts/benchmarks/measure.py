@@ -1,6 +1,7 @@
 """Runs two forms of the same work in turn, and computes medians, ratios and rates from their times."""
 
 import ctypes
+import re
 import statistics
 import time
 from argparse import Namespace
@@ -34,29 +35,29 @@ Form = Callable[[bool], Reading]
 def gauge(device: str, memory: bool) -> Iterator[Reading]:
     """Measure the block, on CUDA including all queued work; the reading is complete after the block."""
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
-    memory = memory and (device == "cuda" or CLEAR_REFS.exists())
     if memory and device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    elif memory:
+    elif memory and CLEAR_REFS.exists():
         ctypes.CDLL(None).malloc_trim(0)
         CLEAR_REFS.write_text("5")  # resets VmHWM
-    reading, before = Reading(), _memory_mib(device)["VmRSS"] if memory else 0.0
+    reading, before = Reading(), _memory_mib(device)[0] if memory else None
     wait()
     start = time.perf_counter()
     yield reading
     wait()
     reading.seconds = time.perf_counter() - start
-    if memory:
-        reading.peak_mib = _memory_mib(device)["VmHWM"] - before
+    if before is not None:
+        reading.peak_mib = _memory_mib(device)[1] - before
 
 
-def _memory_mib(device: str) -> dict[str, float]:
-    """The memory in use (VmRSS) and its peak (VmHWM), by the names that Linux gives them."""
+def _memory_mib(device: str) -> tuple[float, float] | tuple[None, None]:
+    """The memory in use and its peak; None where the system does not report them."""
     if device == "cuda":
-        used, peak = torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated()
-        return {"VmRSS": used / 2**20, "VmHWM": peak / 2**20}
-    lines = [line.split() for line in Path("/proc/self/status").read_text().splitlines()]
-    return {words[0].rstrip(":"): int(words[1]) / 1024 for words in lines if words[-1] == "kB"}
+        return torch.cuda.memory_allocated() / 2**20, torch.cuda.max_memory_allocated() / 2**20
+    if not CLEAR_REFS.exists():
+        return None, None
+    status = Path("/proc/self/status").read_text()
+    return tuple(int(re.search(rf"{field}:\s+(\d+)", status)[1]) / 1024 for field in ("VmRSS", "VmHWM"))
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,6 @@ class Case:
     units: int = 1  # steps, images, ... of one run; times are reported for one unit
     images: int = 0  # per unit; 0 = the work is not about images
     on_device: bool = False  # CUDA needs several runs to warm up; the FLOPs of the baseline are counted
-    note: str = ""
 
 
 def measure(name: str, case: Case, *, seconds: float, warm_ups: int = 1) -> Record:
@@ -117,7 +117,7 @@ def measure(name: str, case: Case, *, seconds: float, warm_ups: int = 1) -> Reco
         turns = list(zip(forms, times, strict=True))
         for form, series in turns if len(times[0]) % 2 else reversed(turns):
             series.append(form(False).seconds / case.units)
-    record: Record = {"name": name, "against": case.against, "rounds": len(times[0]), "note": case.note}
+    record: Record = {"name": name, "against": case.against, "rounds": len(times[0])}
     for prefix, series, peak in zip(("", "baseline_"), [*times, []], [*peaks, None], strict=False):
         median = statistics.median(series) if series else None
         record[f"{prefix}seconds"], record[f"{prefix}peak_mib"] = median, peak

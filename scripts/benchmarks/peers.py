@@ -82,9 +82,8 @@ def peer_step(peer: Peer, opt: Namespace, folder: Path) -> Iterator[Form]:
 
 def _serve(pipe: Connection, peer: Peer, opt: Namespace, folder: Path) -> None:
     """Answer each request with the reading of a step, without the output of the peer."""
-    silent = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
-        os.dup2(silent, stream)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     if opt.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # peers use every GPU that they see
     os.chdir(folder)
@@ -118,8 +117,7 @@ def _train_cycle_gan(opt: Namespace, batch: dict[str, Any], requests: Requests) 
     from options.train_options import TrainOptions
 
     peer_opt: Any = TrainOptions().parse()
-    if not hasattr(peer_opt, "device"):
-        peer_opt.device = torch.device(opt.device)
+    peer_opt.device = getattr(peer_opt, "device", torch.device(opt.device))
     model: Any = create_model(peer_opt)
     model.setup(peer_opt)
     for _ in requests:

@@ -13,24 +13,16 @@ from util.errors import UserError
 # time.monotonic() is the same clock in all processes of a machine
 REPORT = "print('benchmark: ready at', time.monotonic(), flush=True), sys.exit()"
 # train.py up to the first call after the imports of its main()
-IMPORTED = f"""
-import sys, time, data
+IMPORTED = f"""import sys, time, data
 data.create_dataset = lambda opt: (__import__("data.loader"), {REPORT})
-import train
-train.main()
-"""
-FIRST_STEP = f"""
-import sys, time
+import train; train.main()"""
+FIRST_STEP = f"""import sys, time
 from models.base_model import BaseModel
 BaseModel.optimize_parameters = lambda model, batch: ({REPORT})
-import train
-train.main()
-"""
+import train; train.main()"""
 # what upstream's train.py imports, and the plugins that it loads while it parses
-PEER_IMPORTED = f"""
-import options.train_options, util.visualizer, data.unaligned_dataset, models.cycle_gan_model, sys, time
-{REPORT}
-"""
+PEER_IMPORTED = f"""import options.train_options, util.visualizer, data.unaligned_dataset, models.cycle_gan_model, sys, time
+{REPORT}"""
 
 
 def question(setting: Setting, *words: str) -> Case:
@@ -53,19 +45,16 @@ def first_step(setting: Setting) -> Case:
 
 def _start(setting: Setting, command: list[str], peer_command: list[str]) -> Case:
     """Compare with the peer's program, or without a peer with `import torch`."""
-    if setting.peer:
-        baseline, against = program(peer_command, setting.peer.path), setting.peer.title
-    else:
-        baseline, against = program(["-c", f"import sys, time, torch; {REPORT}"], ROOT), "import torch"
-    return Case([program(command, ROOT), baseline], against)
+    torch_only = ["-c", f"import sys, time, torch; {REPORT}"]
+    baseline = program(peer_command, setting.peer.path) if setting.peer else program(torch_only, ROOT)
+    return Case([program(command, ROOT), baseline], setting.peer.title if setting.peer else "import torch")
 
 
 def program(words: list[str], folder: Path) -> Form:
     """Runs Python in `folder` and reads the seconds until it executes REPORT, or else until it exits."""
 
     def run(memory: bool) -> Reading:
-        start = time.monotonic()
-        command = [sys.executable, *words]
+        start, command = time.monotonic(), [sys.executable, *words]
         done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         end = time.monotonic()
         if done.returncode:

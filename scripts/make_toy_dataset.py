@@ -15,7 +15,6 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -37,30 +36,13 @@ FOLDERS = [
 ]
 
 
-@dataclass(frozen=True)
-class ToySet:
-    """The parameters that decide every pixel of a set."""
-
-    size: int
-    train: int  # scenes in each training folder
-    test: int
-    seed: int
-    style: str  # unaligned, aligned or both
-    masks: bool
-    drawing: int = DRAWING
-
-
-def make(out: Path, wanted: ToySet, *, force: bool = False) -> bool:
+def make(out: Path, wanted: argparse.Namespace, *, force: bool = False) -> bool:
     """Write the set to `out`; -> False if it is there already.
 
     toy.json is called toy.json.partial until the last image is written.
-
-    Raises:
-        UserError: the folder holds something else.
-        RunFault: a file cannot be written.
     """
     ready, partial = out / "toy.json", out / "toy.json.partial"
-    text = json.dumps(asdict(wanted), indent=2) + "\n"
+    text = json.dumps(vars(wanted), indent=2) + "\n"
     try:
         if ready.is_file() and ready.read_text() == text and not force:
             return False
@@ -90,7 +72,7 @@ def _check_folder(out: Path, ready: Path, partial: Path, force: bool) -> None:
         raise UserError(f"--out {out} is not empty and not a toy set: name a new or an empty folder")
 
 
-def _write_images(out: Path, wanted: ToySet) -> None:
+def _write_images(out: Path, wanted: argparse.Namespace) -> None:
     for phase, count in (("train", wanted.train), ("test", wanted.test)):
         for index in range(count):
             name = f"{index:04d}.png"
@@ -105,7 +87,7 @@ def _write_images(out: Path, wanted: ToySet) -> None:
 
 
 def _write_scene(
-    folder: Path, name: str, wanted: ToySet, styles: list[Style], truth: Style | None = None
+    folder: Path, name: str, wanted: argparse.Namespace, styles: list[Style], truth: Style | None = None
 ) -> None:
     """Write one scene in the given styles, side by side, with its true translation and its mask."""
     scene = draw_scene(wanted.seed, folder.name, int(Path(name).stem))
@@ -123,16 +105,15 @@ def _save(path: Path, image: np.ndarray) -> None:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Arguments(__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the set")
-    parser.add_argument("--size", type=int, default=64, help="width and height in pixels, 32 to 1024 (64)")
-    parser.add_argument("--train", type=int, default=400, help="scenes in each training folder (400)")
-    parser.add_argument("--test", type=int, default=40, help="scenes in each test folder (40)")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same set (0)")
-    parser.add_argument(
-        "--style", choices=["unaligned", "aligned", "both"], default="unaligned", help="see above"
-    )
-    parser.add_argument("--masks", action="store_true", help="also write masks, white where the animals are")
-    parser.add_argument("--force", action="store_true", help="replace a toy set with other parameters")
+    add = parser.add_argument
+    add("--out", type=Path, required=True, help="folder of the set")
+    add("--size", type=int, default=64, help="width and height in pixels, 32 to 1024 (64)")
+    add("--train", type=int, default=400, help="scenes in each training folder (400)")
+    add("--test", type=int, default=40, help="scenes in each test folder (40)")
+    add("--seed", type=int, default=0, help="the same seed draws the same set (0)")
+    add("--style", choices=["unaligned", "aligned", "both"], default="unaligned", help="see above")
+    add("--masks", action="store_true", help="also write masks, white where the animals are")
+    add("--force", action="store_true", help="replace a toy set with other parameters")
     return parser.parse_args(argv)
 
 
@@ -143,7 +124,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         value = getattr(args, name)
         if not least <= value <= most:
             raise UserError(f"--{name} {value} is out of range: give a number from {least} to {most}")
-    wanted = ToySet(args.size, args.train, args.test, args.seed, args.style, args.masks)
+    # what decides every pixel
+    names = ("size", "train", "test", "seed", "style", "masks")
+    wanted = argparse.Namespace(**{name: getattr(args, name) for name in names}, drawing=DRAWING)
     drawn = make(args.out, wanted, force=args.force)
     info(f"wrote the toy set to {args.out}" if drawn else f"{args.out} holds this toy set already")
 

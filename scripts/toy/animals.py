@@ -161,12 +161,8 @@ def _neck_and_head(raised: float) -> Iterator[Part]:
     yield Part(_spine(far_ear, (0.025, 0.025, 0.004)), Ink.FAR_COAT)
     neck = _spine([base, middle, poll], (0.19, 0.135, 0.085))
     yield Part(neck, stripes=3, first=0.06, taper=0.7, round_ends=(-1,))
-    mane: list[Point] = [
-        np.array([0.2, 0.94]),
-        middle + 0.155 * over,
-        poll + 0.1 * over,
-        poll + 0.05 * towards + 0.08 * over,
-    ]
+    top = poll + 0.05 * towards + 0.08 * over
+    mane: list[Point] = [np.array([0.2, 0.94]), middle + 0.155 * over, poll + 0.1 * over, top]
     yield Part(_spine(mane, (0.015, 0.045, 0.045, 0.02)), Ink.DARK)
     head = _spine([poll + t * along for t, _ in HEAD], [r for _, r in HEAD])
     yield Part(head, stripes=2, first=0.36, last=0.76, taper=0.5)

@@ -42,11 +42,8 @@ def summary(figures: Mapping[str, float]) -> str:
 
 
 def _figures(name: str, translated: float, copied: float) -> dict[str, float]:
-    return {
-        f"{name}_mae": translated,
-        f"{name}_copy_mae": copied,
-        f"{name}_lower_percent": 100 * (1 - translated / copied),
-    }
+    lower = 100 * (1 - translated / copied)
+    return {f"{name}_mae": translated, f"{name}_copy_mae": copied, f"{name}_lower_percent": lower}
 
 
 def _errors(results: Path, dataroot: Path, folder: str, label: str) -> tuple[float, float]:

@@ -28,12 +28,15 @@ from util.errors import RunFault, UserError, run
 from util.log import info
 
 DRAWING = 2  # raise this number when the pictures change, so that older sets are drawn again
-STYLES: dict[str, Style] = {"A": "brown", "B": "striped"}
-FOLDERS = [
-    name + ending
-    for name in ("trainA", "trainB", "testA", "testB", "train", "test")
-    for ending in ("", "_mask", "_truth")
-]
+# folder -> the styles that each file shows side by side, and the style of the true translation
+FOLDERS: dict[str, tuple[list[Style], Style | None]] = {
+    "trainA": (["brown"], None),
+    "trainB": (["striped"], None),
+    "testA": (["brown"], "striped"),
+    "testB": (["striped"], "brown"),
+    "train": (["brown", "striped"], None),
+    "test": (["brown", "striped"], None),
+}
 
 
 def make(out: Path, wanted: argparse.Namespace, *, force: bool = False) -> bool:
@@ -51,7 +54,7 @@ def make(out: Path, wanted: argparse.Namespace, *, force: bool = False) -> bool:
         if ready.is_file():
             os.replace(ready, partial)
         partial.write_text(text)
-        for name in FOLDERS:
+        for name in [folder + ending for folder in FOLDERS for ending in ("", "_mask", "_truth")]:
             shutil.rmtree(out / name, ignore_errors=True)
         _write_images(out, wanted)
         os.replace(partial, ready)
@@ -73,29 +76,17 @@ def _check_folder(out: Path, ready: Path, partial: Path, force: bool) -> None:
 
 
 def _write_images(out: Path, wanted: argparse.Namespace) -> None:
-    for phase, count in (("train", wanted.train), ("test", wanted.test)):
-        for index in range(count):
-            name = f"{index:04d}.png"
-            if wanted.style != "aligned":
-                for domain, style in STYLES.items():
-                    other = STYLES["B" if domain == "A" else "A"]
-                    _write_scene(
-                        out / f"{phase}{domain}", name, wanted, [style], other if phase == "test" else None
-                    )
-            if wanted.style != "unaligned":
-                _write_scene(out / phase, name, wanted, list(STYLES.values()))
-
-
-def _write_scene(
-    folder: Path, name: str, wanted: argparse.Namespace, styles: list[Style], truth: Style | None = None
-) -> None:
-    """Write one scene in the given styles, side by side, with its true translation and its mask."""
-    scene = draw_scene(wanted.seed, folder.name, int(Path(name).stem))
-    _save(folder / name, np.concatenate([render(scene, style, wanted.size) for style in styles], axis=1))
-    if truth:
-        _save(folder.with_name(f"{folder.name}_truth") / name, render(scene, truth, wanted.size))
-    if wanted.masks:
-        _save(folder.with_name(f"{folder.name}_mask") / name, render_mask(scene, wanted.size))
+    """Write each scene in the styles of its folder, with its true translation and its mask."""
+    for name, (styles, truth) in FOLDERS.items():
+        if wanted.style not in ("both", "unaligned" if len(styles) == 1 else "aligned"):
+            continue
+        for index in range(wanted.train if name.startswith("train") else wanted.test):
+            file, scene = f"{index:04d}.png", draw_scene(wanted.seed, name, index)
+            _save(out / name / file, np.hstack([render(scene, style, wanted.size) for style in styles]))
+            if truth:
+                _save(out / f"{name}_truth" / file, render(scene, truth, wanted.size))
+            if wanted.masks:
+                _save(out / f"{name}_mask" / file, render_mask(scene, wanted.size))
 
 
 def _save(path: Path, image: np.ndarray) -> None:

@@ -113,9 +113,11 @@ def from_path(given: Path) -> Iterator[Path]:
         if given.is_file():
             source = Path(folder)
             # members that would be written outside the folder are refused or moved into it
-            options = {} if zipfile.is_zipfile(given) else {"format": "gztar", "filter": "data"}
             try:
-                shutil.unpack_archive(given, folder, **({"format": "zip"} | options))
+                if zipfile.is_zipfile(given):
+                    shutil.unpack_archive(given, folder, "zip")
+                else:
+                    shutil.unpack_archive(given, folder, "gztar", filter="data")
             except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
                 raise UserError(
                     f"--assets {given} cannot be unpacked as a .tar.gz or .zip archive: {str(error).splitlines()[0]}"

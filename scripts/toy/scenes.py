@@ -138,12 +138,9 @@ def _paint_backdrop(draw: ImageDraw.ImageDraw, scene: Scene, pixels: int) -> Non
             _ellipse(draw, (cx - 0.15 * r, cy - 0.25 * r), (0.7 * r, 0.5 * r), pixels, Ink.LEAF)
 
 
-def _ellipse(
-    draw: ImageDraw.ImageDraw, at: tuple[float, float], radii: tuple[float, float], pixels: int, ink: Ink
-) -> None:
+def _ellipse(draw: ImageDraw.ImageDraw, at: Range, radii: Range, pixels: int, ink: Ink) -> None:
     (x, y), (rx, ry) = at, radii
-    box = [pixels * v for v in (x - rx, y - ry, x + rx, y + ry)]
-    draw.ellipse(box, fill=int(ink))
+    draw.ellipse([pixels * v for v in (x - rx, y - ry, x + rx, y + ry)], fill=int(ink))
 
 
 def _paint_blades(draw: ImageDraw.ImageDraw, scene: Scene, pixels: int) -> None:

@@ -64,13 +64,9 @@ def _errors(results: Path, dataroot: Path, folder: str, label: str) -> tuple[flo
                 f"the {label} of {source.name} is {w}x{h} and the truth {W}x{H}: "
                 f"run test.py with --load_size {W} --crop_size {W}"
             )
-        errors.append([_difference(translation, truth), _difference(_read(source), truth)])
+        errors.append([float(np.abs(image - truth).mean()) / 255 for image in (translation, _read(source))])
     translated, copied = np.mean(errors, axis=0).tolist()
     return translated, copied
-
-
-def _difference(image: np.ndarray, truth: np.ndarray) -> float:
-    return float(np.abs(image - truth).mean()) / 255
 
 
 def _read(path: Path) -> np.ndarray:

@@ -17,19 +17,14 @@ def score(results: Path, dataroot: Path) -> dict[str, float]:
     `results` holds <stem>_fake_B.png and <stem>_fake_A.png, `dataroot` testA, testA_truth, testB and
     testB_truth. The keys, for A_to_B, B_to_A and their mean: `<name>_mae` of the translations,
     `<name>_copy_mae` of the unchanged inputs, and `<name>_lower_percent`, by how much the first is lower.
-
-    Raises:
-        UserError: an image is missing, unreadable or of another size.
+    UserError names an image that is missing, unreadable or of another size.
     """
     figures: dict[str, float] = {}
     for direction, (folder, label) in DIRECTIONS.items():
         translated, copied = _errors(results, dataroot, folder, label)
         figures |= _figures(direction, translated, copied)
-    translated, copied = (
-        sum(figures[f"{direction}_{kind}"] for direction in DIRECTIONS) / len(DIRECTIONS)
-        for kind in ("mae", "copy_mae")
-    )
-    return figures | _figures("mean", translated, copied)
+    means = (sum(figures[f"{name}_{kind}"] for name in DIRECTIONS) / 2 for kind in ("mae", "copy_mae"))
+    return figures | _figures("mean", *means)
 
 
 def summary(figures: Mapping[str, float]) -> str:

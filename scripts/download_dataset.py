@@ -91,9 +91,7 @@ def kind_of(name: str) -> str:
         raise UserError(CITYSCAPES)
     kinds = [kind for kind, names in KINDS.items() if name in names]
     if not kinds:
-        raise UserError(
-            plugins.unknown("the data set", name, {known for names in KINDS.values() for known in names})
-        )
+        raise UserError(plugins.unknown("the data set", name, {*KINDS["cyclegan"], *KINDS["pix2pix"]}))
     if len(kinds) > 1:
         raise UserError(
             f"{name} exists as unaligned folders and as aligned files: add --kind cyclegan or --kind pix2pix"

@@ -1,4 +1,4 @@
-"""Time the fast path against the reference path, or against another repository, and print a
+"""Time the fast path against the reference path, or against another repository, and print a table.
 
 python scripts/benchmark.py [--only cycle_gan_256 start_help] [--seconds 60] [--json FILE]
 python scripts/benchmark.py --compare ~/pytorch-CycleGAN-and-pix2pix   (or Self-Attention-GAN, or BigGAN-PyTorch)

@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch.utils.benchmark import Timer
@@ -32,7 +32,8 @@ def step(setting: Setting, words: str) -> Case:
 
     def prepare(opt: Namespace) -> Callable[[], object]:
         model, batch = build(opt)
-        return lambda: [model.optimize_parameters(batch) for _ in range(steps)]
+        train = partial(model.optimize_parameters, batch)
+        return lambda: [train() for _ in range(steps)]  # type: ignore[func-returns-value]
 
     if setting.peer:
         theirs = setting.stack.enter_context(peer_step(setting.peer, opt, setting.folder))

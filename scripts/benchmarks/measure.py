@@ -1,7 +1,6 @@
 """Runs two forms of the same work in turn, and computes medians, ratios and rates from their times."""
 
 import ctypes
-import re
 import statistics
 import time
 from argparse import Namespace
@@ -50,14 +49,14 @@ def gauge(device: str, memory: bool) -> Iterator[Reading]:
         reading.peak_mib = _memory_mib(device)[1] - before
 
 
-def _memory_mib(device: str) -> tuple[float, float] | tuple[None, None]:
-    """The memory in use and its peak; None where the system does not report them."""
+def _memory_mib(device: str) -> Any:
+    """(memory in use, its peak), or None, None where the system does not report them."""
     if device == "cuda":
         return torch.cuda.memory_allocated() / 2**20, torch.cuda.max_memory_allocated() / 2**20
     if not CLEAR_REFS.exists():
         return None, None
     status = Path("/proc/self/status").read_text()
-    return tuple(int(re.search(rf"{field}:\s+(\d+)", status)[1]) / 1024 for field in ("VmRSS", "VmHWM"))
+    return [int(status.split(f"{field}:")[1].split()[0]) / 1024 for field in ("VmRSS", "VmHWM")]
 
 
 @dataclass(frozen=True)

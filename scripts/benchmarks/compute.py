@@ -33,7 +33,7 @@ def step(setting: Setting, words: str) -> Case:
     def prepare(opt: Namespace) -> Callable[[], object]:
         model, batch = build(opt)
         train = partial(model.optimize_parameters, batch)
-        return lambda: [train() for _ in range(steps)]  # type: ignore[func-returns-value]
+        return lambda: [train() for _ in range(steps)]
 
     if setting.peer:
         theirs = setting.stack.enter_context(peer_step(setting.peer, opt, setting.folder))

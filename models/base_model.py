@@ -16,6 +16,7 @@ from models.training.phases import DISCRIMINATOR, GENERATOR, Batch, Phase, Terms
 from models.training.step import TrainingStep
 from util import distributed, log
 from util.compiling import eager_call
+from util.errors import UserError
 from util.run import checkpoint, weights
 
 
@@ -180,7 +181,7 @@ class BaseModel(TrainingStep, ABC):
         with self.inference_mode():
             self._read_batch(batch)
             self.forward()
-            return self.visuals()
+            return self._visuals()
 
     @contextmanager
     def inference_mode(self) -> Iterator[None]:
@@ -205,7 +206,15 @@ class BaseModel(TrainingStep, ABC):
     def get_current_visuals(self) -> dict[str, Tensor]:
         """Label -> images (N, C, H, W) in [-1, 1] of the last step; read them before the next one."""
         with eager_call(*self.nets.values()), self.execution.autocast_context():
-            return {label: images.detach() for label, images in self.visuals().items()}
+            return {label: images.detach() for label, images in self._visuals().items()}
+
+    def _visuals(self) -> dict[str, Tensor]:
+        shown = self.visuals()
+        for label, images in shown.items():
+            if not isinstance(images, Tensor) or images.ndim != 4:
+                found = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+                raise UserError(f"visuals(): {label} must be images (N, C, H, W), not {found}")
+        return shown
 
     def state_dict(self) -> dict:
         return {

@@ -154,6 +154,12 @@ def check_options(opt: Namespace, known: Collection[str] | None = None) -> None:
     `known` are the families that the model can use; None = all image-to-image families.
     """
     for flag, name in (("--netG", opt.netG), ("--netD", opt.netD)):
+        if known is None and name in FAMILIES and FAMILIES[name].source == "noise":
+            others = GENERATORS if flag == "--netG" else DISCRIMINATORS
+            raise UserError(
+                f"{flag} {name} is for models that start from noise, but --model {opt.model} starts from images: "
+                f"use {' or '.join(others)}"
+            )
         if known is not None and name not in known:
             raise UserError(
                 f"{flag} {name} cannot be used with --model {opt.model}: use {' or '.join(known)}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +32,7 @@ class DiscriminatorLoss:
 
     def terms(self) -> Terms:
         """adversarial loss + lambda_gp * gradient penalty, as in Eq. 3 of arXiv:1704.00028."""
-        real, fake, label = self.real(), self.fake(), self.label()
+        real, fake, label = self._images("real"), self._images("fake"), self.label()
         terms: Terms = {}
         for name, net in self.nets.items():
             on_fake = fake[name].detach()
@@ -46,9 +47,18 @@ class DiscriminatorLoss:
 
     def r1_terms(self) -> Terms:
         """r1_gamma * R1, as in Eq. 9 of arXiv:1801.04406; it needs real images only."""
-        real, label = self.real(), self.label()
+        real, label = self._images("real"), self.label()
         weight = self.r1_gamma if self.sum_weight is None else self.sum_weight * self.r1_gamma
         return {f"{name}_r1": weight * r1_penalty(net, real[name], label) for name, net in self.nets.items()}
+
+    def _images(self, argument: Literal["real", "fake"]) -> dict[str, Tensor]:
+        images = getattr(self, argument)()
+        if not isinstance(images, dict) or not all(isinstance(images.get(net), Tensor) for net in self.nets):
+            names = ", ".join(map(repr, self.nets))
+            raise UserError(
+                f"add_discriminator_phase: the method {argument}= must return a dict with images for each of {names}"
+            )
+        return images
 
 
 def gradient_penalty(net: nn.Module, real: Tensor, fake: Tensor, label: Tensor | None = None) -> Tensor:

@@ -17,6 +17,8 @@ from models.training.phases import (
     Phase,
     Terms,
     add_share,
+    check_range,
+    check_terms,
     split_batch,
     total,
 )
@@ -53,6 +55,7 @@ class TrainingStep:
             fast=opt.fast == "auto",
             static=self.is_train and opt.image_side is not None,
         )
+        self._range_checked = False
         self._terms: dict[str, Terms] = {}  # phase -> its terms in the last step that ran it
 
     def check_flags(self) -> None:
@@ -132,6 +135,11 @@ class TrainingStep:
     def _assign_role(self, nets: Iterable[str], role: str) -> None:
         """Give a role to those of `nets` that have none yet."""
         for name in nets:
+            if name not in self.nets:
+                raise UserError(
+                    f"--model {self.opt.model} has no network {name!r} to train: call add_net({name!r}, ...) first; "
+                    f"it has {', '.join(self.nets) or 'none'}"
+                )
             if name not in self.roles and role == DISCRIMINATOR and self.is_train and self.opt.diffaug:
                 self.nets[name].register_forward_pre_hook(DiffAugment(self.opt.diffaug))
             self.roles.setdefault(name, role)
@@ -154,6 +162,9 @@ class TrainingStep:
             self.forward()
 
     def _read_batch(self, batch: Batch) -> None:
+        if not self._range_checked:  # once, because it waits for the device
+            check_range(batch, self.opt.dataset_mode)
+            self._range_checked = True
         try:
             self.set_input(batch)
         except KeyError as error:
@@ -168,10 +179,14 @@ class TrainingStep:
         self._train_only(phase.nets)
         with self.execution.autocast_context():
             terms = phase.terms()
+        check_terms(phase.name, terms)
         add_share(self._terms[phase.name], terms, share)
         if self.device.type == "cpu" or self.steps % CHECK_EVERY == 0:
             self.check_finite()
-        self.scaler.scale(share * phase.scale * total(terms)).backward()
+        loss = share * phase.scale * total(terms)
+        if not loss.requires_grad:
+            raise UserError(f"phase {phase.name}: its loss does not depend on {', '.join(phase.nets)}")
+        self.scaler.scale(loss).backward()
 
     def _update(self, phase: Phase) -> None:
         distributed.average_gradients(phase.parameters)

@@ -34,7 +34,7 @@ class Parser(Arguments):
     """
 
     def __init__(self, prog: str, argv: Sequence[str], *, is_train: bool = True) -> None:
-        usage = f"{prog} --dataroot FOLDER --name RUN [flags]"
+        usage = f"{prog} [--dataroot FOLDER] --name RUN [flags]"
         super().__init__(
             prog=prog, usage=usage, allow_abbrev=False, add_help=False, formatter_class=_Formatter
         )
@@ -48,7 +48,7 @@ class Parser(Arguments):
     @contextmanager
     def section(self, title: str, *, of_plugin: bool = False) -> Iterator[None]:
         """Flags added within the context stand under `title` in --help."""
-        note = "the values of training, where it has these flags, replace the defaults shown here"
+        note = "values are as in training; the defaults below are those of flags that training does not have"
         self._section = self.add_argument_group(title, note if of_plugin and not self.is_train else None)
         self._plugin_section = of_plugin
         try:

@@ -10,7 +10,7 @@ from util.cli.flag_types import gpu_ids
 
 FAST = "use the faster implementations of the same mathematics (C++ convolutions, caches); off is for comparisons"
 CACHE = (
-    "where to keep prepared images: auto, in a quarter of the free memory; memory, all of them; disk, in a file "
+    "where to keep prepared images: auto, in memory, at most a quarter of what is free; memory, all of them; disk, in a file "
     "that later runs use again; off, nowhere"
 )
 INIT = "initialisation of the weights: normal, xavier, kaiming, orthogonal, or default for torch's own"
@@ -31,7 +31,7 @@ def _run_flags(parser: Parser) -> None:
     with parser.section("run"):
         add_for_start("--name", str, "experiment_name", "name of the run and of its folder")
         add_for_start("--checkpoints_dir", str, "./checkpoints", "folder that holds all runs")
-        add_for_start("--suffix", str, "", "suffix of the name, e.g. {netG}_size{load_size}")
+        add_for_start("--suffix", str, "", "suffix added to --name, e.g. {netG}_size{load_size}")
         add_for_start(
             "--config", str, None, "YAML file of options; the command line overrides it", metavar="FILE"
         )
@@ -84,8 +84,8 @@ def _network_flags(parser: Parser) -> None:
         about = "number of channels of the input images: 3 for RGB, 1 for grey"
         add("--input_nc", whole(1), 3, about, changes_pixels=True)
         add("--output_nc", whole(1), 3, "number of channels of the output images", changes_pixels=True)
-        add("--ngf", whole(1), 64, "number of filters in the generator's last layer")
-        add("--ndf", whole(1), 64, "number of filters in the discriminator's first layer")
+        add("--ngf", whole(1), 64, "number of channels of the generator next to the image")
+        add("--ndf", whole(1), 64, "number of channels of the discriminator next to the image")
         add("--netG", str, "resnet_9blocks", f"architecture of the generator: {_families('generator')}")
         add("--netD", str, "basic", f"architecture of the discriminator: {_families('discriminator')}")
         add("--n_layers_D", whole(1), 3, "number of layers of the discriminator with --netD n_layers")
@@ -99,7 +99,12 @@ def _weight_flags(parser: Parser) -> None:
     add = partial(parser.option, fresh_start=True)
     with parser.section("which weights to load"):
         add("--epoch", str, "latest", "number of the epoch whose weights are loaded, or latest")
-        add("--load_iter", whole(0), 0, "if above 0, load the weights saved as iter_<load_iter> instead")
+        add(
+            "--load_iter",
+            whole(0),
+            0,
+            "if above 0, load the weights saved as iter_<load_iter> instead of --epoch",
+        )
 
 
 def _display_flags(parser: Parser) -> None:

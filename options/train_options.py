@@ -122,8 +122,7 @@ def _display_flags(parser: Parser) -> None:
     add = parser.option
     with parser.section("display in training"):
         about = (
-            "console, loss_log, jsonl, html, visdom, tensorboard, wandb, separated by commas "
-            "(default: the first five)"
+            f"{', '.join(DISPLAYS)}, tensorboard, wandb, separated by commas (default: {','.join(DISPLAYS)})"
         )
         follows = ("display_id", "no_html", "use_wandb")
         add("--display", names, None, about, metavar="NAMES", follows=follows)

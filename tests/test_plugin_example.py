@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import BARE, ROOT, TINY, draw_images, random_batch
+from conftest import BARE, ROOT, TINY, draw_images, random_batch, refused
 from gradients import STILL, discriminator_loss, gradient, gradients_of_phases
 from torch import Tensor, nn
 from torch.nn.functional import softplus
@@ -18,7 +18,7 @@ from torch.nn.functional import softplus
 from data import create_dataset
 from models import create_model
 from models.base_model import BaseModel
-from models.networks import gradient_penalty, r1_penalty
+from models.networks import gradient_penalty, r1_penalty, receptive_field
 from models.training.diffaug import DiffAugment
 from options.train_options import TrainOptions
 
@@ -152,6 +152,15 @@ def test_the_data_set_gives_pairs_in_range(unpaired: Path, tmp_path: Path) -> No
 
 
 # ---------------------------------------------------------------------- flags without a line of the plugin
+
+
+def test_the_flags_of_networks_count(make: Callable[..., BaseModel]) -> None:
+    model = make("simgan", "--netD", "n_layers", "--n_layers_D", 1, "--no_dropout", "no", "--init_gain", 0.5)
+    assert receptive_field(model.D.model) == 16
+    assert any(isinstance(module, nn.Dropout) for module in model.R.modules())
+    assert 0.4 < next(model.R.parameters()).std() < 0.6
+    with refused("--netD", "bsic", "basic"):
+        make("simgan").check_options(Namespace(**vars(model.opt) | {"netD": "bsic"}))
 
 
 @pytest.mark.parametrize("name", ["simgan", "relativistic"])

@@ -13,10 +13,10 @@ from models.training.execution import eval_mode
 from models.training.fused_adam import adam
 from models.training.penalties import AdversarialLoss, DiscriminatorLoss, Inputs
 from models.training.phases import DISCRIMINATOR, GENERATOR, Batch, Phase, Terms
+from models.training.plugin_checks import check_networks, check_visuals
 from models.training.step import TrainingStep
 from util import distributed, log
 from util.compiling import eager_call
-from util.errors import UserError
 from util.run import checkpoint, weights
 
 
@@ -105,6 +105,7 @@ class BaseModel(TrainingStep, ABC):
 
         Phases over the same nets share one optimizer, so a lazy regulariser is one more phase.
         """
+        check_networks(nets, self.nets, self.opt.model)
         self._assign_role(nets, GENERATOR)
         roles = [self.roles[net] for net in nets]
         role = GENERATOR if GENERATOR in roles else roles[0]
@@ -138,6 +139,7 @@ class BaseModel(TrainingStep, ABC):
             label: returns the labels (N,) of both; None where the nets take none.
             log_sums: log scale * (the sum) of each net as `<net>`; otherwise the unscaled parts as `<net>_real`, ...
         """
+        check_networks(nets, self.nets, self.opt.model)
         self._assign_role(nets, DISCRIMINATOR)
         self.has_discriminator_phase = True
         loss = DiscriminatorLoss(
@@ -210,10 +212,7 @@ class BaseModel(TrainingStep, ABC):
 
     def _visuals(self) -> dict[str, Tensor]:
         shown = self.visuals()
-        for label, images in shown.items():
-            if not isinstance(images, Tensor) or images.ndim != 4:
-                found = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-                raise UserError(f"visuals(): {label} must be images (N, C, H, W), not {found}")
+        check_visuals(shown)
         return shown
 
     def state_dict(self) -> dict:

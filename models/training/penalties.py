@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from models.training.phases import Terms
+from models.training.plugin_checks import check_images
 from util.compiling import eager_call
 from util.errors import UserError
 
@@ -53,11 +54,7 @@ class DiscriminatorLoss:
 
     def _images(self, argument: Literal["real", "fake"]) -> dict[str, Tensor]:
         images = getattr(self, argument)()
-        if not isinstance(images, dict) or not all(isinstance(images.get(net), Tensor) for net in self.nets):
-            names = ", ".join(map(repr, self.nets))
-            raise UserError(
-                f"add_discriminator_phase: the method {argument}= must return a dict with images for each of {names}"
-            )
+        check_images(argument, images, self.nets)
         return images
 
 

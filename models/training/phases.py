@@ -6,8 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from util.errors import UserError
-
 Batch = dict[str, Tensor | list[str]]
 Terms = dict[str, Tensor]
 
@@ -29,31 +27,6 @@ class Phase:
     @property
     def parameters(self) -> list[nn.Parameter]:
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-
-
-def check_terms(phase: str, terms: Terms) -> None:
-    """Raise UserError unless `terms` is name -> scalar tensor, with one at least."""
-    if not isinstance(terms, dict) or not terms:
-        raise UserError(f"phase {phase}: its method must return loss terms, a dict name -> scalar tensor")
-    for name, term in terms.items():
-        if not isinstance(term, Tensor) or term.ndim:
-            found = tuple(term.shape) if isinstance(term, Tensor) else type(term).__name__
-            raise UserError(f"phase {phase}: its loss term {name} must be a scalar tensor, not {found}")
-
-
-IMAGE_KEYS = ("A", "B", "image")  # of batches
-LARGEST = 1.5  # more than 1, because resampling of floats can exceed [-1, 1] a little
-
-
-def check_range(batch: Batch, dataset_mode: str) -> None:
-    """Raise UserError for images of a data set that are not in [-1, 1]."""
-    for key in IMAGE_KEYS:
-        images = batch.get(key)
-        if isinstance(images, Tensor) and images.numel() and (largest := images.abs().max().item()) > LARGEST:
-            raise UserError(
-                f"--dataset_mode {dataset_mode} gives images {key} with values up to {largest:.4g}: return float32 "
-                "in [-1, 1], for 8-bit images x / 127.5 - 1"
-            )
 
 
 def total(terms: Terms) -> Tensor:

@@ -17,11 +17,10 @@ from models.training.phases import (
     Phase,
     Terms,
     add_share,
-    check_range,
-    check_terms,
     split_batch,
     total,
 )
+from models.training.plugin_checks import check_gradient, check_range, check_terms
 from util import distributed
 from util.errors import RunFault, UserError
 from util.power_iteration import before_update
@@ -135,11 +134,6 @@ class TrainingStep:
     def _assign_role(self, nets: Iterable[str], role: str) -> None:
         """Give a role to those of `nets` that have none yet."""
         for name in nets:
-            if name not in self.nets:
-                raise UserError(
-                    f"--model {self.opt.model} has no network {name!r} to train: call add_net({name!r}, ...) first; "
-                    f"it has {', '.join(self.nets) or 'none'}"
-                )
             if name not in self.roles and role == DISCRIMINATOR and self.is_train and self.opt.diffaug:
                 self.nets[name].register_forward_pre_hook(DiffAugment(self.opt.diffaug))
             self.roles.setdefault(name, role)
@@ -184,8 +178,7 @@ class TrainingStep:
         if self.device.type == "cpu" or self.steps % CHECK_EVERY == 0:
             self.check_finite()
         loss = share * phase.scale * total(terms)
-        if not loss.requires_grad:
-            raise UserError(f"phase {phase.name}: its loss does not depend on {', '.join(phase.nets)}")
+        check_gradient(phase.name, loss, phase.nets)
         self.scaler.scale(loss).backward()
 
     def _update(self, phase: Phase) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from util import plugins
+from util.errors import UserError
 
 if TYPE_CHECKING:  # it imports torch, which --help does not need
     from models.base_model import BaseModel
@@ -30,6 +31,12 @@ def create_model(opt: Namespace) -> BaseModel:
     Raises:
         UserError: an option does not fit the model.
     """
-    model = find_model_using_name(opt.model, opt.plugin_path)(opt)
-    model.check_flags()
+    plugin = find_model_using_name(opt.model, opt.plugin_path)
+    try:
+        model = plugin(opt)
+        model.check_flags()
+    except AttributeError as error:
+        if isinstance(error.obj, plugin) and "nets" not in vars(error.obj):
+            raise UserError(f"{plugin.__name__}.__init__ must begin with super().__init__(opt)") from error
+        raise
     return model

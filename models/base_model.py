@@ -14,6 +14,7 @@ from models.training.execution import eval_mode
 from models.training.flag_needs import check_flags
 from models.training.fused_adam import adam
 from models.training.penalties import AdversarialLoss, DiscriminatorLoss, Inputs
+from models.training.plugin_checks import check_networks, check_visuals
 from models.training.step import DISCRIMINATOR, GENERATOR, Batch, Phase, Terms, TrainingStep
 from util import distributed, log
 from util.compiling import eager_call
@@ -106,6 +107,7 @@ class BaseModel(TrainingStep, ABC):
 
         Phases over the same nets share one optimizer, so a lazy regulariser is one more phase.
         """
+        check_networks(nets, self.nets, self.opt.model)
         roles = [self.roles.get(net, "") for net in nets]
         role = GENERATOR if GENERATOR in roles else roles[0]
         shared = [phase.optimizer for phase in self.phases if phase.nets == tuple(nets)]
@@ -137,6 +139,7 @@ class BaseModel(TrainingStep, ABC):
             label: returns the labels (N,) of both; None if the nets take none.
             log_sums: log scale * (the sum) of each net as `<net>`; otherwise the unscaled parts as `<net>_real`, ...
         """
+        check_networks(nets, self.nets, self.opt.model)
         self._assign_role(nets, DISCRIMINATOR)
         scale, sum_weight = (1.0, scale) if log_sums else (scale, None)
         judges = {net: self.nets[net] for net in nets}
@@ -187,7 +190,7 @@ class BaseModel(TrainingStep, ABC):
         with self.inference_mode():
             self._read_batch(batch)
             self.forward()
-            return self.visuals()
+            return self._visuals()
 
     @contextmanager
     def inference_mode(self) -> Iterator[None]:
@@ -214,7 +217,12 @@ class BaseModel(TrainingStep, ABC):
     def get_current_visuals(self) -> dict[str, Tensor]:
         """Label -> images (N, C, H, W) in [-1, 1] of the last step; read them before the next one."""
         with eager_call(*self.nets.values()), self.execution.autocast_context():
-            return {label: images.detach() for label, images in self.visuals().items()}
+            return {label: images.detach() for label, images in self._visuals().items()}
+
+    def _visuals(self) -> dict[str, Tensor]:
+        shown = self.visuals()
+        check_visuals(shown)
+        return shown
 
     def state_dict(self) -> dict:
         return {

@@ -156,6 +156,12 @@ def check_options(opt: Namespace, allowed: Collection[str] | None = None) -> Non
     `allowed` are the families that the model can use; None = all image-to-image families.
     """
     for flag, name in (("--netG", opt.netG), ("--netD", opt.netD)):
+        if allowed is None and name in FAMILIES and FAMILIES[name].source == "noise":
+            others = GENERATORS if flag == "--netG" else DISCRIMINATORS
+            raise UserError(
+                f"{flag} {name} is for models that start from noise, but --model {opt.model} starts from images: "
+                f"use {' or '.join(others)}"
+            )
         if allowed is not None and name not in allowed:
             use = " or ".join(allowed)
             raise UserError(f"{flag} {name} cannot be used with --model {opt.model}: use {use}")

@@ -19,7 +19,7 @@ class TemplateModel(BaseModel):
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
         """Add the flags of this model, and change defaults of the shared flags."""
-        parser.set_defaults(dataset_mode="aligned")
+        parser.set_defaults(dataset_mode="aligned", no_dropout=True)
         if is_train:
             parser.add_argument("--lambda_regression", type=float, default=1.0, help="weight of |G(A) - B|")
         return parser
@@ -32,7 +32,7 @@ class TemplateModel(BaseModel):
     def __init__(self, opt: Namespace) -> None:
         """Build the nets, and say which of them learn from which loss terms."""
         super().__init__(opt)
-        net = networks.define_G(opt.input_nc, opt.output_nc, opt.ngf, opt.netG, norm=opt.norm)
+        net = networks.generator_from(opt, opt.input_nc, opt.output_nc)
         self.G = self.add_net("G", net, role="generator")
         if self.is_train:
             self.add_phase("G", self.terms_G, ["G"], lr=opt.lr_G)

@@ -44,6 +44,7 @@ class BaseOptions:
         if not self._uses_data_of_run(opt, run):
             run.pop("dataset_mode", None)
         opt = self._gather(argv, run, strictly=True, source=f"the options of {folder}")
+        opt.only_in_training = frozenset() if self.is_train else frozenset(run.keys() - vars(opt).keys())
         self._warn_of_changes(opt)
         opt.image_side = image_side(opt.preprocess, load_size=opt.load_size, crop_size=opt.crop_size)
         # the default depends on this machine, so it is not saved for a resumed run on another one

@@ -15,14 +15,26 @@ from util.errors import UserError
 __all__ = ["Parser", "count_or_all", "names", "number", "positive_or_inf", "switch", "whole"]
 
 
-class Options(argparse.Namespace):
-    """A Namespace that also names the options that decide the pixels of prepared images.
+class MissingOption(UserError, AttributeError):
+    """An option of the training run that testing does not have; hasattr() and getattr() see an AttributeError."""
 
-    `pixel_options` is not an option: `vars()` leaves it out, so files of options do not contain it.
+
+class Options(argparse.Namespace):
+    """A Namespace that also names the options that decide pixels, and those of the run that testing does not have.
+
+    `pixel_options` and `only_in_training` are not options: `vars()` leaves them out, and so do files of options.
     """
 
-    __slots__ = ("pixel_options",)
+    __slots__ = ("only_in_training", "pixel_options")
+    only_in_training: frozenset[str]
     pixel_options: tuple[str, ...]
+
+    def __getattr__(self, name: str) -> Any:  # called for missing attributes only
+        if name not in Options.__slots__ and name in getattr(self, "only_in_training", ()):
+            raise MissingOption(
+                f"--{name} is not defined in testing: add it outside `if is_train:` in modify_commandline_options"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,7 @@ class Parser(Arguments):
     """
 
     def __init__(self, prog: str, argv: Sequence[str], *, is_train: bool = True) -> None:
-        usage = f"{prog} --dataroot FOLDER --name RUN [flags]"
+        usage = f"{prog} [--dataroot FOLDER] --name RUN [flags]"
         super().__init__(
             prog=prog, usage=usage, allow_abbrev=False, add_help=False, formatter_class=_Formatter
         )
@@ -57,7 +69,7 @@ class Parser(Arguments):
     @contextmanager
     def section(self, title: str, *, of_plugin: bool = False) -> Iterator[None]:
         """Show the flags that are added within the context under `title` in --help."""
-        note = "the values of training, where it has these flags, replace the defaults shown here"
+        note = "values are as in training; the defaults below are those of flags that training does not have"
         self._section = self.add_argument_group(title, note if of_plugin and not self.is_train else None)
         self._plugin_section = of_plugin
         try:

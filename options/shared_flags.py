@@ -29,11 +29,9 @@ def add(parser: Parser) -> None:
 def _run_flags(parser: Parser) -> None:
     add, add_for_start = parser.option, partial(parser.option, fresh_start=True)
     with parser.section("run"):
-        add_for_start(
-            "--name", str, "experiment_name", "name of the run, whose files are in the folder of this name"
-        )
+        add_for_start("--name", str, "experiment_name", "name of the run and of its folder")
         add_for_start("--checkpoints_dir", str, "./checkpoints", "folder that contains the runs")
-        add_for_start("--suffix", str, "", "suffix of the run's name, e.g. {netG}_size{load_size}")
+        add_for_start("--suffix", str, "", "suffix added to --name, e.g. {netG}_size{load_size}")
         add_for_start(
             "--config", str, None, "YAML file of options; the command line overrides it", metavar="FILE"
         )
@@ -88,8 +86,8 @@ def _network_flags(parser: Parser) -> None:
         about = "number of channels of the input images: 3 for RGB, 1 for grey"
         add("--input_nc", whole(1), 3, about, changes_pixels=True)
         add("--output_nc", whole(1), 3, "number of channels of the output images", changes_pixels=True)
-        add("--ngf", whole(1), 64, "number of filters in the generator's last layer")
-        add("--ndf", whole(1), 64, "number of filters in the discriminator's first layer")
+        add("--ngf", whole(1), 64, "number of channels of the generator next to the image")
+        add("--ndf", whole(1), 64, "number of channels of the discriminator next to the image")
         add("--netG", str, "resnet_9blocks", f"architecture of the generator: {_families('generator')}")
         add("--netD", str, "basic", f"architecture of the discriminator: {_families('discriminator')}")
         add("--n_layers_D", whole(1), 3, "number of layers of the discriminator with --netD n_layers")
@@ -107,7 +105,7 @@ def _weight_flags(parser: Parser) -> None:
             "--load_iter",
             whole(0),
             0,
-            "load the weights that --save_by_iter saved after N images; 0 means --epoch",
+            "load the weights that --save_by_iter saved after N images, instead of those of --epoch",
         )
 
 

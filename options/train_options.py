@@ -127,8 +127,8 @@ def _display_flags(parser: Parser) -> None:
     add = parser.option
     with parser.section("display in training"):
         about = (
-            "where to show losses and images: any of console, loss_log, jsonl, html, visdom, tensorboard, wandb, "
-            "separated by commas (default: the first five)"
+            f"where to show losses and images: any of {', '.join(DISPLAYS)}, tensorboard, wandb, separated by commas "
+            f"(default: {','.join(DISPLAYS)})"
         )
         follows = ("display_id", "no_html", "use_wandb")
         add("--display", names, None, about, metavar="NAMES", follows=follows)

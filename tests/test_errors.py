@@ -24,6 +24,7 @@ def fail_with(error: BaseException) -> int:
         (KeyboardInterrupt(), 130, ()),
         (MemoryError(), 1, ("--batch_size", "--accumulate")),
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), 1, ("--batch_size", "--accumulate")),
+        (ModuleNotFoundError(name="no_such.part"), 2, ("no_such", ".venv/bin/activate", "pip")),
         (OSError(errno.ENOSPC, "No space left on device"), 1, ("disk",)),
     ],
 )
@@ -53,7 +54,13 @@ def test_the_debug_variable_shows_the_traceback(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    "error", [ZeroDivisionError(), RuntimeError("shapes differ"), OSError(errno.EIO, "x")]
+    "error",
+    [
+        ZeroDivisionError(),
+        RuntimeError("shapes differ"),
+        ModuleNotFoundError(name="util.gone"),
+        OSError(errno.EIO, "x"),
+    ],
 )
 def test_other_exceptions_pass_through(error: Exception) -> None:
     with pytest.raises(type(error)):

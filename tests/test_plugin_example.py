@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import BARE, ROOT, TINY, draw_images, random_batch
+from conftest import BARE, ROOT, TINY, draw_images, random_batch, refused
 from gradients import STILL, discriminator_loss, gradient, gradients_of_phases
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from data import create_dataset
 from models import create_model
 from models.base_model import BaseModel
-from models.networks import gradient_penalty, r1_penalty
+from models.networks import gradient_penalty, r1_penalty, receptive_field
 from models.training.diffaug import DiffAugment
+from options.train_options import TrainOptions
 
 MOST_LINES = {"simgan": 70, "tinted": 30, "relativistic": 40}
 
@@ -124,6 +126,36 @@ def test_help_and_the_list_of_models_name_the_examples(
     assert "--lambda_self" in capsys.readouterr().out
     assert run_script("train.py", "--plugin_path", folder, "--list_models") == 0
     assert set(MOST_LINES) <= {line.split()[0] for line in capsys.readouterr().out.splitlines()}
+
+
+def test_the_data_set_gives_pairs_in_range(unpaired: Path, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "plugins.md").read_text()
+    ((name, code),) = re.findall(r"`~/my_models/(\w+)_dataset\.py`:\n\n```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / f"{name}_dataset.py").write_text(code)
+    words = [
+        "--plugin_path",
+        tmp_path,
+        "--dataset_mode",
+        name,
+        "--dataroot",
+        unpaired / "trainA",
+        "--check_data",
+    ]
+    (batch, *rest) = create_dataset(TrainOptions().parse(list(map(str, [*words, *TINY]))))
+    assert len(rest) == 5 and batch["A"].shape == (1, 3, 32, 32)
+    assert torch.equal(batch["A"].flip(2), batch["B"]) and 0.3 < batch["A"].abs().max() <= 1
+
+
+# ---------------------------------------------------------------------- flags without a line of the plugin
+
+
+def test_the_flags_of_networks_count(make: Callable[..., BaseModel]) -> None:
+    model = make("simgan", "--netD", "n_layers", "--n_layers_D", 1, "--no_dropout", "no", "--init_gain", 0.5)
+    assert receptive_field(model.D.model) == 16
+    assert any(isinstance(module, nn.Dropout) for module in model.R.modules())
+    assert 0.4 < next(model.R.parameters()).std() < 0.6
+    with refused("--netD", "bsic", "basic"):
+        make("simgan").check_options(Namespace(**vars(model.opt) | {"netD": "bsic"}))
 
 
 @pytest.mark.parametrize("name", ["simgan", "relativistic"])

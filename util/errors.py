@@ -1,6 +1,7 @@
 """Errors that the user can correct, and the exit codes of the programs."""
 
 import errno
+import importlib.util
 import os
 import re
 import sys
@@ -42,16 +43,26 @@ def run(main: Callable[[], int | None]) -> int:
     except BrokenPipeError:
         mute_stdout()
         return 0
-    except (UserError, MemoryError, RuntimeError, OSError) as error:
-        failure = error if isinstance(error, UserError) else _exhausted_resource(error)
+    except (UserError, MemoryError, RuntimeError, OSError, ModuleNotFoundError) as error:
+        failure = error if isinstance(error, UserError) else _missing_resource(error)
         if failure is None or (failure is error and os.environ.get("ZEBRAWOOD_DEBUG") == "1"):
             raise
         print("error:", " ".join(str(failure).splitlines()), file=sys.stderr)
         return failure.exit_code
 
 
-def _exhausted_resource(error: Exception) -> RunFault | None:
-    """The failure to report if memory or disk space has run out; None for other errors."""
+def how_to_install(package: str) -> str:
+    """What to do about a package that cannot be imported."""
+    return f"activate the environment (source .venv/bin/activate), or pip install {package}"
+
+
+def _missing_resource(error: Exception) -> UserError | None:
+    """The failure to report if memory, disk space or a package is missing; None for other errors."""
+    if isinstance(error, ModuleNotFoundError):
+        package = str(error.name).split(".")[0]
+        if importlib.util.find_spec(package):
+            return None  # a module of an installed package or of this project
+        return UserError(f"the package {package} is not installed: {how_to_install(package)}")
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         mute_stdout()  # it is most likely redirected to the full disk
         return RunFault("the disk is full, perhaps because of this program's output: free some space")

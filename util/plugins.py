@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from util.cli.suggest import unknown
-from util.errors import UserError
+from util.errors import UserError, how_to_install
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"model": "models", "dataset": "data"}
@@ -76,6 +76,15 @@ def _import(kind: str, path: Path) -> ModuleType:
         module_name = path.stem
         if str(path.parent.resolve()) not in sys.path:
             sys.path.append(str(path.parent.resolve()))
+    return import_file(module_name, path)
+
+
+def import_file(module_name: str, path: Path) -> ModuleType:
+    """Import the module of a plugin or a network family.
+
+    Raises:
+        UserError: it cannot be imported; the sentence names `path`.
+    """
     try:
         return importlib.import_module(module_name)
     except UserError:
@@ -84,7 +93,7 @@ def _import(kind: str, path: Path) -> ModuleType:
         package = str(error.name).split(".")[0]
         if (ROOT / package).is_dir():
             raise UserError(f"{path} imports {error.name}, which does not exist") from error
-        raise UserError(f"{path} needs the package {package}: pip install {package}") from error
+        raise UserError(f"{path} needs the package {package}: {how_to_install(package)}") from error
     except Exception as error:
         raise UserError(f"{path} does not import: {type(error).__name__}: {error}") from error
 

@@ -11,11 +11,14 @@ so both must be string literals.
 from __future__ import annotations
 
 import ast
-import importlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from util import plugins
+from util.errors import UserError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,6 +68,8 @@ class Family:
 
 
 FAMILIES: dict[str, Family] = {}
+_files: dict[str, str] = {}  # name of a family -> the file that registered it
+POSITIONS = ("name", "description", "generator", "discriminator", "source")  # of Family's first arguments
 
 
 def register(*families: Family) -> None:
@@ -73,34 +78,65 @@ def register(*families: Family) -> None:
     Raises:
         ValueError: a name is taken.
     """
+    path = sys._getframe(1).f_code.co_filename
     for family in families:
         if family.name in FAMILIES:
-            raise ValueError(f"there are two network families called {family.name!r}")
-        FAMILIES[family.name] = family
+            raise ValueError(
+                f"there are two network families called {family.name!r}, in {_files[family.name]} and in {path}"
+            )
+        FAMILIES[family.name], _files[family.name] = family, path
 
 
 def load() -> None:
-    """Import every file of models/nets, so that FAMILIES is complete."""
+    """Import every file of models/nets, so that FAMILIES is complete.
+
+    Raises:
+        UserError: a file cannot be imported, or names() cannot find a family that it registers.
+    """
     for path in sorted(FOLDER.glob("*.py")):
-        importlib.import_module(f"models.nets.{path.stem}")
+        plugins.import_file(f"models.nets.{path.stem}", path)
+    readable = names("generator") | names("discriminator")
+    for name in FAMILIES:
+        if name not in readable:
+            raise _unreadable(_files[name])
 
 
 def names(kind: Kind, source: Source | None = None) -> dict[str, str]:
-    """Name -> description of every family that has a `kind` and starts from `source`; imports nothing."""
+    """Name -> description of every family that has a `kind` and starts from `source`; imports nothing.
+
+    Raises:
+        UserError: a name, description or source is not a literal.
+    """
     found = {}
     for path in sorted(FOLDER.glob("*.py")):
         for call in _registrations(path):
-            fields = {keyword.arg: keyword.value for keyword in call.keywords}
-            starts_from = ast.literal_eval(fields["source"]) if "source" in fields else "image"
+            fields = dict(zip(POSITIONS, call.args, strict=False)) | {
+                each.arg: each.value for each in call.keywords
+            }
+            try:
+                starts_from = ast.literal_eval(fields["source"]) if "source" in fields else "image"
+                name, description = (ast.literal_eval(fields[field]) for field in POSITIONS[:2])
+            except (KeyError, ValueError) as error:
+                raise _unreadable(path) from error
             if kind in fields and source in (None, starts_from):
-                name, description = map(ast.literal_eval, call.args)
                 found[name] = description
     return found
 
 
 def _registrations(path: Path) -> Iterator[ast.Call]:
     """The calls `Family(...)` in the module-level `register(...)` statements of a file."""
-    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+    try:
+        statements = ast.parse(path.read_text(encoding="utf-8")).body
+    except SyntaxError as error:
+        raise UserError(f"{path}, line {error.lineno}: {error.msg}") from error
+    for statement in statements:
         match statement:
             case ast.Expr(ast.Call(func=ast.Name("register"), args=calls)):
                 yield from (call for call in calls if isinstance(call, ast.Call))
+
+
+def _unreadable(path: Any) -> UserError:
+    return UserError(
+        f"{path}: --help cannot read a network family; at module level, write register(Family(NAME, DESCRIPTION, ...)) "
+        "with string literals as name and description"
+    )

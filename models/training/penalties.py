@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from models.training.plugin_checks import check_images
 from models.training.step import Terms
 from util.compiling import eager_call
 from util.errors import UserError
@@ -32,7 +34,7 @@ class DiscriminatorLoss:
 
     def terms(self) -> Terms:
         """adversarial loss + lambda_gp * gradient penalty, as in Eq. 3 of arXiv:1704.00028."""
-        real, fake, label = self.real(), self.fake(), self.label()
+        real, fake, label = self._images("real"), self._images("fake"), self.label()
         terms: Terms = {}
         for name, net in self.nets.items():
             on_fake = fake[name].detach()
@@ -47,9 +49,14 @@ class DiscriminatorLoss:
 
     def r1_terms(self) -> Terms:
         """r1_gamma * R1, as in Eq. 9 of arXiv:1801.04406; it needs real images only."""
-        real, label = self.real(), self.label()
+        real, label = self._images("real"), self.label()
         weight = self.r1_gamma if self.sum_weight is None else self.sum_weight * self.r1_gamma
         return {f"{name}_r1": weight * r1_penalty(net, real[name], label) for name, net in self.nets.items()}
+
+    def _images(self, argument: Literal["real", "fake"]) -> dict[str, Tensor]:
+        images = getattr(self, argument)()
+        check_images(argument, images, self.nets)
+        return images
 
 
 def gradient_penalty(net: nn.Module, real: Tensor, fake: Tensor, label: Tensor | None = None) -> Tensor:

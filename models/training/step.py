@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from models.training.ema import EMA
 from models.training.execution import Execution
 from models.training.orthogonal_regularisation import add_orthogonal_gradient
+from models.training.plugin_checks import check_gradient, check_range, check_terms
 from util import distributed
 from util.errors import RunFault, UserError
 from util.power_iteration import before_update
@@ -61,6 +62,7 @@ class TrainingStep:
             fast=opt.fast == "auto",
             static=self.is_train and opt.image_side is not None,
         )
+        self._range_checked = False
         self._terms: dict[str, Terms] = {}  # phase -> its terms in the last step that ran it
 
     def optimize_parameters(self, batch: Batch) -> None:
@@ -101,13 +103,16 @@ class TrainingStep:
         self._train_only(phase.nets)
         with self.execution.autocast_context():
             terms = phase.terms()
+        check_terms(phase.name, terms)
         sums = self._terms[phase.name]
         for name, term in terms.items():
             sums[name] = sums.get(name, torch.zeros_like(term.detach())) + share * term.detach()
         if self.device.type == "cpu" or self.steps % CHECK_EVERY == 0:
             self.check_finite()
         full = [term if term.dtype == torch.float64 else term.float() for term in terms.values()]
-        self.scaler.scale(share * phase.scale * torch.stack(full).sum()).backward()
+        loss = share * phase.scale * torch.stack(full).sum()
+        check_gradient(phase.name, loss, phase.nets)
+        self.scaler.scale(loss).backward()
 
     def _update(self, phase: Phase) -> None:
         distributed.average_gradients(phase.parameters)
@@ -130,6 +135,9 @@ class TrainingStep:
             net.requires_grad_(name in names)
 
     def _read_batch(self, batch: Batch) -> None:
+        if not self._range_checked:  # once, because it waits for the device
+            check_range(batch, self.opt.dataset_mode)
+            self._range_checked = True
         try:
             self.set_input(batch)
         except KeyError as error:

@@ -7,6 +7,7 @@ from functools import partial
 
 from torch import Tensor
 
+from util import log
 from util.clock import Clock
 from util.display.backends.base import Backend
 from util.files import set_aside
@@ -37,6 +38,7 @@ class HtmlBackend(Backend):
         self.history = History.of_run(run)
         self._page = TrainPage(web_dir, title=opt.name, options=vars(opt), image_width=opt.display_winsize)
         self._page.remove_after(run.clock)
+        self._failed: set[str] = set()  # headings of panels that are left out
         self._image_epoch = 0  # the last epoch whose images were shown
         self._write(run.clock)
 
@@ -67,6 +69,17 @@ class HtmlBackend(Backend):
         written = time.strftime("%Y-%m-%d %H:%M")
         subtitle = f"epoch {clock.epochs_begun} · {clock.images:,} images seen · written {written}"
         # not in the background, where the history could change meanwhile
-        panels = {heading: draw(self.history, clock, self._opt) for heading, draw in PANELS.items()}
+        panels = {heading: self._draw(heading, clock) for heading in PANELS}
         write = partial(self._page.write, subtitle=subtitle, panels=panels, refresh=refresh)
         self._background.do("page", write)
+
+    def _draw(self, heading: str, clock: Clock) -> str:
+        """The HTML of a panel; a panel that raises an error is left out from then on."""
+        if heading in self._failed:
+            return ""
+        try:
+            return PANELS[heading](self.history, clock, self._opt)
+        except Exception as error:
+            self._failed.add(heading)
+            log.warn(f"the panel {heading} failed and is left out: {type(error).__name__}: {error}")
+            return ""

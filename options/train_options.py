@@ -47,11 +47,13 @@ class TrainOptions(BaseOptions):
         """With --continue_train, the options of the run, unless they are for one start or follow from a given one."""
         if not self.parser.parse_known_args()[0].continue_train:
             return {}
-        explicit = self.parser.explicit()  # what --config says again is no change
+        _, config = self.parser.layers[-1]
+        repeated = {name for name, value in config.items() if str(value) == str(run.get(name))}
+        changed = self.parser.given() - (repeated - self.parser.explicit())
 
         def is_taken(name: str) -> bool:
             its = self.parser.attributes(name)
-            return not its.fresh_start and not (explicit & set(its.follows) and name not in explicit)
+            return not its.fresh_start and not (changed & set(its.follows) and name not in changed)
 
         return {name: value for name, value in run.items() if is_taken(name)}
 

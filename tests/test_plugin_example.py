@@ -248,6 +248,8 @@ def test_a_plugin_in_models_needs_no_other_edit(folder: Path, tmp_path: Path) ->
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, copy / name)
     shutil.copy(folder / "simgan_model.py", copy / "models")
+    for words in (["init", "-q"], ["add", "-A"]):
+        subprocess.run(["git", *words], cwd=copy, check=True)
     tests = ["tests/test_layout.py", "tests/test_contract.py", "-k", "test_layout or simgan"]
     command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", *tests]
     done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)

@@ -88,8 +88,12 @@ def test_a_resumed_run_computes_again_what_follows_from_shared_flags(tmp_path: P
     assert values(resume(*where), "lambda_gp", "display") == (10.0, ["console"])
     assert resume(*where, "--gan_mode", "lsgan").lambda_gp == 0.0
     assert "html" in resume(*where, "--no_html", "no").display
-    config = write_config(tmp_path, "gan_mode: hinge")
-    assert resume(*where, "--config", config).lambda_gp == 0.0
+    assert resume(*where, "--config", write_config(tmp_path, "gan_mode: hinge")).lambda_gp == 0.0
+
+
+def test_a_value_that_a_config_file_repeats_changes_nothing_on_resume(tmp_path: Path) -> None:
+    where = save_run(tmp_path, "--gan_mode", "wgangp", "--lambda_gp", 5)
+    assert resume(*where, "--config", write_config(tmp_path, "gan_mode: wgangp")).lambda_gp == 5.0
 
 
 def test_the_image_cache_knows_the_flags_that_change_pixels(own: list, tmp_path: Path) -> None:

@@ -257,7 +257,7 @@ ROWS = [
     Wrong("state_foreign", "go_on",
           STATE, before=saved(STATE, {"epoch": 3, "model": {"w": torch.zeros(2)}})),
     Wrong("state_of_other_version", "go_on",
-          f"{STATE} clock model schedule", before=saved(STATE, {"format": FORMAT})),
+          f"{STATE} parts --name", before=saved(STATE, {"format": FORMAT})),
     Wrong("init_from_missing", "train --init_from nowhere", "--init_from checkpoints/nowhere G_A G_B"),
     Wrong("init_from_missing_keeps_run", "train --name run --init_from nowhere",
           "--init_from checkpoints/nowhere G_A G_B"),

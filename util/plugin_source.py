@@ -11,6 +11,7 @@ from typing import Any
 from util import plugins
 
 # packages that add no flags
+DECLARATIONS = {"add_argument", "flag", "option"}  # the methods of the parser that add a flag
 NO_FLAGS = {
     *sys.stdlib_module_names,
     *plugins.PACKAGES.values(),
@@ -70,7 +71,7 @@ def read(paths: Iterable[Path], is_train: bool) -> Facts:
                 _add_call(facts, node.func.attr, node)
         called = {node.func for node in nodes if isinstance(node, ast.Call)}
         passed_on = {node.attr for node in nodes if isinstance(node, ast.Attribute) and node not in called}
-        facts.complete &= "add_argument" not in passed_on
+        facts.complete &= passed_on.isdisjoint(DECLARATIONS)
     return facts
 
 
@@ -116,8 +117,9 @@ def _adds_flags(path: Path) -> bool:
 
 
 def _add_call(facts: Facts, method: str, call: ast.Call) -> None:
-    if method in ("add_argument", "flag"):
-        names = [getattr(word, "value", None) for word in call.args]
+    if method in DECLARATIONS:
+        words = call.args[:1] if method == "option" else call.args
+        names = [getattr(word, "value", None) for word in words]
         facts.complete &= bool(names) and all(isinstance(name, str) for name in names)
         facts.flags |= {str(name) for name in names}
     elif method == "set_defaults":

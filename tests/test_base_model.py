@@ -226,9 +226,8 @@ def test_generators_are_averaged_by_their_role_and_other_nets_on_request(train_o
 
 
 def test_ema_decay_is_refused_without_an_averaged_net(train_opt: OptionMaker) -> None:
-    model = two_roles(train_opt, "--ema_decay", 0.9)
     with refused("--ema_decay", 0.9):
-        model.check_flags()
+        DatalessModel(train_opt("--ema_decay", 0.9)).check_flags()
 
 
 @pytest.mark.parametrize("net", [nn.Upsample(2), nn.BatchNorm2d(3, affine=False)])

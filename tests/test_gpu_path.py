@@ -80,6 +80,7 @@ def test_scaled_losses_need_no_read_with_the_fused_optimizer(
     model = made(train_opt, "dcgan", "--amp", "fp16", "--clip_grad", clip)
     assert model.scaler.is_enabled()
     monkeypatch.setattr(model, "check_finite", lambda: None)
+    model.optimize_parameters(batch_of(model, "latent"))  # the first batch is checked, which reads it
     with NoReads():
         model.optimize_parameters(batch_of(model, "latent"))
         with pytest.raises(AssertionError, match="read"):

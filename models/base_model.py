@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from models.training.execution import eval_mode
 from models.training.fused_adam import adam
 from models.training.penalties import AdversarialLoss, DiscriminatorLoss, Inputs
-from models.training.phases import DISCRIMINATOR, GENERATOR, Batch, Phase, Terms
+from models.training.phases import DISCRIMINATOR, GENERATOR, Batch, Phase, Terms, checked_progress
 from models.training.step import TrainingStep
 from util import distributed, log
 from util.compiling import eager_call
@@ -238,8 +238,7 @@ class BaseModel(TrainingStep, ABC):
             for group in phase.optimizer.param_groups:  # the current flags count, not the saved ones
                 group.update({key: phase.optimizer.defaults[key] for key in ("lr", "betas")})
         self.scaler.load_state_dict(state["scaler"])
-        self._terms = state["terms"]
-        self.steps = state["steps"]
+        self._terms, self.steps = checked_progress(state["terms"], state["steps"])
 
     def network_files(self, epoch: int | str) -> dict[str, dict]:
         """File name -> state: `<epoch>_net_<name>.pth` of each net, `<epoch>_net_<name>_ema.pth` of averaged weights.

@@ -41,6 +41,16 @@ def add_share(sums: Terms, terms: Terms, share: float) -> None:
         sums[name] = sums.get(name, torch.zeros_like(term.detach())) + share * term.detach()
 
 
+def checked_progress(terms: dict[str, Terms], steps: int) -> tuple[dict[str, Terms], int]:
+    """Return the loaded terms of each phase and the number of steps; raises ValueError if they cannot be that."""
+    values = [value for phase in terms.values() for value in phase.values()]
+    if not all(isinstance(value, Tensor) and value.ndim == 0 for value in values):
+        raise ValueError("the saved loss terms are not numbers")
+    if type(steps) is not int or steps < 0:
+        raise ValueError(f"{steps} is not a number of steps")
+    return terms, steps
+
+
 def split_batch(batch: Batch, parts: int) -> list[Batch]:
     """Cut every entry of a batch into `parts` equal pieces along its first axis."""
     if parts == 1:

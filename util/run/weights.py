@@ -30,12 +30,18 @@ def read(path: Path) -> State:
     if (
         not isinstance(state, dict)
         or not state
-        or not all(isinstance(value, Tensor) for value in state.values())
+        or not all(isinstance(key, str) and _is_weight(value) for key, value in state.items())
     ):
         raise UserError(
-            f"{path} does not hold the weights of one network (a dict of tensors): choose a *_net_*.pth file"
+            f"{path} does not hold the weights of one network (a dict of ordinary tensors): choose a *_net_*.pth file"
         )
     return {_bare(key): value for key, value in state.items()}
+
+
+def _is_weight(value: object) -> bool:
+    """Whether a value is an ordinary tensor of real numbers: not sparse, quantized, complex or without memory."""
+    ordinary = isinstance(value, Tensor) and value.layout is torch.strided and not value.is_meta
+    return ordinary and not (value.is_quantized or value.is_complex())
 
 
 def load_nets(nets: dict[str, nn.Module], folder: Path, epoch: int | str, *, averaged: bool) -> None:

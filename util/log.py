@@ -6,7 +6,7 @@ import sys
 
 def is_main() -> bool:
     """Whether this process prints and writes files. It reads torchrun's variable, so it needs no torch."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return "WORLD_SIZE" not in os.environ or os.environ.get("RANK", "0") == "0"
 
 
 def info(message: str = "") -> None:

@@ -200,7 +200,7 @@ def unpack(archive: Path, target: Path) -> None:
                 for entry in tar:
                     _check(archive, entry.name, regular=entry.isreg() or entry.isdir())
                 tar.extractall(temporary, filter="data")
-                while tar.fileobj.read(CHUNK):  # type: ignore[union-attr]
+                while tar.fileobj.read(CHUNK):
                     pass  # the checksum of gzip comes after the end of the tar archive
         inner = temporary / target.name
         os.replace(inner if inner.is_dir() else temporary, target)

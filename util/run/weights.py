@@ -40,8 +40,9 @@ def read(path: Path) -> State:
 
 def _is_weight(value: object) -> bool:
     """Whether a value is an ordinary tensor of real numbers: not sparse, quantized, complex or without memory."""
-    ordinary = isinstance(value, Tensor) and value.layout is torch.strided and not value.is_meta
-    return ordinary and not (value.is_quantized or value.is_complex())
+    if not isinstance(value, Tensor) or value.layout is not torch.strided:
+        return False
+    return not (value.is_meta or value.is_quantized or value.is_complex())
 
 
 def load_nets(nets: dict[str, nn.Module], folder: Path, epoch: int | str, *, averaged: bool) -> None:

@@ -1,4 +1,4 @@
-"""Make images with a trained model, and a page that shows them:  python test.py --dataroot D --name RUN
+"""Make images with a trained model, and an HTML page of them:  python test.py --dataroot D --name RUN
 
 The networks are built with the options of the training run; see `python test.py --help`.
 """
@@ -27,13 +27,8 @@ def main() -> int:
     model.load_networks(prefix(opt.epoch, opt.load_iter))
     model.print_networks(opt.verbose)
 
-    page = ResultsPage(
-        results_folder(opt),
-        f"{opt.name}, {opt.phase}, epoch {opt.epoch}",
-        opt.display_winsize,
-        aspect_ratio=opt.aspect_ratio,
-        save_only=opt.save_only,
-    )
+    title = f"{opt.name}, {opt.phase}, epoch {opt.epoch}"
+    page = ResultsPage(results_folder(opt), title, opt.display_winsize, opt.aspect_ratio, opt.save_only)
     count = int(min(opt.num_test, len(loader)))
     done = 0
     for batch in loader:
@@ -47,13 +42,13 @@ def main() -> int:
             break
     page.save()
     options.save(opt)
-    rest = "" if count == len(loader) else f" of {len(loader)} (use --num_test all for all of them)"
+    rest = "" if count == len(loader) else f" of {len(loader)} (--num_test all makes all of them)"
     log.info(f"{count} images{rest}: {results_folder(opt) / 'index.html'}")
     return 0
 
 
 def source_paths(batch: dict, direction: str) -> list[str]:
-    """The files that the images of a batch were made from; the results are named after them."""
+    """The input files of a batch, after which the results are named."""
     keys = ("A_paths", "B_paths", "paths") if direction == "AtoB" else ("B_paths", "A_paths", "paths")
     return next(batch[key] for key in keys if key in batch)
 

@@ -50,8 +50,8 @@ def main() -> int:
         try:
             finished = train(opt, loader, model, run, visualizer, stop)
         except errors.RunFault:
-            # a signal to the process group also ends the data workers, which raises this error; with
-            # several ranks the others may not have it, so no common save is possible
+            # a signal to the process group also ends the data workers, which raises this error; saving needs all
+            # ranks, and the others may not have got the error
             if not stop.signal or distributed.world_size() > 1:
                 raise
             finished = False
@@ -88,9 +88,8 @@ def train(
             visualizer.images(model.get_current_visuals(), clock)
         schedule.end_epoch()
         clock.end_epoch()
-        log.info(
-            f"end of epoch {epoch} / {run.last_epoch}, learning rate factor {schedule.factor(epoch):.4g}"
-        )
+        rate = f"learning rate factor {schedule.factor(epoch):.4g}"
+        log.info(f"end of epoch {epoch} / {run.last_epoch}, {rate}")
         if epoch % opt.save_epoch_freq == 0 or epoch == run.last_epoch:
             run.save("latest", epoch)
     return True

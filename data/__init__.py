@@ -31,8 +31,8 @@ def create_dataset(opt: argparse.Namespace) -> "Loader":
         UserError: there is no such dataset, it has no images, or --check_data finds a broken one.
     """
     # imported here because they import torch, which --help does not need
+    from data.images import check_images
     from data.loader import Loader
-    from data.loading.check_images import check_images
     from util import distributed
 
     dataset = find_dataset_using_name(opt.dataset_mode, opt.plugin_path)(opt)

@@ -69,7 +69,7 @@ def halves(A: Image.Image, B: Image.Image, *, name: str) -> list[Image.Image]:
     width, height = A.size
     if width % 2:
         raise UserError(
-            f"{name} is {width} pixels wide, an odd number; an aligned file holds A and B side by side with equal "
+            f"{name} is {width} pixels wide, an odd number; an aligned file contains A and B side by side with equal "
             "widths (scripts/combine_A_and_B.py creates such files)"
         )
     return [A.crop((0, 0, width // 2, height)), B.crop((width // 2, 0, width, height))]

@@ -66,7 +66,7 @@ class PixelDataset(BaseDataset):
 
     Subclasses implement `read` instead of `__getitem__`.
 
-    A class may set `cacheable = True` if its items depend on nothing but its files, the shared flags and the
+    A class may set `cacheable = True` if its items depend only on its files, the shared flags and the
     numbers it draws from `rng`. Then --cache may keep its prepared images, and the loader does not seed the
     global generators for it. The attribute is valid for that class only: subclasses do not inherit it.
     """
@@ -76,10 +76,10 @@ class PixelDataset(BaseDataset):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        own = vars(cls)
-        if "repeats" in own:
+        attributes = vars(cls)
+        if "repeats" in attributes:
             log.warn(f"{cls.__name__}: the class attribute `repeats` is now called `cacheable`")
-        cls.cacheable = bool(own.get("cacheable", own.get("repeats", False)))
+        cls.cacheable = bool(attributes.get("cacheable", attributes.get("repeats", False)))
 
     @abstractmethod
     def read(self, index: int, rng: random.Random) -> Item:
@@ -102,7 +102,7 @@ def is_pixels(value: Any) -> bool:
 
 
 def item_rng(source: Any = random) -> random.Random:
-    """A generator for one item, seeded from `source`: a generator, or by default the global one."""
+    """A generator for one item, seeded from the generator `source`, by default the global one."""
     return random.Random(source.getrandbits(64))
 
 
@@ -114,9 +114,8 @@ def preprocess_from(opt: Namespace, *, center_size: int = 0) -> Preprocess:
 
 def channels_from(opt: Namespace) -> tuple[int, int]:
     """The channels of A and of B (A is the input of the model unless --direction is BtoA), see check_channels."""
-    model_input = check_channels(opt.input_nc, flag="--input_nc")
-    model_output = check_channels(opt.output_nc, flag="--output_nc")
-    return (model_output, model_input) if opt.direction == "BtoA" else (model_input, model_output)
+    channels = check_channels(opt.input_nc, "--input_nc"), check_channels(opt.output_nc, "--output_nc")
+    return channels[::-1] if opt.direction == "BtoA" else channels
 
 
 # ---------------------------------------------------------------------- functions of upstream

@@ -27,18 +27,17 @@ def class_names(root: Path) -> list[str]:
     """The sorted names of the class folders in `root`; empty if `root` has no folders.
 
     Raises:
-        UserError: `root` does not exist, or holds images next to class folders.
+        UserError: `root` does not exist, or contains images next to class folders.
     """
     if not root.is_dir():
         raise missing_folder(root)
-    names = sorted(entry.name for entry in visible(root) if entry.is_dir())
-    if not names:
-        return names
-    images = [entry.name for entry in visible(root) if is_image_file(entry.name) and not entry.is_dir()]
-    if images:
+    entries = list(visible(root))
+    names = sorted(entry.name for entry in entries if entry.is_dir())
+    images = [entry.name for entry in entries if is_image_file(entry.name) and not entry.is_dir()]
+    if names and images:
         more = ", ..." if len(names) > 3 else ""
         raise UserError(
-            f"{root} holds images, such as {min(images)}, next to the class folders {', '.join(names[:3])}{more}: "
+            f"{root} contains images, such as {min(images)}, next to the class folders {', '.join(names[:3])}{more}: "
             "move them into a class, or use --dataset_mode folder"
         )
     return names
@@ -47,16 +46,11 @@ def class_names(root: Path) -> list[str]:
 def labels_of(paths: Sequence[str], *, root: Path, classes: Sequence[str]) -> np.ndarray:
     """The class of each of the sorted `paths`, int64 (N,); raises UserError if a class folder has no images."""
     labels = np.full(len(paths), -1, np.int64)
-    empty = []
     for number, name in enumerate(classes):
-        # the paths of a folder are contiguous: they start with `name/`, and the next character after "/" ends them
+        # the paths of a class are contiguous: they start with `name/`, and `name0` follows them ("0" follows "/")
         start = bisect_left(paths, os.path.join(root, name, ""))
         end = bisect_left(paths, os.path.join(root, name) + chr(ord(os.sep) + 1), start)
         labels[start:end] = number
         if start == end:
-            empty.append(name)
-    if empty:
-        others = f", nor do {len(empty) - 1} others" if len(empty) > 1 else ""
-        raise UserError(f"the class folder {root / empty[0]} holds no images{others}: add some or remove it")
-    assert len(labels) == 0 or labels.min() >= 0, "every path lies in a class"
+            raise UserError(f"the class folder {root / name} contains no images: add some or remove it")
     return labels

@@ -36,7 +36,8 @@ class ColorizationDataset(PixelDataset):
                     f"translates L to ab; omit the flag or use --{flag} {value}"
                 )
         self.AB_paths = image_paths(Path(opt.dataroot, opt.phase), opt.max_dataset_size)
-        self.images = PreparedImages(self, preprocess_from(opt), self._load, self._name, len(self))
+        names = self.AB_paths.__getitem__
+        self.images = PreparedImages(self, preprocess_from(opt), self._load, names, len(self))
 
     def __len__(self) -> int:
         return len(self.AB_paths)
@@ -50,9 +51,6 @@ class ColorizationDataset(PixelDataset):
 
     def files_to_check(self) -> list[str]:
         return list(self.AB_paths)
-
-    def _name(self, index: int) -> str:
-        return self.AB_paths[index]
 
     def _load(self, index: int) -> list[Image.Image]:
         return [open_image(self.AB_paths[index], 3)]

@@ -67,14 +67,14 @@ def visible(folder: str | Path) -> Iterator[os.DirEntry]:
 def missing_folder(folder: Path) -> UserError:
     """The error for a folder that does not exist, with what its parent contains instead."""
     parent, problem = folder.parent, f"there is no folder {folder}"
-    files = [path for path in (folder, parent) if path.exists() and not path.is_dir()]
-    if files:
-        return UserError(f"{files[0]} is a file; --dataroot must be a folder")
+    for path in (folder, parent):
+        if path.is_file():
+            return UserError(f"{path} is a file; --dataroot must be a folder")
     if not parent.is_dir():
         return UserError(f"{problem}, and no folder {parent}; check --dataroot")
     if any(is_image_file(name) for name in os.listdir(parent)):
         return UserError(
-            f"{problem}, but {parent} holds images; --dataroot should probably be {parent.resolve().parent}"
+            f"{problem}, but {parent} contains images; --dataroot should probably be {parent.resolve().parent}"
         )
     return UserError(f"{problem}; {parent} contains {_contents(parent)}")
 
@@ -95,8 +95,8 @@ def _scan(
 ) -> Iterator[str]:
     """All image names in `folder` and its sub-folders, each with `prefix` before it.
 
-    `parents` are the real paths of the folders around it. The times of each folder before it was listed are
-    added to `times`.
+    `parents` are the real paths of the folders that contain `folder`. The times of each folder, read before its
+    names, are added to `times`.
     """
     real = os.path.realpath(folder)
     if real in parents:
@@ -123,9 +123,9 @@ def _unreadable(folder: str | Path, error: OSError) -> UserError:
 
 def _contents(folder: Path) -> str:
     """The names of the visible sub-folders and the number of other files, in words."""
-    names = [name for name in sorted(os.listdir(folder)) if not name.startswith(".")]
-    folders = [name for name in names if (folder / name).is_dir()]
+    entries = list(visible(folder))
+    folders = sorted(entry.name for entry in entries if entry.is_dir())
     words = folders[:12] + (["..."] if len(folders) > 12 else [])
-    if files := len(names) - len(folders):
+    if files := len(entries) - len(folders):
         words.append("1 file" if files == 1 else f"{files} files")
     return ", ".join(words) or "nothing"

@@ -17,6 +17,7 @@ pairs and masks remain aligned.
 import io
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from PIL import EpsImagePlugin, Image, UnidentifiedImageError
 from util.errors import UserError
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # channels -> Pillow mode
+MAX_LISTED = 5  # broken files that an error of --check_data lists
 ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
 # the formats of the endings in image_folder.py; each further decoder, above all that of PostScript, is a risk
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
@@ -33,7 +35,7 @@ EpsImagePlugin.gs_binary = False  # other code that opens images must not start 
 READ_ERRORS = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, struct.error, zlib.error)
 
 
-def check_channels(channels: int, *, flag: str) -> int:
+def check_channels(channels: int, flag: str) -> int:
     """Return `channels`, the value of `flag`, or raise UserError if image files cannot be read with that many."""
     if channels not in MODES:
         raise UserError(
@@ -48,7 +50,7 @@ def open_image(path: str | Path, channels: int) -> Image.Image:
     Raises:
         UserError: the file cannot be read, is damaged or too large, or `channels` is another number.
     """
-    check_channels(channels, flag="--input_nc or --output_nc")
+    check_channels(channels, "--input_nc or --output_nc")
     image = read_image(path)
     try:
         return convert(image, channels)
@@ -98,10 +100,23 @@ def convert(image: Image.Image, channels: int) -> Image.Image:
     return image.convert(MODES[channels])
 
 
+def check_images(paths: Sequence[str]) -> None:
+    """Decode all files; raises UserError with the number of broken files and the first of them."""
+    broken = []
+    for position, path in enumerate(paths, start=1):
+        try:
+            read_image(path)
+        except UserError as error:
+            broken.append(f"file {position} of {len(paths)}: {error}")
+    if broken:
+        more = f"; and {len(broken) - MAX_LISTED} more" if len(broken) > MAX_LISTED else ""
+        raise UserError(f"--check_data found {len(broken)} broken: {'; '.join(broken[:MAX_LISTED])}{more}")
+
+
 def _eight_bits(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.float64)
     if not np.isfinite(values).all():
-        raise ValueError("it holds NaN or infinite pixels")
+        raise ValueError("it contains NaN or infinite pixels")
     low, high = values.min(), values.max()
     if image.mode != "F" and low >= 0 and high <= 65535:
         low, high = 0, 65535

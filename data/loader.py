@@ -23,8 +23,8 @@ class Loader:
     """Batches of `batch_size` items of a data set for each rank.
 
     `len()` is the number of images in the set, at most `max_images`. `step_images` is the number of images in a
-    step over all ranks, `images_per_epoch` the number in an epoch: `drop_last` omits the images that do not
-    fill a last step. Images of a PixelDataset become float32 in [-1, 1], on `device` if that is a GPU.
+    step over all ranks, `images_per_epoch` the number in an epoch; `drop_last` omits the images that do not
+    fill the last step. Images of a PixelDataset become float32 in [-1, 1], on `device` if that is a GPU.
     """
 
     def __init__(

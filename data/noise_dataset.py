@@ -27,10 +27,11 @@ class NoiseDataset(BaseDataset):
             "--truncation",
             type=positive_or_inf,
             default=math.inf,
-            help="draw each number of z from [-x, x]: lower values give cleaner images of less variety; inf = no limit",
+            metavar="X",
+            help="limit the numbers of z to [-X, X]: lower values give cleaner images of less variety; inf means no limit",
         )
-        labels_help = "classes to generate, separated by commas, e.g. 3,5; default: all"
-        parser.add_argument("--labels", type=classes, default=[], metavar="NUMBERS", help=labels_help)
+        about = "classes to generate, separated by commas, e.g. 3,5 (default: all)"
+        parser.add_argument("--labels", type=classes, default=[], metavar="NUMBERS", help=about)
         return parser
 
     @staticmethod

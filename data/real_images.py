@@ -10,6 +10,7 @@ from data.base_dataset import Item, PixelDataset, preprocess_from
 from data.cache.prepared_images import PreparedImages
 from data.images import check_channels
 from data.sources.source import Source, select_indices
+from util.cli.flag_types import whole
 from util.errors import UserError
 
 
@@ -24,9 +25,9 @@ class RealImages(PixelDataset):
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
         parser.add_argument(
             "--center_size",
-            type=int,
+            type=whole(0),
             default=0,
-            help="with --preprocess center: side of the central square in pixels; 0 = the shorter side",
+            help="side of the central square with --preprocess center, in pixels; 0 means the shorter side",
         )
         parser.flag("--load_in_mem", "the former name of --cache memory")  # type: ignore[attr-defined]
         return parser
@@ -41,7 +42,7 @@ class RealImages(PixelDataset):
         self.preprocess = preprocess_from(opt, center_size=opt.center_size)
         self.indices = select_indices(len(source), source.labels, opt.max_dataset_size)
         self.labels = None if vars(opt).get("n_classes") == 0 else source.labels
-        # report flags that fit no image before anything expensive starts
+        # report flags that fit no image before the slow part of the start
         self.preprocess.prepare(*self._load(0), name=self.name(0))
         self.images = PreparedImages(self, self.preprocess, self._load, self.name, len(self))
 
@@ -63,5 +64,5 @@ class RealImages(PixelDataset):
 
 
 def image_channels(opt: Namespace) -> int:
-    """The channels that images are read with: as many as the generator produces; see check_channels."""
-    return check_channels(opt.output_nc, flag="--output_nc")
+    """The channels that images are read with, as many as the generator produces; see check_channels."""
+    return check_channels(opt.output_nc, "--output_nc")

@@ -12,15 +12,16 @@ from data.images import check_channels, open_image
 
 
 class SingleDataset(PixelDataset):
-    """--dataroot is the folder. `A` always has --input_nc channels, whatever --direction is."""
+    """--dataroot is the folder. `A` always has --input_nc channels, for both values of --direction."""
 
     cacheable = True
 
     def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
         self.A_paths = image_paths(opt.dataroot, opt.max_dataset_size)
-        self.channels = check_channels(opt.input_nc, flag="--input_nc")
-        self.images = PreparedImages(self, preprocess_from(opt), self._load, self._name, len(self))
+        self.channels = check_channels(opt.input_nc, "--input_nc")
+        names = self.A_paths.__getitem__
+        self.images = PreparedImages(self, preprocess_from(opt), self._load, names, len(self))
 
     def __len__(self) -> int:
         return len(self.A_paths)
@@ -31,9 +32,6 @@ class SingleDataset(PixelDataset):
 
     def files_to_check(self) -> list[str]:
         return list(self.A_paths)
-
-    def _name(self, index: int) -> str:
-        return self.A_paths[index]
 
     def _load(self, index: int) -> list[Image.Image]:
         return [open_image(self.A_paths[index], self.channels)]

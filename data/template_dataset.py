@@ -35,7 +35,7 @@ class TemplateDataset(BaseDataset):
     def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
         self.paths = make_dataset(opt.dataroot, opt.max_dataset_size)
-        self.channels = check_channels(opt.input_nc, flag="--input_nc")
+        self.channels = check_channels(opt.input_nc, "--input_nc")
         self.preprocess = preprocess_from(opt)
         self.contrast = opt.new_dataset_option
 

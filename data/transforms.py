@@ -1,9 +1,7 @@
 """From a Pillow image to a tensor by resizing, cropping and flipping; pixels equal those of upstream."""
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -17,7 +15,7 @@ Size = tuple[int, int]  # width, height, as in Pillow
 
 @dataclass(frozen=True)
 class Draw:
-    """The random numbers of one image: the upper left corner (x, y) of the crop, and whether to flip."""
+    """The random choices for one image: the upper left corner (x, y) of the crop, and whether to flip."""
 
     crop_pos: tuple[int, int]
     flip: bool
@@ -25,34 +23,31 @@ class Draw:
 
 @dataclass(frozen=True)
 class Preprocess:
-    """The steps from a stored image to a training image; `mode` is a key of MODES.
+    """The steps from a stored image to a training image; `mode` is a value of --preprocess, see docs/data.md.
 
     `prepare` does the steps without randomness, `finish` those that depend on a Draw.
-
-    Raises:
-        UserError: an unknown mode, a load_size below crop_size, or a negative center_size.
     """
 
     mode: str = "resize_and_crop"
     load_size: int = 286
     crop_size: int = 256
     center_size: int = 0  # pixels of the stored image; 0: its shorter side
-    flip: bool = True  # False: never flip, whatever was drawn
+    flip: bool = True  # False: never flip, even if a Draw says so
     resample: Image.Resampling = Image.Resampling.BICUBIC
-
-    def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise UserError(f"--preprocess {self.mode} is unknown; use one of {', '.join(MODES)}")
-        if self.mode.endswith("_and_crop") and self.load_size < self.crop_size:
-            raise UserError(
-                f"--load_size {self.load_size} must not be smaller than --crop_size {self.crop_size}"
-            )
-        if self.center_size < 0:
-            raise UserError(f"--center_size {self.center_size} is negative; 0 selects the shorter side")
 
     def scaled(self, size: Size) -> Size:
         """The size after `prepare` of an image of `size`."""
-        return MODES[self.mode].scale(size, self.load_size, self.crop_size)
+        width, height = size
+        match self.mode:
+            case "resize" | "resize_and_crop":
+                return self.load_size, self.load_size
+            case "scale_width" | "scale_width_and_crop" if width != self.load_size or height < self.crop_size:
+                return self.load_size, int(max(self.load_size * height / width, self.crop_size))
+            case "none":  # multiples of 4, for networks that halve the image twice; round as upstream does
+                return max(4, round(width / 4) * 4), max(4, round(height / 4) * 4)
+            case "center":
+                return self.crop_size, self.crop_size
+        return size
 
     def draw(self, size: Size, rng: random.Random) -> Draw:
         """Draw for a stored image of `size`: uniformly a window that fits, and a flip with probability 1/2."""
@@ -66,13 +61,20 @@ class Preprocess:
         return Draw((x, y), flip=rng.random() > 0.5)
 
     def apply(self, image: Image.Image, draw: Draw, *, name: str = "an image") -> Image.Image:
-        """`prepare`, then `finish`; `name` is what their errors call the image."""
+        """`prepare`, then `finish`; `name` is the name of the image in errors."""
         return self.finish(self.prepare(image, name=name), draw, name=name)
 
     def prepare(self, image: Image.Image, *, name: str = "an image") -> Image.Image:
-        """Scale the image, or its central square; raises UserError if the image is smaller than that square."""
-        if MODES[self.mode].centred:
-            image = central_square(image, self.center_size, name=name)
+        """Scale the image, in mode center its central square; raises UserError if it is smaller than that square."""
+        if self.mode == "center":
+            side = self.center_size or min(image.size)
+            if min(image.size) < side:
+                raise UserError(
+                    f"{name} has {image.width}x{image.height} pixels, less than --center_size {side}; "
+                    "use a smaller value, or 0 for the shorter side of each image"
+                )
+            # rounded as in torchvision's center_crop
+            image = crop(image, (round((image.width - side) / 2), round((image.height - side) / 2)), side)
         return resize(image, self.scaled(image.size), self.resample)
 
     def finish(self, image: Image.Image, draw: Draw, *, name: str = "an image") -> Image.Image:
@@ -81,15 +83,14 @@ class Preprocess:
         Raises:
             UserError: the image is smaller than the crop.
         """
-        if MODES[self.mode].window:
+        if self._crops:
             image = crop(image, draw.crop_pos, self._fitting_side(image.size, name))
             image = resize(image, (self.crop_size, self.crop_size), self.resample)
-        flips = self.flip and draw.flip
-        return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flips else image
+        return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if self.flip and draw.flip else image
 
     def finish_pixels(self, pixels: np.ndarray, draw: Draw, *, name: str) -> Tensor:
         """`finish` for the pixels of a prepared image, uint8 (C, H, W); returns a copy."""
-        if MODES[self.mode].window:
+        if self._crops:
             side = self._fitting_side((pixels.shape[2], pixels.shape[1]), name)
             x, y = draw.crop_pos
             pixels = pixels[:, y : y + side, x : x + side]
@@ -97,11 +98,17 @@ class Preprocess:
                 scaled = resize(to_image(pixels), (self.crop_size, self.crop_size), self.resample)
                 pixels = to_pixels(scaled).numpy()
         tensor = torch.from_numpy(pixels)
-        flips = self.flip and draw.flip
-        return tensor.flip(-1) if flips else tensor.clone(memory_format=torch.contiguous_format)
+        if self.flip and draw.flip:
+            return tensor.flip(-1)
+        return tensor.clone(memory_format=torch.contiguous_format)
+
+    @property
+    def _crops(self) -> bool:
+        """Whether a random square is cropped."""
+        return self.mode.endswith("crop") or self.mode == "long_edge"
 
     def _window_side(self, size: Size) -> int:
-        return min(size) if MODES[self.mode].window == "shorter_side" else self.crop_size
+        return min(size) if self.mode == "long_edge" else self.crop_size
 
     def _fitting_side(self, size: Size, name: str) -> int:
         side = self._window_side(size)
@@ -111,54 +118,6 @@ class Preprocess:
                 f"{self.crop_size}; use a smaller --crop_size, or --preprocess resize_and_crop"
             )
         return side
-
-
-def scaled_width(size: Size, load_size: int, crop_size: int) -> Size:
-    """Width load_size; the height is scaled in proportion, but is at least crop_size."""
-    width, height = size
-    if width == load_size and height >= crop_size:
-        return size
-    return load_size, int(max(load_size * height / width, crop_size))
-
-
-def multiple_of_four(size: Size, load_size: int, crop_size: int) -> Size:
-    """Both sides are rounded to a multiple of 4, for nets that halve the image twice."""
-    # halves are rounded to even, as upstream does
-    width, height = (max(4, round(side / 4) * 4) for side in size)
-    return width, height
-
-
-@dataclass(frozen=True)
-class Mode:
-    """What a mode of --preprocess does before the flip."""
-
-    scale: Callable[[Size, int, int], Size]  # (size, load_size, crop_size) -> the size to scale an image to
-    window: Literal["crop", "shorter_side"] | None = None  # side of a random square, scaled to crop_size
-    centred: bool = False  # whether only the central square is scaled
-
-
-MODES: dict[str, Mode] = {
-    "resize_and_crop": Mode(lambda size, load_size, crop_size: (load_size, load_size), window="crop"),
-    "resize": Mode(lambda size, load_size, crop_size: (load_size, load_size)),
-    "crop": Mode(lambda size, load_size, crop_size: size, window="crop"),
-    "scale_width": Mode(scaled_width),
-    "scale_width_and_crop": Mode(scaled_width, window="crop"),
-    "none": Mode(multiple_of_four),
-    "center": Mode(lambda size, load_size, crop_size: (crop_size, crop_size), centred=True),
-    "long_edge": Mode(lambda size, load_size, crop_size: size, window="shorter_side"),
-}
-
-
-def central_square(image: Image.Image, side: int, *, name: str) -> Image.Image:
-    """The square of `side` pixels in the centre; 0 is the shorter side. Raises UserError if the image is smaller."""
-    side = side or min(image.size)
-    if min(image.size) < side:
-        raise UserError(
-            f"{name} has {image.width}x{image.height} pixels, less than --center_size {side}; "
-            "use a smaller value, or 0 for the shorter side of each image"
-        )
-    # rounded as in torchvision's center_crop
-    return crop(image, (round((image.width - side) / 2), round((image.height - side) / 2)), side)
 
 
 def resize(image: Image.Image, size: Size, resample: Image.Resampling) -> Image.Image:
@@ -178,9 +137,8 @@ def to_tensor(image: Image.Image) -> Tensor:
 
 def to_pixels(image: Image.Image) -> Tensor:
     """An 8-bit image of C channels -> uint8 (C, H, W)."""
-    pixels = np.asarray(image)
-    assert pixels.dtype == np.uint8, image.mode
-    hwc = pixels if pixels.ndim == 3 else pixels[:, :, None]
+    hwc = np.atleast_3d(np.asarray(image))
+    assert hwc.dtype == np.uint8, image.mode
     return torch.from_numpy(hwc.transpose(2, 0, 1).copy())
 
 
@@ -191,7 +149,7 @@ def to_image(pixels: np.ndarray) -> Image.Image:
 
 def to_float(pixels: Tensor) -> Tensor:
     """uint8 of any shape -> float32 in [-1, 1] on the same device, bit-equal to upstream's (x / 255 - 0.5) / 0.5."""
-    # x / 127.5 - 1 rounds in the same way, because all its steps are upstream's times 2. The divisor is a tensor
+    # x / 127.5 - 1 rounds in the same way, because each step is upstream's times 2. The divisor is a tensor
     # because a GPU multiplies by the inverse of a Python number, which rounds differently
     divisor = torch.full((), 127.5, device=pixels.device)
     return pixels.to(torch.float32).div_(divisor).sub_(1)

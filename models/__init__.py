@@ -28,7 +28,7 @@ def create_model(opt: Namespace) -> BaseModel:
     """The model that `--model` names, on its device.
 
     Raises:
-        UserError: the options do not fit the model, or it cannot honour one of them.
+        UserError: an option does not fit the model.
     """
     model = find_model_using_name(opt.model, opt.plugin_path)(opt)
     model.check_flags()

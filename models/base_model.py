@@ -2,18 +2,19 @@
 
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from models.training.diffaug import DiffAugment
 from models.training.execution import eval_mode
+from models.training.flag_needs import check_flags
 from models.training.fused_adam import adam
 from models.training.penalties import AdversarialLoss, DiscriminatorLoss, Inputs
-from models.training.phases import DISCRIMINATOR, GENERATOR, Batch, Phase, Terms, checked_progress
-from models.training.step import TrainingStep
+from models.training.step import DISCRIMINATOR, GENERATOR, Batch, Phase, Terms, TrainingStep
 from util import distributed, log
 from util.compiling import eager_call
 from util.errors import UserError
@@ -24,8 +25,7 @@ class BaseModel(TrainingStep, ABC):
     """Named networks, the phases that train them, and the images that they show.
 
     A plugin writes __init__ (add_net, add_phase, add_discriminator_phase, add_state), set_input, forward,
-    visuals, and for each phase a method that returns its named loss terms; the phase minimises their sum.
-    This class handles devices, precision, accumulation, processes, averaging, freezing, clipping and files.
+    visuals, and for each phase a method that returns its named loss terms. models/training/step.py runs them.
 
     The phases of a step share one forward() and run in the order in which they were added. With `--accumulate k`
     the batch is cut into k parts, and each phase calls forward() on each part. This equals one large batch if
@@ -48,12 +48,14 @@ class BaseModel(TrainingStep, ABC):
     def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
         self.save_dir = Path(opt.checkpoints_dir) / opt.name
+        self.local_state = checkpoint.StateBag()  # what differs between processes
+        self.penalties: set[str] = set()  # the flags of penalties that a phase applies
 
     # ------------------------------------------------------------------ written by the plugin
 
     @abstractmethod
     def set_input(self, batch: Batch) -> None:
-        """Unpack one batch of the data set into attributes on self.device."""
+        """Keep the inputs from one batch of the data set as attributes, on self.device."""
 
     @abstractmethod
     def forward(self) -> None:
@@ -75,19 +77,19 @@ class BaseModel(TrainingStep, ABC):
         """Own `net` under `name`: place, compile, average and save it.
 
         Args:
-            role: "generator", "discriminator", or another word for a net that is neither. By default the
-                first phase decides: add_discriminator_phase makes its nets discriminators, add_phase
-                generators. --diffaug and --ortho_D apply to discriminators, --ortho_G to generators.
+            role: "generator", "discriminator" or another word. Without it, ema=True and add_discriminator_phase say
+                which of the two it is.
             ema: whether `--ema_decay` averages its weights; by default those of nets with role="generator".
         """
         net = net.to(self.device)
         distributed.broadcast([*net.parameters(), *net.buffers()])
         self.execution.speed_up(net)
-        if role == GENERATOR if ema is None else ema:
+        averaged = role == GENERATOR if ema is None else ema
+        if averaged:
             self.ema.track(name, net)
         self.nets[name] = net
-        if role is not None:
-            self._assign_role([name], role)
+        if role or averaged:
+            self._assign_role([name], role or GENERATOR)
         self.execution.compile(net)
         return net
 
@@ -105,13 +107,11 @@ class BaseModel(TrainingStep, ABC):
 
         Phases over the same nets share one optimizer, so a lazy regulariser is one more phase.
         """
-        self._assign_role(nets, GENERATOR)
-        roles = [self.roles[net] for net in nets]
+        roles = [self.roles.get(net, "") for net in nets]
         role = GENERATOR if GENERATOR in roles else roles[0]
         shared = [phase.optimizer for phase in self.phases if phase.nets == tuple(nets)]
         parameters = [parameter for net in nets for parameter in self.nets[net].parameters()]
-        betas = (self.opt.beta1, self.opt.beta2)
-        fused = self.execution.fast
+        betas, fused = (self.opt.beta1, self.opt.beta2), self.execution.fast
         optimizer = shared[0] if shared else adam(parameters, lr=lr, betas=betas, fused=fused)
         self.phases.append(Phase(name, role, tuple(nets), terms, optimizer, every, scale))
 
@@ -130,31 +130,36 @@ class BaseModel(TrainingStep, ABC):
     ) -> None:
         """Train discriminators on scale * (adversarial loss + lambda_gp * gradient penalty + r1_gamma * R1).
 
-        R1 is a phase of its own, `<name>_r1`, which runs every `--r1_every` steps with as many times the weight.
+        R1 is the phase `<name>_r1`, which runs every `--r1_every` steps with as many times the weight.
 
         Args:
             adversarial: (net, real, fake, label) -> terms, e.g. GANLoss(mode).discriminator. `fake` is detached.
-            real, fake: return for each net of `nets` the images (N, C, H, W) that it judges.
-            label: returns the labels (N,) of both; None where the nets take none.
+            real, fake: return the images (N, C, H, W) that each net of `nets` judges.
+            label: returns the labels (N,) of both; None if the nets take none.
             log_sums: log scale * (the sum) of each net as `<net>`; otherwise the unscaled parts as `<net>_real`, ...
         """
         self._assign_role(nets, DISCRIMINATOR)
-        self.has_discriminator_phase = True
-        loss = DiscriminatorLoss(
-            {net: self.nets[net] for net in nets},
-            adversarial,
-            real,
-            fake,
-            label,
-            lambda_gp=self.opt.lambda_gp,
-            r1_gamma=self.opt.r1_gamma,
-            sum_weight=scale if log_sums else None,
-        )
-        scale = 1.0 if log_sums else scale
-        self.add_phase(name, loss.terms, nets, lr=lr, scale=scale)
+        scale, sum_weight = (1.0, scale) if log_sums else (scale, None)
+        judges = {net: self.nets[net] for net in nets}
+        penalties = {"lambda_gp": self.opt.lambda_gp, "r1_gamma": self.opt.r1_gamma}
+        loss = DiscriminatorLoss(judges, adversarial, real, fake, label, **penalties, sum_weight=sum_weight)
+        self.penalties |= {"r1_gamma", "lambda_gp"}
+        terms = loss.terms
+        if hasattr(self, "terms_D"):  # what plugins overrode before this method existed
+            log.warn(f"--model {self.opt.model} defines terms_D, the old form of a discriminator's loss")
+            terms = self.terms_D
+            self.penalties.remove("lambda_gp")
+        self.add_phase(name, terms, nets, lr=lr, scale=scale)
         if self.opt.r1_gamma > 0:
             every = self.opt.r1_every
             self.add_phase(f"{name}_r1", loss.r1_terms, nets, lr=lr, every=every, scale=scale * every)
+
+    def _assign_role(self, nets: Iterable[str], role: str) -> None:
+        """Give a role to those of `nets` that have none yet."""
+        for name in nets:
+            if name not in self.roles and role == DISCRIMINATOR and self.is_train and self.opt.diffaug:
+                self.nets[name].register_forward_pre_hook(DiffAugment(self.opt.diffaug))
+            self.roles.setdefault(name, role)
 
     def add_state(self, name: str, state: checkpoint.Stateful) -> None:
         """Save and restore `state` (an image pool, say) with the run."""
@@ -184,12 +189,14 @@ class BaseModel(TrainingStep, ABC):
 
     # ------------------------------------------------------------------ called by train.py, test.py
 
+    def check_flags(self) -> None:
+        """Raise UserError for a flag of training that these networks and phases cannot honour."""
+        if self.is_train:
+            check_flags(self, self.opt, self.roles.values(), self.penalties, averaged=bool(self.ema.shadows))
+
     @torch.no_grad()
     def test(self, batch: Batch) -> dict[str, Tensor]:
-        """Label -> images (N, C, H, W) in [-1, 1] made from one batch, with averaged weights if there are any.
-
-        In test.py batch norm and dropout work as in training unless --eval is given, as upstream.
-        """
+        """Label -> images (N, C, H, W) in [-1, 1] made from one batch, with averaged weights if there are any."""
         with self.inference_mode():
             self._read_batch(batch)
             self.forward()
@@ -197,7 +204,10 @@ class BaseModel(TrainingStep, ABC):
 
     @contextmanager
     def inference_mode(self) -> Iterator[None]:
-        """Within the context the nets do not learn, and hold their averaged weights if there are any."""
+        """Within the context the nets are in eval mode, and hold their averaged weights if there are any.
+
+        In test.py batch norm and dropout work as in training unless --eval is given, as upstream.
+        """
         with (
             eval_mode(self.nets, keep_statistics=self.is_train or self.opt.eval),
             self.ema.applied_to(self.nets),
@@ -210,9 +220,8 @@ class BaseModel(TrainingStep, ABC):
         """The last terms of each phase and scalars(), averaged over processes; all must call it."""
         terms = self._last_terms()
         order = [name for name in self.loss_names if name in terms]
-        values = {name: terms[name].item() for name in (*order, *terms)}
-        values |= {name: value.item() for name, value in self.scalars().items()}
-        return distributed.mean(values)
+        values = {name: terms[name] for name in (*order, *terms)} | self.scalars()
+        return distributed.mean({name: value.item() for name, value in values.items()})
 
     @torch.no_grad()
     def get_current_visuals(self) -> dict[str, Tensor]:
@@ -238,12 +247,12 @@ class BaseModel(TrainingStep, ABC):
             for group in phase.optimizer.param_groups:  # the current flags count, not the saved ones
                 group.update({key: phase.optimizer.defaults[key] for key in ("lr", "betas")})
         self.scaler.load_state_dict(state["scaler"])
-        self._terms, self.steps = checked_progress(state["terms"], state["steps"])
+        self._load_progress(state["terms"], state["steps"])
 
     def network_files(self, epoch: int | str) -> dict[str, dict]:
         """File name -> state: `<epoch>_net_<name>.pth` of each net, `<epoch>_net_<name>_ema.pth` of averaged weights.
 
-        A plugin may override it to add files. It need not copy tensors: a run that writes in the background does.
+        A plugin may override it to add files. It need not copy tensors; a run that saves in the background does.
         """
         averaged = {f"{name}_ema": net for name, net in self.ema.shadows.items()}
         nets = dict(self.nets.items()) | averaged
@@ -257,7 +266,7 @@ class BaseModel(TrainingStep, ABC):
 
     @property
     def overrides_save_networks(self) -> bool:
-        """Whether a plugin has its own save_networks(); a run then calls it instead of network_files()."""
+        """Whether a plugin overrides save_networks(); a run then calls it instead of network_files()."""
         return type(self).save_networks is not BaseModel.save_networks
 
     def load_networks(self, epoch: int | str) -> None:
@@ -271,11 +280,7 @@ class BaseModel(TrainingStep, ABC):
         self.ema.restart(self.nets)
 
     def init_networks(self, folder: Path, epoch: str) -> None:
-        """Load the weights of another run that have the same keys and shapes, and report which.
-
-        Raises:
-            UserError: the folder holds none that fit.
-        """
+        """Load the weights of another run that have the same keys and shapes, and report which; see init_from."""
         weights.init_from(dict(self.nets.items()), folder, epoch)
         self.ema.restart(self.nets)
 

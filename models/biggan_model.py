@@ -1,22 +1,18 @@
 """BigGAN: residual blocks, shared class embedding, split noise, large batches (Brock et al. 2019, arXiv:1809.11096)."""
 
 from argparse import ArgumentParser, Namespace
+from typing import Any
 
 from torch import nn
 
 from models import networks
-from models.latent_flags import add_attention_flags, check_attention, resolutions
+from models.latent_flags import add_attention_flags, attention_sides, check_attention, refuse_gradient_penalty
 from models.latent_model import LatentModel
 from util.cli.flag_types import whole
 from util.cli.image_side import image_side
-from util.errors import UserError
 
-Z_DIMS = {
-    32: 128,
-    64: 120,
-    128: 120,
-    256: 140,
-}  # by image side; divisible into one chunk for each block and one more
+# by the side of images; each splits into one chunk for each block and one more
+Z_DIMS = {32: 128, 64: 120, 128: 120, 256: 140}
 
 
 class BigGANModel(LatentModel):
@@ -36,7 +32,7 @@ class BigGANModel(LatentModel):
             parser.set_defaults(dataset_mode="labeled", gan_mode="hinge", n_critic=2)
             parser.set_defaults(lr_G=5e-5, lr_D=2e-4, beta1=0.0, ema_decay=0.9999, ortho_G=1e-4)
         else:
-            parser.set_defaults(standing_stats=16)  # batch norm has no statistics for averaged weights
+            parser.set_defaults(standing_stats=16)  # training measures no statistics for averaged weights
         add_attention_flags(parser, is_train)
         known, _ = parser.parse_known_args()
         side = image_side(known.preprocess, load_size=known.load_size, crop_size=known.crop_size)
@@ -61,28 +57,12 @@ class BigGANModel(LatentModel):
     def check_options(cls, opt: Namespace) -> None:
         super().check_options(opt)
         check_attention(opt)
-        if opt.isTrain and opt.lambda_gp > 0:
-            raise UserError(
-                f"--lambda_gp {opt.lambda_gp}, which is 10 by default with --gan_mode wgangp, adds a gradient penalty, but "
-                "spectral norm bounds the discriminator of --model biggan already: use --lambda_gp 0"
-            )
+        refuse_gradient_penalty(opt, "the spectral norm of --model biggan", "--lambda_gp 0")
 
-    def generator(self) -> nn.Module:
-        opt = self.opt
-        on_G, _ = networks.default_attention(opt.netG, opt.image_side)
-        return networks.noise_generator_from(
-            opt,
-            attn_res=resolutions(opt.attn_res, default=on_G),
-            hierarchical=opt.hierarchical == "true",
-            shared_dim=opt.shared_dim,
-        )
-
-    def discriminator(self) -> nn.Module:
-        opt = self.opt
-        _, on_D = networks.default_attention(opt.netD, opt.image_side)
-        return networks.noise_discriminator_from(
-            opt, attn_res=resolutions(opt.attn_res_D or opt.attn_res, default=on_D)
-        )
+    def family_arguments(self, net: str) -> dict[str, Any]:
+        attention = {"attn_res": attention_sides(self.opt, net)}
+        split = {"hierarchical": self.opt.hierarchical == "true", "shared_dim": self.opt.shared_dim}
+        return attention | split if net == "G" else attention
 
     def normalised(self, net: nn.Module) -> nn.Module:
         return networks.apply_spectral_norm(net)

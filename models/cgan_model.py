@@ -1,10 +1,8 @@
 """Conditional GAN: both nets get the class as input (Mirza & Osindero 2014, arXiv:1411.1784); convolutions of DCGAN."""
 
 from argparse import ArgumentParser, Namespace
+from typing import Any
 
-from torch import nn
-
-from models import networks
 from models.latent_model import LatentModel
 from util.errors import UserError
 
@@ -45,12 +43,5 @@ class CGANModel(LatentModel):
                 "for each class (--dataset_mode labeled), or --model dcgan"
             )
 
-    def generator(self) -> nn.Module:
-        return networks.noise_generator_from(self.opt, **self.conditioning())
-
-    def discriminator(self) -> nn.Module:
-        return networks.noise_discriminator_from(self.opt, **self.conditioning())
-
-    def conditioning(self) -> dict[str, str]:
-        """How the nets get the class; the paper's own net has only one way."""
+    def family_arguments(self, net: str) -> dict[str, Any]:
         return {} if self.opt.netG == "cgan_mlp" else {"cond": self.opt.cond}

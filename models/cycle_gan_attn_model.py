@@ -9,12 +9,8 @@ from models.cycle_gan_model import CycleGANModel
 from util.errors import UserError
 from util.imaging.attention_overlay import overlay
 
-G_PLACES = ("down", "mid", "trunk")
-D_PLACES = ("stride4", "stride8")
-QUERIES = [
-    (0.5, 0.5),
-    (0.2, 0.5),
-]  # (y, x) in [0, 1): points whose attention is shown, the middle and above it
+# points (y, x) in [0, 1) whose attention is shown: the middle, and above it
+QUERIES = [(0.5, 0.5), (0.2, 0.5)]
 
 
 class CycleGANAttnModel(CycleGANModel):
@@ -38,25 +34,23 @@ class CycleGANAttnModel(CycleGANModel):
             )
             known, _ = parser.parse_known_args()
             if known.attn_preset == "sagan":
-                parser.set_defaults(
-                    gan_mode="hinge", spectral="D", lr_G=1e-4, lr_D=4e-4, beta1=0.0, beta2=0.9
-                )
+                parser.set_defaults(gan_mode="hinge", spectral="D")
+                parser.set_defaults(lr_G=1e-4, lr_D=4e-4, beta1=0.0, beta2=0.9)
         return parser
 
     @staticmethod
     def check_options(opt: Namespace) -> None:
         CycleGANModel.check_options(opt)
         check_generator(opt)
-        if opt.isTrain and _places("--attn_D", opt.attn_D, D_PLACES):
-            networks.check_attention("--netD", opt.netD, "--attn_D none")
+        if opt.isTrain:
+            networks.check_attention("--netD", opt.netD, "--attn_D", _places(opt.attn_D))
 
     def generator(self, input_nc: int, output_nc: int) -> nn.Module:
         return attend_in_generator(super().generator(input_nc, output_nc), self.opt)
 
     def discriminator(self, input_nc: int) -> nn.Module:
         net = super().discriminator(input_nc)
-        places = _places("--attn_D", self.opt.attn_D, D_PLACES)
-        return _attend(net, self.opt, "--attn_D", places, spectral=self.opt.spectral != "none")
+        return _attend(net, self.opt, "--attn_D", self.opt.attn_D, spectral=self.opt.spectral != "none")
 
     def scalars(self) -> dict[str, Tensor]:
         return networks.gammas(self.nets)
@@ -64,11 +58,10 @@ class CycleGANAttnModel(CycleGANModel):
     def visuals(self) -> dict[str, Tensor]:
         shown = super().visuals()
         if self.opt.attn_G_pos != "none":
-            place = _places("--attn_G_pos", self.opt.attn_G_pos, G_PLACES)[-1]
+            place = _places(self.opt.attn_G_pos)[-1]
             for label, net, images in (("attn_A", self.G_A, self.real_A), ("attn_B", self.G_B, self.real_B)):
-                shown[label] = overlay(
-                    images, networks.attention_rows(net, place, [images], QUERIES), QUERIES
-                )
+                rows = networks.attention_rows(net, place, [images], QUERIES)
+                shown[label] = overlay(images, rows, QUERIES)
         return shown
 
 
@@ -91,35 +84,24 @@ def add_generator_flags(parser: ArgumentParser, *, place: str) -> None:
 
 
 def check_generator(opt: Namespace) -> None:
-    """Raise UserError if the generator cannot have attention where it is asked for."""
-    if _places("--attn_G_pos", opt.attn_G_pos, G_PLACES):
-        networks.check_attention("--netG", opt.netG, "--attn_G_pos none")
+    """Raise UserError if --netG does not have the places that --attn_G_pos names."""
+    networks.check_attention("--netG", opt.netG, "--attn_G_pos", _places(opt.attn_G_pos))
 
 
 def attend_in_generator(net: nn.Module, opt: Namespace) -> nn.Module:
     """Add attention and spectral norm to a generator, in place, according to the flags."""
-    places = _places("--attn_G_pos", opt.attn_G_pos, G_PLACES)
-    return _attend(net, opt, "--attn_G_pos", places, spectral=opt.spectral == "both")
+    return _attend(net, opt, "--attn_G_pos", opt.attn_G_pos, spectral=opt.spectral == "both")
 
 
-def _attend(net: nn.Module, opt: Namespace, flag: str, places: list[str], *, spectral: bool) -> nn.Module:
+def _attend(net: nn.Module, opt: Namespace, flag: str, value: str, *, spectral: bool) -> nn.Module:
+    initial = {"init_type": opt.init_type, "init_gain": opt.init_gain}
     try:
-        networks.add_attention(
-            net,
-            places,
-            pooled=opt.attn_form == "pooled",
-            init_type=opt.init_type,
-            init_gain=opt.init_gain,
-        )
+        networks.add_attention(net, _places(value), pooled=opt.attn_form == "pooled", **initial)
     except ValueError as error:
-        raise UserError(f"{flag} {','.join(places)}: {error}, or {flag} none") from error
+        raise UserError(f"{flag} {value}: {error}, or {flag} none") from error
     return networks.apply_spectral_norm(net) if spectral else net
 
 
-def _places(flag: str, value: str, known: tuple[str, ...]) -> list[str]:
+def _places(value: str) -> list[str]:
     """`trunk,down` -> ["trunk", "down"]; `none` -> []."""
-    places = [] if value == "none" else value.split(",")
-    for place in places:
-        if place not in known:
-            raise UserError(f"{flag} {place} is unknown; known: {', '.join(known)}, none")
-    return places
+    return [] if value == "none" else value.split(",")

@@ -14,7 +14,7 @@ from util.image_pool import ImagePool
 class CycleGANModel(BaseModel):
     """G_A: A -> B and G_B: B -> A; D_A judges images of B, D_B those of A (in the paper G, F, D_Y, D_X).
 
-    The generators learn before the discriminators, as upstream; BaseModel says what that means for --accumulate.
+    The generators learn before the discriminators, as upstream; see BaseModel on --accumulate.
     """
 
     # the order upstream logs them in
@@ -22,9 +22,7 @@ class CycleGANModel(BaseModel):
 
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
-        parser.set_defaults(
-            no_dropout=True
-        )  # the generators of CycleGAN have no dropout, those of pix2pix do
+        parser.set_defaults(no_dropout=True)  # unlike pix2pix, CycleGAN has no dropout in its generators
         if is_train:
             parser.add_argument("--lambda_A", type=float, default=10.0, help="weight of |G_B(G_A(A)) - A|")
             parser.add_argument("--lambda_B", type=float, default=10.0, help="weight of |G_A(G_B(B)) - B|")

@@ -2,9 +2,6 @@
 
 from argparse import ArgumentParser, Namespace
 
-from torch import nn
-
-from models import networks
 from models.latent_model import LatentModel
 from util.errors import UserError
 
@@ -25,9 +22,3 @@ class DCGANModel(LatentModel):
         super().check_options(opt)
         if opt.n_classes:
             raise UserError(f"--n_classes {opt.n_classes}: --model dcgan has no classes; use --model cgan")
-
-    def generator(self) -> nn.Module:
-        return networks.noise_generator_from(self.opt)
-
-    def discriminator(self) -> nn.Module:
-        return networks.noise_discriminator_from(self.opt)

@@ -1,8 +1,9 @@
-"""Flags of attention that the noise-to-image plugins share, and how their values are parsed."""
+"""Flags of attention and spectral norm that SAGAN and BigGAN share, and the parsing of their values."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
+from models import networks
 from util.errors import UserError
 from util.imaging.attention_overlay import Point
 
@@ -30,6 +31,23 @@ def check_attention(opt: Namespace) -> None:
     query_points(opt.attn_points)
     resolutions(opt.attn_res, default=())
     resolutions(vars(opt).get("attn_res_D"), default=(), flag="--attn_res_D")
+
+
+def refuse_gradient_penalty(opt: Namespace, bound: str, remedy: str) -> None:
+    """Raise UserError for a gradient penalty on a discriminator that `bound` limits already."""
+    if opt.isTrain and opt.lambda_gp > 0:
+        raise UserError(
+            f"--lambda_gp {opt.lambda_gp}, which is 10 by default with --gan_mode wgangp, adds a gradient penalty, but "
+            f"{bound} bounds the discriminator already: use {remedy}"
+        )
+
+
+def attention_sides(opt: Namespace, net: str) -> tuple[int, ...]:
+    """The sides of the features with attention in "G" (--attn_res) or "D" (--attn_res_D, or else --attn_res)."""
+    if net == "G":
+        return resolutions(opt.attn_res, networks.FAMILIES[opt.netG].default_attention(opt.image_side)[0])
+    default = networks.FAMILIES[opt.netD].default_attention(opt.image_side)[1]
+    return resolutions(opt.attn_res_D or opt.attn_res, default)
 
 
 def resolutions(value: str | None, default: Sequence[int], flag: str = "--attn_res") -> tuple[int, ...]:

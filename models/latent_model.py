@@ -1,9 +1,9 @@
 """The base class of models that make images from noise: DCGAN, conditional GAN, SAGAN and BigGAN."""
 
 import math
-from abc import abstractmethod
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from models import networks
 from models.base_model import BaseModel, Batch, Terms
 from models.latent_flags import query_points
-from util import log
 from util.cli.flag_types import whole
 from util.errors import UserError
 from util.imaging.attention_overlay import overlay
@@ -48,10 +47,8 @@ class LatentModel(BaseModel):
         )
         if is_train:
             parser.set_defaults(dataset_mode="folder", gan_mode="vanilla", lr_policy="constant")
-            parser.set_defaults(n_epochs=100, n_epochs_decay=0, pool_size=0)
-            parser.set_defaults(
-                print_freq=640, display_freq=6400, update_html_freq=6400, save_latest_freq=64000
-            )
+            parser.set_defaults(n_epochs=100, n_epochs_decay=0, pool_size=0, print_freq=640)
+            parser.set_defaults(display_freq=6400, update_html_freq=6400, save_latest_freq=64000)
             parser.add_argument(
                 "--n_critic",
                 type=whole(1),
@@ -70,7 +67,7 @@ class LatentModel(BaseModel):
 
     @classmethod
     def check_options(cls, opt: Namespace) -> None:
-        networks.check_options(opt, known=cls.families)
+        networks.check_options(opt, allowed=cls.families)
         if opt.image_side is None:
             raise UserError(
                 f"--model {opt.model} needs square images of one size, but --preprocess {opt.preprocess} keeps "
@@ -85,30 +82,34 @@ class LatentModel(BaseModel):
         if self.is_train:
             self.D = self.add_net("D", self._built(self.discriminator), role="discriminator")
             self.gan = networks.GANLoss(opt.gan_mode)
-            if hasattr(self, "terms_D"):
-                log.warn(f"--model {opt.model} defines terms_D, the old form of loss_D: it has no penalties")
-                self.add_phase("D", self.terms_D, ["D"], lr=opt.lr_D)
-            else:
-                self.add_discriminator_phase(
-                    "D",
-                    self.loss_D,
-                    ["D"],
-                    real=lambda: {"D": self.real},
-                    fake=lambda: {"D": self.fake},
-                    label=lambda: self.label,
-                    lr=opt.lr_D,
-                )
+            self.add_discriminator_phase(
+                "D",
+                self.loss_D,
+                ["D"],
+                real=lambda: {"D": self.real},
+                fake=lambda: {"D": self.fake},
+                label=lambda: self.label,
+                lr=opt.lr_D,
+            )
             self.add_phase("G", self.terms_G, ["G"], lr=opt.lr_G, every=opt.n_critic)
 
-    # ------------------------------------------------------------------ written by the plugin
+    # ------------------------------------------------------------------ for plugins to override
 
-    @abstractmethod
     def generator(self) -> nn.Module:
-        """z (N, z_dim), label (N,) -> images (N, output_nc, S, S) in [-1, 1]."""
+        """z (N, z_dim), label (N,) -> images (N, output_nc, S, S) in [-1, 1]; --netG by default."""
+        return networks.noise_generator_from(self.opt, **self.family_arguments("G"))
 
-    @abstractmethod
     def discriminator(self) -> nn.Module:
-        """Images (N, output_nc, S, S), label (N,) -> logits (N,)."""
+        """Images (N, output_nc, S, S), label (N,) -> logits (N,); --netD by default."""
+        return networks.noise_discriminator_from(self.opt, **self.family_arguments("D"))
+
+    def family_arguments(self, net: str) -> dict[str, Any]:
+        """Arguments of "G" or "D" that only the family of this model has."""
+        return {}
+
+    def normalised(self, net: nn.Module) -> nn.Module:
+        """Apply spectral norm to a net, if the model has it; called for both nets."""
+        return net
 
     # ------------------------------------------------------------------ the training step
 
@@ -143,14 +144,13 @@ class LatentModel(BaseModel):
     def visuals(self) -> dict[str, Tensor]:
         shown = {"real": self.real} if len(self.real) else {}
         shown["fake"] = self.fake
-        attending = {"attn_G": (self.G, self.z)} | ({"attn_D": (self.D, self.fake)} if self.is_train else {})
-        for label, (net, x) in attending.items():
-            if getattr(net, "attention", {}):
-                shown[label] = self._attention(net, x)
+        for name, x in {"G": self.z, "D": self.fake}.items():
+            if name in self.nets and getattr(self.nets[name], "attention", {}):
+                shown[f"attn_{name}"] = self._attention(self.nets[name], x)
         return shown
 
     def get_current_visuals(self) -> dict[str, Tensor]:
-        """Images of the last step, and `samples` by the averaged weights: one row for each class, always the same noise."""
+        """Images of the last step, and `samples` of the averaged weights: a row for each class, always from the same noise."""
         shown = super().get_current_visuals()
         count, size = len(self.panel["z"]), self.opt.batch_size
         rows = [slice(start, start + size) for start in range(0, count, size)]
@@ -160,7 +160,7 @@ class LatentModel(BaseModel):
 
     @torch.no_grad()
     def generate(self, batch: Batch) -> Tensor:
-        """z (N, z_dim) and label (N,) as test() takes them -> images (N, C, S, S) in [-1, 1], by averaged weights."""
+        """A batch with z (N, z_dim) and label (N,) -> images (N, C, S, S) in [-1, 1], with averaged weights if there are any."""
         with self.inference_mode():
             self._read_batch(batch)
             self.forward()
@@ -178,11 +178,9 @@ class LatentModel(BaseModel):
     def _panel(self) -> Batch:
         if not self.opt.n_classes:
             return {"z": seeded_batch(0, COLUMNS**2, self.opt.z_dim)}
-        label = torch.arange(min(MOST_ROWS, self.opt.n_classes)).repeat_interleave(COLUMNS)
-        return {
-            "z": seeded_batch(0, COLUMNS, self.opt.z_dim).repeat(len(label) // COLUMNS, 1),
-            "label": label,
-        }
+        rows = min(MOST_ROWS, self.opt.n_classes)
+        z = seeded_batch(0, COLUMNS, self.opt.z_dim).repeat(rows, 1)
+        return {"z": z, "label": torch.arange(rows).repeat_interleave(COLUMNS)}
 
     # ------------------------------------------------------------------ weights
 
@@ -193,7 +191,7 @@ class LatentModel(BaseModel):
 
     @torch.no_grad()
     def _measure_statistics(self, batches: int) -> None:
-        """Measure batch norm's mean and variance over new noise; averaged weights have no statistics of their own."""
+        """Measure batch norm's mean and variance over new noise, because training has none for averaged weights."""
         norms = [module for module in self.G.modules() if isinstance(module, _BatchNorm)]
         if not norms:
             return
@@ -220,10 +218,6 @@ class LatentModel(BaseModel):
             raise UserError(f"--model {self.opt.model}: {error}") from error
         networks.init_weights(net, self.opt.init_type, self.opt.init_gain)
         return self.normalised(net)
-
-    def normalised(self, net: nn.Module) -> nn.Module:
-        """Override it to apply spectral norm to a net; called for both nets."""
-        return net
 
     def _checked(self, label: Tensor | list[str]) -> Tensor:
         assert isinstance(label, Tensor)

@@ -6,7 +6,8 @@ The table of names is FAMILIES (models/nets/families.py). A family is one file i
 
 import inspect
 from argparse import Namespace
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from torch import nn
 
@@ -35,10 +36,15 @@ from util.plugins import unknown
 
 families.load()
 _IMAGE_FAMILIES = [family for family in FAMILIES.values() if family.source == "image"]
-# name -> (input_nc, output_nc, ngf, norm layer, use_dropout) -> net
-GENERATORS = {family.name: family.generator for family in _IMAGE_FAMILIES if family.generator}
+# name -> (input_nc, output_nc, ngf, norm layer, use_dropout) -> net; read-only, families are added by register()
+GENERATORS = MappingProxyType(
+    {family.name: family.generator for family in _IMAGE_FAMILIES if family.generator}
+)
 # name -> (input_nc, ndf, n_layers, norm layer) -> net
-DISCRIMINATORS = {family.name: family.discriminator for family in _IMAGE_FAMILIES if family.discriminator}
+DISCRIMINATORS = MappingProxyType(
+    {family.name: family.discriminator for family in _IMAGE_FAMILIES if family.discriminator}
+)
+together = batched_forward  # its earlier name, for plugins
 
 
 # ---------------------------------------------------------------------- image to image
@@ -102,64 +108,59 @@ def discriminator_from(opt: Namespace, input_nc: int) -> nn.Module:
 
 
 def noise_generator_from(opt: Namespace, **own: object) -> nn.Module:
-    """The generator --netG: z (N, z_dim), label (N,) -> images (N, output_nc, S, S); `own` goes to this family only.
+    """The generator --netG: z (N, z_dim), label (N,) -> images (N, output_nc, S, S), with torch's initial weights.
 
-    Weights are torch's initial ones: init_weights() and then spectral norm come on top.
+    `own` are arguments that only this family has.
     """
-    return _from_noise(
-        FAMILIES[opt.netG].generator, opt, own, z_dim=opt.z_dim, ngf=opt.ngf, output_nc=opt.output_nc
-    )
+    sizes = {"z_dim": opt.z_dim, "ngf": opt.ngf, "output_nc": opt.output_nc}
+    return _from_noise(FAMILIES[opt.netG].generator, opt, sizes, own)
 
 
 def noise_discriminator_from(opt: Namespace, **own: object) -> nn.Module:
-    """The discriminator --netD: images (N, output_nc, S, S), label (N,) -> logits (N,); otherwise like the generator."""
-    return _from_noise(FAMILIES[opt.netD].discriminator, opt, own, ndf=opt.ndf, input_nc=opt.output_nc)
+    """The discriminator --netD: images (N, output_nc, S, S), label (N,) -> logits (N,); see noise_generator_from."""
+    sizes = {"ndf": opt.ndf, "input_nc": opt.output_nc}
+    return _from_noise(FAMILIES[opt.netD].discriminator, opt, sizes, own)
 
 
 def _from_noise(
-    build: Callable[..., nn.Module] | None, opt: Namespace, own: dict[str, object], **sizes: int
+    build: Callable[..., nn.Module] | None, opt: Namespace, sizes: dict[str, int], own: dict[str, object]
 ) -> nn.Module:
-    """Call `build` with its own arguments, and with those of the shared ones that its signature has."""
+    """Call `build` with `own` and with those of the shared arguments that its signature has."""
     assert build is not None
-    shared = sizes | {
-        "size": opt.image_side,
-        "norm": get_norm_layer(opt.norm),
-        "n_classes": opt.n_classes,
-    }
-    taken = inspect.signature(build).parameters
-    return build(**{name: value for name, value in shared.items() if name in taken}, **own)
-
-
-def default_attention(name: str, size: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The sides of the features that attend by default in a family's G and D, for images of `size` pixels."""
-    return FAMILIES[name].default_attention(size)
+    norm = get_norm_layer(opt.norm)
+    shared = sizes | {"size": opt.image_side, "norm": norm, "n_classes": opt.n_classes}
+    parameters = inspect.signature(build).parameters
+    return build(**{name: value for name, value in shared.items() if name in parameters}, **own)
 
 
 # ---------------------------------------------------------------------- checks
 
 
-def check_attention(flag: str, name: str, remedy: str) -> None:
-    """Refuse a family, chosen by `flag`, that has no place for attention; `remedy` is the flag that turns it off."""
-    if not FAMILIES[name].attention_places:
+def check_attention(flag: str, name: str, places_flag: str, places: Collection[str]) -> None:
+    """Refuse `places` for attention, given by `places_flag`, that the family `name`, given by `flag`, does not have."""
+    known = FAMILIES[name].attention_places
+    if places and not known:
         table = GENERATORS if flag == "--netG" else DISCRIMINATORS
         others = [other for other in table if FAMILIES[other].attention_places]
         raise UserError(
-            f"{flag} {name} has no place for attention: use {flag} {' or '.join(others)}, or {remedy}"
+            f"{flag} {name} has no place for attention: use {flag} {' or '.join(others)}, or {places_flag} none"
         )
+    for place in places:
+        if place not in known:
+            raise UserError(f"{places_flag} {place} is unknown; known: {', '.join(known)}, none")
 
 
-def check_options(opt: Namespace, known: Collection[str] | None = None) -> None:
+def check_options(opt: Namespace, allowed: Collection[str] | None = None) -> None:
     """check() for --netG, --netD, --n_layers_D, --norm, --init_type and the side of the images.
 
-    `known` are the families that the model can use; None = all image-to-image families.
+    `allowed` are the families that the model can use; None = all image-to-image families.
     """
     for flag, name in (("--netG", opt.netG), ("--netD", opt.netD)):
-        if known is not None and name not in known:
-            raise UserError(
-                f"{flag} {name} cannot be used with --model {opt.model}: use {' or '.join(known)}"
-            )
+        if allowed is not None and name not in allowed:
+            use = " or ".join(allowed)
+            raise UserError(f"{flag} {name} cannot be used with --model {opt.model}: use {use}")
     names = ("netG", "netD", "n_layers_D", "norm", "init_type")
-    check(**{name: getattr(opt, name) for name in names}, side=opt.image_side, known=known)
+    check(**{name: getattr(opt, name) for name in names}, side=opt.image_side, allowed=allowed)
 
 
 def check(
@@ -170,18 +171,15 @@ def check(
     netD: str | None = None,
     side: int | None = None,
     n_layers_D: int = 3,
-    known: Collection[str] | None = None,
+    allowed: Collection[str] | None = None,
 ) -> None:
-    """Refuse unknown names, and images whose side (in pixels) the nets cannot take; None = sides differ.
+    """Raise UserError for unknown names, and for images whose side in pixels (None = sides differ) the nets cannot take.
 
-    `known` are the names that --netG and --netD can have; None = all image-to-image families.
-
-    Raises:
-        UserError: names the flag, its value and what to use instead.
+    `allowed` are the names that --netG and --netD can have; None = all image-to-image families.
     """
     chosen: list[tuple[str, str | None, Collection[str]]] = [
-        ("--netG", netG, GENERATORS if known is None else known),
-        ("--netD", netD, DISCRIMINATORS if known is None else known),
+        ("--netG", netG, GENERATORS if allowed is None else allowed),
+        ("--netD", netD, DISCRIMINATORS if allowed is None else allowed),
         ("--norm", norm, NORMS),
         ("--init_type", init_type, ["default", *INITS]),
     ]
@@ -198,7 +196,7 @@ def check(
             raise UserError(f"{flag} {name} {reason}{remedy}")
 
 
-def _look_up(table: dict[str, Callable[..., nn.Module]], kind: str, name: str) -> Callable[..., nn.Module]:
+def _look_up(table: Mapping[str, Callable[..., nn.Module]], kind: str, name: str) -> Callable[..., nn.Module]:
     if name not in table:
         raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(table)}")
     return table[name]

@@ -30,9 +30,8 @@ class Pix2PixModel(BaseModel):
 
     def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
-        self.G = self.add_net(
-            "G", networks.generator_from(opt, opt.input_nc, opt.output_nc), role="generator"
-        )
+        net_G = networks.generator_from(opt, opt.input_nc, opt.output_nc)
+        self.G = self.add_net("G", net_G, role="generator")
         if self.is_train:
             net_D = networks.discriminator_from(opt, opt.input_nc + opt.output_nc)
             self.D = self.add_net("D", net_D, role="discriminator")
@@ -55,7 +54,7 @@ class Pix2PixModel(BaseModel):
         self.fake_B = self.G(self.real_A)
 
     def real_pair(self) -> Tensor:
-        """(N, input_nc + output_nc, H, W): the input and the output, stacked."""
+        """The input and the output, concatenated: (N, input_nc + output_nc, H, W)."""
         return torch.cat([self.real_A, self.real_B], dim=1)
 
     def fake_pair(self) -> Tensor:

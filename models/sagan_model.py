@@ -2,14 +2,14 @@
 
 from argparse import ArgumentParser, Namespace
 from functools import cache
+from typing import Any
 
 from torch import nn
 
 from models import networks
-from models.latent_flags import add_attention_flags, check_attention, resolutions
+from models.latent_flags import add_attention_flags, attention_sides, check_attention, refuse_gradient_penalty
 from models.latent_model import LatentModel
 from util import log
-from util.errors import UserError
 
 
 class SAGANModel(LatentModel):
@@ -25,9 +25,8 @@ class SAGANModel(LatentModel):
         parser = LatentModel.modify_commandline_options(parser, is_train)
         parser.set_defaults(netG="sagan", netD="sagan", z_dim=128, init_type="xavier", init_gain=1.0)
         if is_train:
-            parser.set_defaults(
-                gan_mode="hinge", lr_G=1e-4, lr_D=4e-4, beta1=0.0, beta2=0.9, ema_decay=0.9999
-            )
+            parser.set_defaults(gan_mode="hinge", ema_decay=0.9999)
+            parser.set_defaults(lr_G=1e-4, lr_D=4e-4, beta1=0.0, beta2=0.9)
         add_attention_flags(parser, is_train)
         parser.add_argument(
             "--attn_form",
@@ -53,40 +52,22 @@ class SAGANModel(LatentModel):
             "--sn_rows",
             choices=("out", "in"),
             default="out",
-            help="which channels of a deconvolution are its matrix's rows; in = as the well-known code",
+            help="channels that are the rows of a deconvolution's matrix in spectral norm; in: as in heykeetae's code",
         )
         if not is_train:
-            parser.set_defaults(standing_stats=16)  # batch norm has no statistics for averaged weights
+            parser.set_defaults(standing_stats=16)  # training measures no statistics for averaged weights
         return parser
 
     @classmethod
     def check_options(cls, opt: Namespace) -> None:
         super().check_options(opt)
         check_attention(opt)
-        if opt.isTrain and opt.sn_scope != "none" and opt.lambda_gp > 0:
-            raise UserError(
-                f"--lambda_gp {opt.lambda_gp}, which is 10 by default with --gan_mode wgangp, adds a gradient penalty, but "
-                f"--sn_scope {opt.sn_scope} bounds the discriminator already: use one of them, e.g. --sn_scope none"
-            )
+        if opt.sn_scope != "none":
+            refuse_gradient_penalty(opt, f"--sn_scope {opt.sn_scope}", "one of them, e.g. --sn_scope none")
 
-    def generator(self) -> nn.Module:
-        opt = self.opt
-        on_G, _ = networks.default_attention(opt.netG, opt.image_side)
-        return networks.noise_generator_from(
-            opt,
-            attn_res=resolutions(opt.attn_res, default=on_G),
-            pooled=opt.attn_form == "pooled",
-            upsample=opt.upsample,
-        )
-
-    def discriminator(self) -> nn.Module:
-        opt = self.opt
-        _, on_D = networks.default_attention(opt.netD, opt.image_side)
-        return networks.noise_discriminator_from(
-            opt,
-            attn_res=resolutions(opt.attn_res_D or opt.attn_res, default=on_D),
-            pooled=opt.attn_form == "pooled",
-        )
+    def family_arguments(self, net: str) -> dict[str, Any]:
+        attention = {"attn_res": attention_sides(self.opt, net), "pooled": self.opt.attn_form == "pooled"}
+        return attention | ({"upsample": self.opt.upsample} if net == "G" else {})
 
     def normalised(self, net: nn.Module) -> nn.Module:
         """Spectral norm in both nets (Section 4.1)."""

@@ -19,9 +19,7 @@ class TestModel(BaseModel):
     @staticmethod
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
         if is_train:
-            raise UserError(
-                "--model test only makes images and cannot be trained: run test.py, or train another --model"
-            )
+            raise UserError("--model test cannot be trained: run test.py, or train another --model")
         parser.set_defaults(dataset_mode="single")
         parser.add_argument("--model_suffix", default="", help="_A or _B: which generator of a CycleGAN")
         add_generator_flags(parser, place="none")
@@ -30,11 +28,9 @@ class TestModel(BaseModel):
     @staticmethod
     def check_options(opt: Namespace) -> None:
         if not re.fullmatch(r"\w*", opt.model_suffix):
-            raise UserError(
-                f"--model_suffix {opt.model_suffix} must be letters, as in _A for <epoch>_net_G_A.pth"
-            )
-        check_generator(opt)
+            raise UserError(f"--model_suffix {opt.model_suffix} must be letters or _, as in _A")
         networks.check(netG=opt.netG, norm=opt.norm, init_type=opt.init_type, side=opt.image_side)
+        check_generator(opt)
 
     def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)

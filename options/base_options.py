@@ -22,7 +22,7 @@ class BaseOptions:
     is_train = True
     needs_data = True  # whether --dataroot is needed, unless the data set plugin says otherwise
     rules: tuple[Rule, ...] = (checks.sizes, checks.plain_names, checks.place_for_a_run)
-    # of the rules, those that need only flags of their own and of the run; checked before plugins are imported
+    # the rules that do not depend on plugins, which are imported after them
     early_rules: tuple[Rule, ...] = ()
 
     def parse(self, argv: Sequence[str] | None = None) -> Namespace:
@@ -47,7 +47,7 @@ class BaseOptions:
         opt = self._gather(argv, run, strictly=True, source=f"the options of {folder}")
         self._warn_of_changes(opt)
         opt.image_side = image_side(opt.preprocess, load_size=opt.load_size, crop_size=opt.crop_size)
-        # the number of processes that suits this machine is not saved, so that another machine chooses its own
+        # the default depends on this machine, so it is not saved for a resumed run on another one
         self._unsaved = {"num_threads"} if opt.num_threads is None else set()
         if opt.num_threads is None:
             opt.num_threads = default_num_threads(cached=opt.cache != "off" and opt.fast != "off")
@@ -66,7 +66,7 @@ class BaseOptions:
         return saved_options.describe(opt, self.parser)
 
     def initialize(self, parser: Parser) -> None:
-        """Add the flags that all models and data sets share."""
+        """Add the flags that do not come from plugins."""
         shared_flags.add(parser)
 
     def finish(self, opt: Namespace) -> None:
@@ -75,13 +75,13 @@ class BaseOptions:
     def _gather_shared(
         self, argv: Sequence[str], run: saved_options.Options, source: str
     ) -> tuple[Namespace, list[str], Parser]:
-        """The shared options from every source, the words of the command line that are not theirs, the parser."""
+        """The shared options from every source, the words that are no shared flags, and the parser."""
         self.parser = parser = Parser(self.prog, argv, is_train=self.is_train)
         self.initialize(parser)
         opt, _ = parser.parse_known_args()
         config = saved_options.read_config(opt.config) if opt.config else {}
         parser.layers = [(source, {}), (f"--config {opt.config}", config)]
-        self._inherit(run)
+        parser.layers[0] = (source, self.inherited(run))
         opt, unknown = parser.parse_known_args()
         opt.isTrain = self.is_train
         return opt, unknown, parser
@@ -97,11 +97,11 @@ class BaseOptions:
             plugin = plugins.find(kind, name, opt.plugin_path)
             with parser.section(f"flags of --{flag} {name}", of_plugin=True):
                 plugin.modify_commandline_options(parser, self.is_train)
-            self._inherit(run)
-        source, config = parser.layers[-1]
+            parser.layers[0] = (source, self.inherited(run))
+        config_file, config = parser.layers[-1]
         for name in config:
             if strictly and not parser.has(f"--{name}"):
-                raise UserError(f"{source}: {parser.about_unknown(f'--{name}')}")
+                raise UserError(f"{config_file}: {parser.about_unknown(f'--{name}')}")
         opt = parser.parse_strictly() if strictly else parser.parse_known_args()[0]
         opt.isTrain = self.is_train
         if opt.suffix:
@@ -109,17 +109,12 @@ class BaseOptions:
         self.finish(opt)
         return opt
 
-    def _inherit(self, run: saved_options.Options) -> None:
-        """Put the options that this start takes over from a run into the parser's first layer."""
-        source, _ = self.parser.layers[0]
-        self.parser.layers[0] = (source, self.inherited(run))
-
     def inherited(self, run: saved_options.Options) -> saved_options.Options:
-        """The options that this start takes over from a run, as the attributes of the flags say."""
+        """The options that this start takes over from a run."""
         return {}
 
     def _uses_data_of_run(self, opt: Namespace, run: saved_options.Options) -> bool:
-        """Whether the data set plugin is the run's own, unless the user names another."""
+        """Whether the run's --dataset_mode is the default of this start."""
         return True
 
     def _warn_of_changes(self, opt: Namespace) -> None:
@@ -129,7 +124,7 @@ class BaseOptions:
                 log.warn(f"--{name} {getattr(opt, name)} overrides {run[name]}, the value of the run")
 
     def _check_plugins(self, opt: Namespace) -> None:
-        """The checks of the data set and the model."""
+        """Check the options with the data set and the model."""
         dataset = plugins.find("dataset", opt.dataset_mode, opt.plugin_path)
         if opt.dataroot is None and dataset.needs_dataroot:
             raise checks.no_dataroot(opt)
@@ -137,7 +132,7 @@ class BaseOptions:
         plugins.find("model", opt.model, opt.plugin_path).check_options(opt)
 
     def _answer_questions(self, argv: Sequence[str]) -> None:
-        """--list_models, --list_datasets and --help end the program here."""
+        """Handle --list_models, --list_datasets and --help, which end the program."""
         folders = _values(argv, "--plugin_path")
         for flag, kind in (("--list_models", "model"), ("--list_datasets", "dataset")):
             if flag in argv:

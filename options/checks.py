@@ -1,4 +1,4 @@
-"""Checks of values and combinations of options that cannot work, made before anything is built."""
+"""Rejects values and combinations of options that cannot work, before anything is built."""
 
 import os
 from argparse import Namespace
@@ -17,7 +17,7 @@ LONGEST_NAME = 200  # bytes; file systems allow 255, and prefixes and file name 
 
 
 def with_suffix(opt: Namespace) -> str:
-    """The run's name with --suffix appended, in which {option} stands for a value."""
+    """The run's name with --suffix appended, in which each {option} is replaced by its value."""
     try:
         return f"{opt.name}_{opt.suffix.format(**vars(opt))}"
     except (LookupError, ValueError, AttributeError, TypeError) as error:
@@ -48,7 +48,7 @@ def there_is_a_run(opt: Namespace) -> None:
 def no_dataroot(opt: Namespace) -> UserError:
     """The error where --dataroot is needed and not given."""
     if not opt.isTrain:
-        there_is_a_run(opt)  # some runs need no data: a wrong --name may be the reason
+        there_is_a_run(opt)  # the reason may be a wrong --name, because some runs need no data
     return UserError(
         "--dataroot is missing: name the folder of images, e.g. --dataroot ./datasets/horse2zebra"
     )
@@ -121,7 +121,7 @@ def count_classes(opt: Namespace, dataset: type) -> None:
     """Fill in --n_classes from the data set if the model has the flag and it is not given.
 
     Raises:
-        UserError: the data set has more classes than --n_classes, or others than the run was trained with.
+        UserError: the data set has more classes than --n_classes, or not as many as the run was trained with.
     """
     if "n_classes" not in opt:
         return
@@ -141,7 +141,7 @@ def count_classes(opt: Namespace, dataset: type) -> None:
 
 
 def writable(folder: Path, flag: str) -> None:
-    """Refuse a folder that cannot be written to, before hours are spent on what would be saved there."""
+    """Reject a folder that cannot be written to, before hours of training whose results could not be saved."""
     nearest = folder
     while not nearest.exists() and nearest.parent != nearest:
         nearest = nearest.parent
@@ -152,7 +152,7 @@ def writable(folder: Path, flag: str) -> None:
 
 
 def _stays_inside(name: str) -> bool:
-    """Whether a name, or a path of names, stays inside the folder that it is joined to."""
+    """Whether a relative path stays inside the folder that it is joined to."""
     path = Path(name)
     return (
         bool(name.strip() and path.parts)

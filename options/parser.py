@@ -9,11 +9,20 @@ from typing import Any
 from util import plugin_source
 from util.cli.arguments import Arguments
 from util.cli.flag_types import count_or_all, names, number, positive_or_inf, switch, whole
-from util.cli.options import Options
 from util.cli.suggest import nearest
 from util.errors import UserError
 
 __all__ = ["Parser", "count_or_all", "names", "number", "positive_or_inf", "switch", "whole"]
+
+
+class Options(argparse.Namespace):
+    """A Namespace that also names the options that decide the pixels of prepared images.
+
+    `pixel_options` is not an option: `vars()` leaves it out, so files of options do not contain it.
+    """
+
+    __slots__ = ("pixel_options",)
+    pixel_options: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,7 @@ class Parser(Arguments):
 
     @contextmanager
     def section(self, title: str, *, of_plugin: bool = False) -> Iterator[None]:
-        """Flags added within the context stand under `title` in --help."""
+        """Show the flags that are added within the context under `title` in --help."""
         note = "the values of training, where it has these flags, replace the defaults shown here"
         self._section = self.add_argument_group(title, note if of_plugin and not self.is_train else None)
         self._plugin_section = of_plugin
@@ -65,15 +74,15 @@ class Parser(Arguments):
         follows: Iterable[str] = (),
         **settings: Any,
     ) -> argparse.Action:
-        """As argparse's, with attributes that decide what the rest of the program does with the flag.
+        """As argparse's, with attributes that tell the rest of the program how to use the flag.
 
         Args:
             for_testing: test.py takes the value from the run, because the networks or their input depend on it.
                 If not given: True for flags of a plugin, False for others.
-            changes_pixels: prepared images differ with the value, so the image cache is not shared between values.
-            fresh_start: the value belongs to one start, and a resumed run does not take it over.
-            follows: options that this one is computed from; a resumed run does not take it over where one of
-                them is given.
+            changes_pixels: prepared images depend on the value, so each value has its own image cache.
+            fresh_start: the value is valid for one start, and a resumed run does not take it over.
+            follows: options that this one is computed from; if the user gives one of them, a resumed run does not
+                take this one over.
         """
         add = self._section.add_argument if self._section else super().add_argument
         try:
@@ -88,30 +97,31 @@ class Parser(Arguments):
         return action
 
     def option(self, name: str, type: Any, default: Any, help: str, **settings: Any) -> None:
-        """A flag with one value; `type` converts it, or is the tuple of its choices."""
+        """Add one row of a table of flags. `type` is a function that converts the value, or a tuple of choices."""
         kind = {"choices": type} if isinstance(type, tuple) else {"type": type}
         self.add_argument(name, default=default, help=help, **kind, **settings)
 
     def flag(self, name: str, help: str, **attributes: Any) -> None:
-        """A switch: `--x` turns it on, `--x false` off, whatever default a plugin sets."""
+        """Add a switch: `--x` turns it on, and `--x false` turns it off if it is on by default."""
         self.option(name, switch, False, help, nargs="?", const=True, metavar="BOOL", **attributes)
 
     def note_defaults(self, **notes: str) -> None:
-        """Make --help say `(default: note)` for an option whose default is not a constant."""
+        """Make --help print `(default: note)` for options whose default is not a constant."""
         for action in self._actions:
             if action.dest in notes:
                 action.default_note = notes[action.dest]  # type: ignore[attr-defined]
 
     def attributes(self, name: str) -> Attributes:
-        """The attributes of an option; one that is not declared here is taken for a plugin's."""
+        """The attributes of an option; one that is not declared here is assumed to be a plugin's."""
         return self._attributes.get(name, Attributes(for_testing=True))
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         words = self._all_arguments() if args is None else args
         opt, unknown = super().parse_known_args(words, namespace or Options())
         if isinstance(opt, Options):
-            changing = (name for name, its in self._attributes.items() if its.changes_pixels)
-            opt.pixel_options = tuple(sorted(changing))
+            opt.pixel_options = tuple(
+                sorted(name for name, its in self._attributes.items() if its.changes_pixels)
+            )
         return opt, unknown
 
     def parse_strictly(self) -> argparse.Namespace:
@@ -123,10 +133,6 @@ class Parser(Arguments):
 
     def has(self, flag: str) -> bool:
         return flag in self._option_string_actions
-
-    def nearest(self, flag: str, others: Iterable[str] = ()) -> str:
-        """The flag of this parser or of `others` most similar to a misspelt one; empty if none is similar."""
-        return nearest(flag, [*self._option_string_actions, *others])
 
     def explicit(self) -> set[str]:
         """The names of the options on the command line."""
@@ -154,7 +160,7 @@ class Parser(Arguments):
             return []
         flag = action.option_strings[-1]
         items = value if isinstance(value, list) else [value]
-        if action.nargs == 0:  # store_true, store_false: the flag stands for its constant
+        if action.nargs == 0:  # store_true, store_false: the flag alone sets its constant
             return [flag] if switch(str(value)) == bool(action.const) else []
         if isinstance(action, argparse._AppendAction):
             return [f"{flag}={item}" for item in items]
@@ -162,14 +168,14 @@ class Parser(Arguments):
             return [flag, *map(str, items)]
         return [f"{flag}={','.join(map(str, items))}"]
 
-    def about_unknown(self, word: str) -> str:
-        """The sentence about a word of the command line that no flag accepts."""
+    def about_unknown(self, word: str, plugin_flags: Iterable[str] = ()) -> str:
+        """The sentence about a word that is neither a flag of this parser, nor of `plugin_flags`, nor a value."""
         flag = word.split("=")[0]
         if not flag.startswith("--"):
             return f"{self.prog} does not accept the word {word}: write the name of an option before it, as in --name {word}"
         if owners := plugin_source.owners(flag):
             hint = f"it belongs to {', '.join(owners)}"
-        elif similar := self.nearest(flag):
+        elif similar := nearest(flag, [*self._option_string_actions, *plugin_flags]):
             hint = f"did you mean {similar}?"
         else:
             hint = f"see {self.prog} --help and {self.prog} --model NAME --help"

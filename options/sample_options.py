@@ -27,42 +27,36 @@ class SampleOptions(TestOptions):
                 action.help = argparse.SUPPRESS
         parser.usage = "sample.py --name RUN [flags]"
         parser.epilog = (
-            "All flags of test.py are accepted, too: see test.py --help, and test.py --model NAME --help."
+            "The flags of test.py are accepted as well: see test.py --help and test.py --model NAME --help."
         )
         add = parser.option
         with parser.section("sheets"):
-            add(
-                "--sheets",
-                names,
-                [],
-                "grid, classes, interpolate_z, interpolate_label, interpolate_both, truncation, attention, "
-                "separated by commas (default: all that fit the model)",
-                metavar="NAMES",
+            about = (
+                "sheets to write: any of grid, classes, interpolate_z, interpolate_label, interpolate_both, "
+                "truncation, attention, separated by commas (default: all that the model supports)"
             )
-            add("--columns", whole(1), 8, "number of seeds side by side, and of rows of an interpolation")
-            add("--steps", whole(2), 8, "number of images of an interpolation, both ends included")
-            add(
-                "--truncations",
-                truncations,
-                [0.1, 0.4, 0.7, 1.0, 2.0, math.inf],
-                "truncations of the rows of the truncation sheet; inf means none",
-                metavar="NUMBERS",
+            add("--sheets", names, [], about, metavar="NAMES")
+            add("--columns", whole(1), 8, "number of seeds side by side, and of interpolations in a sheet")
+            add("--steps", whole(2), 8, "number of images in an interpolation, including both ends")
+            about = "truncation of each row of the truncation sheet, separated by commas; inf means none"
+            default = [0.1, 0.4, 0.7, 1.0, 2.0, math.inf]
+            add("--truncations", truncations, default, about, metavar="NUMBERS")
+            parser.flag(
+                "--gif",
+                "also write interpolation.gif, an animation that interpolates between seeds in a loop",
             )
-            parser.flag("--gif", "also write interpolation.gif, a closed loop through several seeds")
-            add("--frames", whole(2), 60, "number of images of the loop")
-            add("--fps", whole(1, 50), 15, "number of images of the loop per second")
+            add("--frames", whole(2), 60, "number of frames of the animation")
+            add("--fps", whole(1, 50), 15, "frames per second of the animation")
         parser.set_defaults(phase="samples")
 
     def _check_plugins(self, opt: Namespace) -> None:
         if "z_dim" not in opt:
             raise UserError(
-                f"--model {opt.model} translates images, and sheets need a model that makes images from noise: "
+                f"--model {opt.model} translates images, but sheets need a model that generates images from noise: "
                 "run test.py instead"
             )
         if opt.dataset_mode != "noise":
-            raise UserError(
-                f"--dataset_mode {opt.dataset_mode}: sheets are made from noise; leave the flag out"
-            )
+            raise UserError(f"--dataset_mode {opt.dataset_mode}: sheets are made from noise; omit the flag")
         super()._check_plugins(opt)
         _check_noise(opt)
 
@@ -85,6 +79,6 @@ def truncations(word: str) -> list[float]:
     values = [positive_or_inf(part) for part in names(word)]
     if not values:
         raise argparse.ArgumentTypeError(
-            f"{word!r} holds no number; write numbers separated by commas, e.g. 0.5,1,inf"
+            f"{word!r} contains no number; write numbers separated by commas, e.g. 0.5,1,inf"
         )
     return values

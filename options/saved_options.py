@@ -5,12 +5,13 @@ import json
 import math
 from argparse import Namespace
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from options.parser import Parser
 from util.errors import UserError
-from util.files import write_whole
+from util.files import write_atomically
 
 Options = dict[str, Any]
 
@@ -41,7 +42,7 @@ def read_config(path: str) -> Options:
 
 
 def read_run(folder: Path) -> Options:
-    """The options a run was trained with: its opt.json, or train_opt.txt, which upstream (pytorch-CycleGAN-and-pix2pix) writes."""
+    """The options a run was trained with, from its opt.json or from upstream's train_opt.txt."""
     saved, upstream = folder / "opt.json", folder / "train_opt.txt"
     if saved.exists():
         try:
@@ -59,19 +60,19 @@ def read_run(folder: Path) -> Options:
 
 
 def save(opt: Namespace, parser: Parser, folder: Path, *, unsaved: Collection[str]) -> None:
-    """Write `<phase>_opt.txt` and, in training, opt.json, in which the options `unsaved` are null."""
+    """Write `<phase>_opt.txt` and, in training, opt.json, in which the `unsaved` options are null."""
     text = describe(opt, parser) + "\n"
     # `test.py --phase train` must not overwrite the options of the training
     name = "test" if opt.phase == "train" and not opt.isTrain else opt.phase
-    write_whole(folder / f"{name}_opt.txt", text.encode())
+    write_atomically(folder / f"{name}_opt.txt", text.encode())
     if opt.isTrain:
         values = {name: "inf" if value == math.inf else value for name, value in vars(opt).items()}
         written = json.dumps(values | dict.fromkeys(unsaved), indent=1, sort_keys=True) + "\n"
-        write_whole(folder / "opt.json", written.encode())
+        write_atomically(folder / "opt.json", written.encode())
 
 
 def describe(opt: Namespace, parser: Parser) -> str:
-    """The options in upstream's text form, with the default of each that differs from it."""
+    """The options in upstream's text form, with the default of each option that differs from its default."""
     lines = ["----------------- Options ---------------"]
     for name, value in sorted(vars(opt).items()):
         default = parser.get_default(name)
@@ -80,20 +81,15 @@ def describe(opt: Namespace, parser: Parser) -> str:
     return "\n".join([*lines, "----------------- End -------------------"])
 
 
-def _value(text: str) -> Any:
-    """A printed list as a list; other values stay text, which the parser converts."""
-    if not text.startswith("["):
-        return text
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
-
-
 def _read_text_form(text: str) -> Options:
+    """The inverse of `describe`; values other than lists remain text, which the parser converts."""
     options: Options = {}
     for line in text.splitlines():
         name, colon, value = line.partition(": ")
-        if colon and not line.startswith("-"):
-            options[name.strip()] = _value(value.split("\t")[0].strip())
-    return {name: value for name, value in options.items() if value not in ("", "None")}
+        value = value.split("\t")[0].strip()
+        if colon and not line.startswith("-") and value not in ("", "None"):
+            options[name.strip()] = value
+            if value.startswith("["):
+                with suppress(ValueError, SyntaxError):
+                    options[name.strip()] = ast.literal_eval(value)
+    return options

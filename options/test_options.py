@@ -20,19 +20,15 @@ class TestOptions(BaseOptions):
         super().initialize(parser)
         add = parser.option
         with parser.section("results"):
-            add("--results_dir", str, "./results/", "folder that pages of results are written to")
-            add(
-                "--phase",
-                str,
-                "test",
-                "part of the data set to read, e.g. test or train",
-                changes_pixels=True,
-            )
-            add("--num_test", count_or_all, 50, "number of images to make, or all", metavar="N")
-            add("--aspect_ratio", number(above=0), 1.0, "factor that widens the results")
+            add("--results_dir", str, "./results/", "folder for the pages of results")
+            about = "part of the data set to use, e.g. test or train"
+            add("--phase", str, "test", about, changes_pixels=True)
+            add("--num_test", count_or_all, 50, "number of items to test, or all", metavar="N")
+            add("--aspect_ratio", number(above=0), 1.0, "factor by which to widen the resulting images")
             parser.flag("--eval", "put batch norm and dropout into evaluation mode instead of training mode")
-            parser.flag("--no_ema", "load the weights of the last step instead of their moving average")
-            add("--save_only", names, [], "images to write, e.g. fake_B", metavar="LABELS")
+            parser.flag("--no_ema", "load the weights themselves instead of their moving average")
+            about = "kinds of images to save, separated by commas, e.g. real_A,fake_B (default: all)"
+            add("--save_only", names, [], about, metavar="LABELS")
         parser.set_defaults(model="test", num_threads=0, serial_batches=True, no_flip=True)
         parser.note_defaults(load_size="the value of --crop_size", num_threads="0")
         parser.note_defaults(no_flip="always true", serial_batches="always true")
@@ -43,7 +39,7 @@ class TestOptions(BaseOptions):
         opt.no_flip = opt.serial_batches = True
 
     def inherited(self, run: saved_options.Options) -> saved_options.Options:
-        """What the networks are built with and fed with, and the flags of the run's plugins."""
+        """The options that determine the networks and their input, and the flags of the run's plugins."""
         options = {name: value for name, value in run.items() if self.parser.attributes(name).for_testing}
         if run.get("preprocess") == "resize":
             options["load_size"] = run["load_size"]  # the size that the networks saw

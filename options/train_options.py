@@ -44,20 +44,20 @@ class TrainOptions(BaseOptions):
         opt.display = displays(opt)
 
     def inherited(self, run: saved_options.Options) -> saved_options.Options:
-        """With --continue_train all options of the run, except those of one start or computed from changed ones."""
+        """With --continue_train, the options of the run, unless they are for one start or follow from a given one."""
         if not self.parser.parse_known_args()[0].continue_train:
             return {}
-        given = self.parser.given()
+        explicit = self.parser.explicit()  # what --config says again is no change
 
         def is_taken(name: str) -> bool:
             its = self.parser.attributes(name)
-            return not its.fresh_start and not (given & set(its.follows) and name not in given)
+            return not its.fresh_start and not (explicit & set(its.follows) and name not in explicit)
 
         return {name: value for name, value in run.items() if is_taken(name)}
 
 
 def displays(opt: Namespace) -> list[str]:
-    """The names of the displays: those of --display or the default ones, without those that a flag turns off."""
+    """The displays of --display, or the default ones, without those that another flag turns off."""
     off = ({"visdom"} if opt.display_id <= 0 else set()) | ({"html"} if opt.no_html else set())
     on = [name for name in (DISPLAYS if opt.display is None else opt.display) if name not in off]
     return on + ["wandb"] * (opt.use_wandb and "wandb" not in on)
@@ -67,22 +67,22 @@ def _schedule_flags(parser: Parser) -> None:
     add = parser.option
     with parser.section("schedule and optimizer"):
         add("--n_epochs", whole(0), 100, "number of epochs with the initial learning rate")
-        about = "number of further epochs, in which --lr_policy linear lowers the learning rate to 0"
+        about = "number of epochs after these, in which --lr_policy linear lowers the learning rate to 0"
         add("--n_epochs_decay", whole(0), 100, about)
         add("--epoch_count", whole(1), 1, "number of the first epoch")
         add("--lr", number(above=0), 0.0002, "initial learning rate of Adam")
         for name, nets in (("--lr_G", "generators"), ("--lr_D", "discriminators")):
-            about = f"initial learning rate of the {nets} (default: that of the model, or --lr)"
+            about = f"initial learning rate of the {nets} (default: the model's default, or --lr)"
             add(name, number(above=0), None, about, follows=("lr",))
-        add("--beta1", number(least=0, below=1), 0.5, "Adam's decay rate of the first moment")
-        add("--beta2", number(least=0, below=1), 0.999, "Adam's decay rate of the second moment")
+        add("--beta1", number(least=0, below=1), 0.5, "decay rate of Adam's first moment")
+        add("--beta2", number(least=0, below=1), 0.999, "decay rate of Adam's second moment")
         add("--lr_policy", LR_POLICIES, "linear", "schedule of the learning rate")
         about = "number of epochs between reductions of the learning rate with --lr_policy step"
         add("--lr_decay_iters", whole(1), 50, about)
-        about = "number of parts that each batch is split into to save memory; their gradients are added up"
+        about = "split each batch into N parts and add up their gradients, which saves memory"
         add("--accumulate", whole(1), 1, about)
-        add("--clip_grad", number(least=0), 0.0, "largest norm of a network's gradient; 0 means no limit")
-        about = "decay of the moving average of the generators' weights, e.g. 0.999; 0 turns it off"
+        add("--clip_grad", number(least=0), 0.0, "maximum norm of each network's gradient; 0 means no limit")
+        about = "decay of the generators' exponential moving average, e.g. 0.999; 0 turns it off"
         add("--ema_decay", number(least=0, below=1), 0.0, about)
 
 
@@ -95,44 +95,51 @@ def _loss_flags(parser: Parser) -> None:
         add("--r1_gamma", number(least=0), 0.0, "weight of the R1 penalty, e.g. 1; 0 turns it off")
         add("--r1_every", whole(1), 16, "number of steps between R1 penalties")
         for name, nets in (("--ortho_G", "generators"), ("--ortho_D", "discriminators")):
-            about = f"weight of the orthogonal regularisation of the {nets}, e.g. 1e-4; 0 turns it off"
+            about = f"weight of orthogonal regularisation of the {nets}, e.g. 1e-4; 0 turns it off"
             add(name, number(least=0), 0.0, about)
         kinds = list(AUGMENTATIONS)
         about = (
-            "differentiable augmentation of the discriminators' input, for small data sets: "
-            f"{','.join(kinds)}, or without a value all of them"
+            "differentiable augmentation of the discriminators' input, for small data sets; without a value: "
+            f"{','.join(kinds)}"
         )
         add("--diffaug", names, [], about, nargs="?", const=kinds, metavar="KINDS")
-        add("--pool_size", whole(0), 50, "number of earlier generated images that the discriminator sees")
+        add(
+            "--pool_size",
+            whole(0),
+            50,
+            "number of earlier generated images to keep and show to the discriminator again",
+        )
 
 
 def _saving_flags(parser: Parser) -> None:
     add = parser.option
     with parser.section("saving and resuming"):
-        add("--save_latest_freq", whole(1), 5000, "number of images between saves of the latest state")
-        add("--save_epoch_freq", whole(1), 5, "number of epochs between saves that are kept")
-        parser.flag("--save_by_iter", "keep every save of --save_latest_freq, as iter_<number of images>")
-        parser.flag("--continue_train", "resume the run called --name, with its options", fresh_start=True)
-        about = "folder of a run whose weights are loaded at the start, as far as their names agree"
+        add("--save_latest_freq", whole(1), 5000, "number of images between saves of the latest weights")
+        add("--save_epoch_freq", whole(1), 5, "number of epochs between saves that later ones do not replace")
+        parser.flag("--save_by_iter", "keep all saves of --save_latest_freq, as iter_<number of images>")
+        parser.flag("--continue_train", "resume the run --name, with its options", fresh_start=True)
+        about = "folder of a run to load initial weights from; parameters of other names keep their initial values"
         add("--init_from", str, None, about, metavar="FOLDER", fresh_start=True)
-        add("--phase", str, "train", "part of the data set to read, e.g. train", changes_pixels=True)
+        add("--phase", str, "train", "part of the data set to use, e.g. train", changes_pixels=True)
 
 
 def _display_flags(parser: Parser) -> None:
     add = parser.option
     with parser.section("display in training"):
         about = (
-            "console, loss_log, jsonl, html, visdom, tensorboard, wandb, separated by commas "
-            "(default: the first five)"
+            "where to show losses and images: any of console, loss_log, jsonl, html, visdom, tensorboard, wandb, "
+            "separated by commas (default: the first five)"
         )
         follows = ("display_id", "no_html", "use_wandb")
         add("--display", names, None, about, metavar="NAMES", follows=follows)
-        add("--print_freq", whole(1), 100, "number of images between reports of the losses")
-        add("--display_freq", whole(1), 400, "number of images between displays of images")
-        add("--update_html_freq", whole(1), 1000, "number of images between updates of the page")
-        parser.flag("--no_html", "do not write a page")
-        add("--display_id", int, 1, "window of visdom; 0 or less turns visdom off")
-        add("--display_ncols", int, 4, "number of images in a row in visdom; 0 or less: a window per image")
+        add("--print_freq", whole(1), 100, "number of training images between reports of the losses")
+        add("--display_freq", whole(1), 400, "number of training images between displays of results")
+        add(
+            "--update_html_freq", whole(1), 1000, "number of training images between updates of the HTML page"
+        )
+        parser.flag("--no_html", "do not write the HTML page")
+        add("--display_id", int, 1, "0 or less turns visdom off")
+        add("--display_ncols", int, 4, "images per row in visdom; with 0 or less, each image has a window")
         add("--display_server", str, "http://localhost", "address of the visdom server")
         add("--display_port", whole(1, 65535), 8097, "port of the visdom server")
         add("--display_env", str, "main", "visdom environment")

@@ -20,7 +20,7 @@ from util import log
 from util.cli.arguments import Arguments
 from util.cli.flag_types import whole
 from util.errors import UserError, run
-from util.files import stream_whole
+from util.files import write_atomically
 
 Pair = tuple[Path, Path, Path]  # files of A, of B, and of both
 
@@ -45,16 +45,13 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = Arguments(__doc__)
-    parser.add_argument("--fold_A", type=Path, required=True, help="folder of the images A")
-    parser.add_argument("--fold_B", type=Path, required=True, help="folder of the images B")
-    parser.add_argument("--fold_AB", type=Path, required=True, help="folder to write to")
-    parser.add_argument(
-        "--num_imgs", type=whole(1), default=1_000_000, help="maximum number of pairs per sub-folder"
-    )
-    parser.add_argument("--use_AB", action="store_true", help="join 1_A.png and 1_B.png to 1.png")
-    parser.add_argument(
-        "--no_multiprocessing", action="store_true", help="accepted for old commands; has no effect"
-    )
+    add = parser.add_argument
+    add("--fold_A", type=Path, required=True, help="folder of the images A")
+    add("--fold_B", type=Path, required=True, help="folder of the images B")
+    add("--fold_AB", type=Path, required=True, help="folder to write to")
+    add("--num_imgs", type=whole(1), default=1_000_000, help="maximum number of pairs per sub-folder")
+    add("--use_AB", action="store_true", help="join 1_A.png and 1_B.png to 1.png")
+    add("--no_multiprocessing", action="store_true", help="accepted for old commands; has no effect")
     return parser.parse_args()
 
 
@@ -74,11 +71,7 @@ def check_target(args: argparse.Namespace, split: str) -> None:
 
 
 def find_pairs(args: argparse.Namespace, split: str) -> list[Pair]:
-    """The pairs of one sub-folder, sorted by name.
-
-    Raises:
-        UserError: an image of A has no partner in B.
-    """
+    """The pairs of one sub-folder, sorted by name; UserError if an image of A has no partner in B."""
     pairs = []
     for A_path in sorted(path for path in (args.fold_A / split).iterdir() if is_image_file(path.name)):
         B_name = AB_name = A_path.name
@@ -98,12 +91,7 @@ def find_pairs(args: argparse.Namespace, split: str) -> list[Pair]:
 
 
 def combine(A_path: Path, B_path: Path, AB_path: Path) -> None:
-    """Write the RGB image [A|B], completely or not at all.
-
-    Raises:
-        UserError: an image cannot be read, or the two differ in size.
-        RunFault: the file cannot be written.
-    """
+    """Write the RGB image [A|B], completely or not at all; UserError if the two differ in size."""
     A, B = open_image(A_path, 3), open_image(B_path, 3)
     if A.size != B.size:
         raise UserError(
@@ -115,7 +103,7 @@ def combine(A_path: Path, B_path: Path, AB_path: Path) -> None:
     AB.paste(B, (A.width, 0))
     kind = Image.registered_extensions()[AB_path.suffix.lower()]
     # JPEG without colour subsampling, which would blur the edges of label images
-    stream_whole(AB_path, lambda file: AB.save(file, kind, quality=95, subsampling=0), sync=False)
+    write_atomically(AB_path, lambda file: AB.save(file, kind, quality=95, subsampling=0))
 
 
 if __name__ == "__main__":

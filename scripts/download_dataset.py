@@ -78,14 +78,13 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = Arguments(__doc__)
-    parser.add_argument("name", nargs="?", help="name of the data set")
-    parser.add_argument("--list", action="store_true", help="list the data sets and exit")
-    parser.add_argument(
-        "--dest", type=Path, default=Path("datasets"), help="folder to unpack into (datasets)"
-    )
-    parser.add_argument("--kind", choices=sorted(KINDS), help="required for names that exist in both kinds")
-    parser.add_argument("--sha256", help="refuse an archive with another SHA-256 sum")
-    parser.add_argument("--mirror", default=HOST, help=f"another server with the same folders ({HOST})")
+    add = parser.add_argument
+    add("name", nargs="?", help="name of the data set")
+    add("--list", action="store_true", help="list the data sets and exit")
+    add("--dest", type=Path, default=Path("datasets"), help="folder to unpack into (datasets)")
+    add("--kind", choices=sorted(KINDS), help="required for names that exist in both kinds")
+    add("--sha256", help="refuse an archive with another SHA-256 sum")
+    add("--mirror", default=HOST, help=f"another server with the same folders ({HOST})")
     return parser.parse_args()
 
 
@@ -98,18 +97,12 @@ def is_address(word: str) -> bool:
 
 
 def kind_of(name: str) -> str:
-    """The one kind that has a data set of this name.
-
-    Raises:
-        UserError: no kind has it, or both have it.
-    """
+    """The one kind that has a data set of this name; UserError if none or both have it."""
     if name == "cityscapes":
         raise UserError(CITYSCAPES)
     kinds = [kind for kind, names in KINDS.items() if name in names]
     if not kinds:
-        raise UserError(
-            plugins.unknown("the data set", name, {known for names in KINDS.values() for known in names})
-        )
+        raise UserError(plugins.unknown("the data set", name, {*KINDS["cyclegan"], *KINDS["pix2pix"]}))
     if len(kinds) > 1:
         raise UserError(
             f"{name} exists as unaligned folders and as aligned files: add --kind cyclegan or --kind pix2pix"
@@ -118,11 +111,7 @@ def kind_of(name: str) -> str:
 
 
 def fetch(url: str, archive: Path) -> None:
-    """Download `url`, continuing <archive>.part of an earlier attempt.
-
-    Raises:
-        RunFault: there is no network, the server has no such file, or the connection was lost.
-    """
+    """Download `url`, continuing <archive>.part of an earlier attempt; RunFault if it fails."""
     part = archive.with_name(archive.name + ".part")
     try:
         _download(url, part)
@@ -163,11 +152,7 @@ def _download(url: str, part: Path) -> None:
 
 
 def check_sum(archive: Path, *, expected: str | None) -> None:
-    """Record the SHA-256 sum of the archive in <archive>.sha256.
-
-    Raises:
-        RunFault: it is not the expected sum.
-    """
+    """Record the SHA-256 sum of the archive in <archive>.sha256; RunFault if it is not the expected one."""
     with archive.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if expected and found != expected.lower():
@@ -181,12 +166,7 @@ def check_sum(archive: Path, *, expected: str | None) -> None:
 
 
 def unpack(archive: Path, target: Path) -> None:
-    """Unpack through a temporary folder, so that `target` is complete or absent.
-
-    Raises:
-        UserError: a member would be written outside the folder, or is not a regular file.
-        RunFault: the archive is damaged.
-    """
+    """Unpack through a temporary folder, so that `target` is complete or absent."""
     temporary = target.with_name(f".{target.name}.unpacking")
     shutil.rmtree(temporary, ignore_errors=True)
     try:

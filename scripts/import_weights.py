@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from options import checks
 from util.cli.arguments import Arguments
 from util.errors import UserError, run
-from util.files import write_whole
+from util.files import write_atomically
 from util.log import info
 
 if TYPE_CHECKING:
@@ -34,14 +34,13 @@ BUILD = "--dataset_mode noise --init_type default --ema_decay 0 --device cpu --d
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = Arguments(__doc__)
-    parser.add_argument("--source", choices=["sagan", "biggan"], required=True, help="origin of the weights")
-    parser.add_argument("--G", type=Path, required=True, metavar="FILE", help="the generator")
-    parser.add_argument("--G_ema", type=Path, metavar="FILE", help="the generator with averaged weights")
-    parser.add_argument("--D", type=Path, metavar="FILE", help="the discriminator")
-    parser.add_argument("--name", required=True, help="name of the new run")
-    parser.add_argument(
-        "--checkpoints_dir", default="./checkpoints", help="folder of all runs (./checkpoints)"
-    )
+    add = parser.add_argument
+    add("--source", choices=["sagan", "biggan"], required=True, help="origin of the weights")
+    add("--G", type=Path, required=True, metavar="FILE", help="the generator")
+    add("--G_ema", type=Path, metavar="FILE", help="the generator with averaged weights")
+    add("--D", type=Path, metavar="FILE", help="the discriminator")
+    add("--name", required=True, help="name of the new run")
+    add("--checkpoints_dir", default="./checkpoints", help="folder of all runs (./checkpoints)")
     args = parser.parse_args(argv)
 
     from util.run import weight_files, weights  # torch, which --help does not need
@@ -53,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     states = {name: weights.read(path) for name, path in files.items()}
     options = write_nets(args, files, states, folder) | {"standing_stats": 0}
     # written last: a folder with options is complete
-    write_whole(folder / "opt.json", (json.dumps(options, indent=1, sort_keys=True) + "\n").encode())
+    write_atomically(folder / "opt.json", (json.dumps(options, indent=1, sort_keys=True) + "\n").encode())
     info(
         f"{folder} holds {', '.join(files)}; make images: python test.py --model {args.source} "
         f"--name {args.name} --checkpoints_dir {args.checkpoints_dir} --num_test 16"
@@ -63,11 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def write_nets(
     args: argparse.Namespace, files: dict[str, Path], states: dict[str, State], folder: Path
 ) -> dict[str, str | int]:
-    """Write `latest_net_<name>.pth` for each file; -> the options that the nets are built with.
-
-    Raises:
-        UserError: a file is not of --source, or its shapes are not those of the nets.
-    """
+    """Write `latest_net_<name>.pth` for each file; -> the options that the nets are built with."""
     from models import create_model
     from models.imports import biggan, sagan
     from options.train_options import TrainOptions

@@ -10,21 +10,20 @@
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from util.cli.arguments import Arguments
+from util.cli.flag_types import whole
 from util.cli.packages import require
 from util.errors import UserError, run
-from util.files import cannot_write, make_folder
+from util.files import write_atomically
 from util.log import info
 
 if TYPE_CHECKING:
@@ -73,19 +72,19 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--preprocess", choices=["center", "long_edge", "resize"], default="center", help="see above (center)"
     )
     add(
-        "--center_size", type=int, default=0, help="with center: side of the square; 0 = the shorter side (0)"
+        "--center_size",
+        type=whole(0),
+        default=0,
+        help="with center: side of the square; 0 = the shorter side (0)",
     )
     add("--num_threads", type=int, default=4, help="threads that read images (4)")
     return parser.parse_args(argv)
 
 
 def write(args: argparse.Namespace, source: ImageFiles, *, n_classes: int) -> None:
-    """Write every image of `source`, and its label, to --out; a kill leaves the earlier file or none.
-
-    Raises:
-        UserError: an image cannot be read.
-        RunFault: the file cannot be written.
-    """
+    """Write every image of `source`, and its label, to --out; a kill leaves the earlier file or none."""
+    require("h5py", "scripts/make_hdf5.py")
+    import h5py
     import numpy as np
 
     from data.sources.source import threaded_map
@@ -98,40 +97,21 @@ def write(args: argparse.Namespace, source: ImageFiles, *, n_classes: int) -> No
         image, name = source.read(index), source.name(index)
         return preprocess.apply(image, preprocess.draw(image.size, random.Random(index)), name=name)
 
-    with draft_of(args.out) as file:
-        shape = (side, side, source.channels)
-        images = file.create_dataset("images", (len(source), *shape), np.uint8, chunks=(1, *shape))
-        if source.labels is not None:
-            file.create_dataset("labels", data=source.labels)
-            file.attrs["n_classes"] = n_classes
-        reported = time.monotonic()
-        for index, image in enumerate(threaded_map(square, len(source), threads=args.num_threads)):
-            images[index] = np.asarray(image).reshape(shape)
-            if time.monotonic() - reported > REPORT_EVERY_S:
-                reported = time.monotonic()
-                info(f"{index + 1:,} of {len(source):,} images")
+    def fill(draft: IO[bytes]) -> None:
+        with h5py.File(draft.name, "w") as file:
+            shape = (side, side, source.channels)
+            images = file.create_dataset("images", (len(source), *shape), np.uint8, chunks=(1, *shape))
+            if source.labels is not None:
+                file.create_dataset("labels", data=source.labels)
+                file.attrs["n_classes"] = n_classes
+            reported = time.monotonic()
+            for index, image in enumerate(threaded_map(square, len(source), threads=args.num_threads)):
+                images[index] = np.asarray(image).reshape(shape)
+                if time.monotonic() - reported > REPORT_EVERY_S:
+                    reported = time.monotonic()
+                    info(f"{index + 1:,} of {len(source):,} images")
 
-
-@contextmanager
-def draft_of(out: Path) -> Iterator[Any]:
-    """An HDF5 file that is renamed to `out` at the end of the block, and removed if the block fails."""
-    require("h5py", "scripts/make_hdf5.py")
-    import h5py
-
-    make_folder(out.parent)
-    draft = out.with_name(f".{out.name}.tmp")
-    try:
-        with h5py.File(draft, "w") as file:
-            yield file
-        with draft.open("rb") as written:
-            os.fsync(written.fileno())
-        os.replace(draft, out)
-    except (OSError, RuntimeError) as error:  # HDF5 reports a full disk as one or the other
-        reason = error if isinstance(error, OSError) else OSError(0, str(error))
-        raise cannot_write(out, reason) from error
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
+    write_atomically(args.out, fill, sync=True)
 
 
 if __name__ == "__main__":

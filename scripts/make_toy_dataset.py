@@ -15,7 +15,6 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,38 +28,24 @@ from util.errors import RunFault, UserError, run
 from util.log import info
 
 DRAWING = 2  # raise this number when the pictures change, so that older sets are drawn again
-STYLES: dict[str, Style] = {"A": "brown", "B": "striped"}
-FOLDERS = [
-    name + ending
-    for name in ("trainA", "trainB", "testA", "testB", "train", "test")
-    for ending in ("", "_mask", "_truth")
-]
+# folder -> the styles that each file shows side by side, and the style of the true translation
+FOLDERS: dict[str, tuple[list[Style], Style | None]] = {
+    "trainA": (["brown"], None),
+    "trainB": (["striped"], None),
+    "testA": (["brown"], "striped"),
+    "testB": (["striped"], "brown"),
+    "train": (["brown", "striped"], None),
+    "test": (["brown", "striped"], None),
+}
 
 
-@dataclass(frozen=True)
-class ToySet:
-    """The parameters that decide every pixel of a set."""
-
-    size: int
-    train: int  # scenes in each training folder
-    test: int
-    seed: int
-    style: str  # unaligned, aligned or both
-    masks: bool
-    drawing: int = DRAWING
-
-
-def make(out: Path, wanted: ToySet, *, force: bool = False) -> bool:
+def make(out: Path, wanted: argparse.Namespace, *, force: bool = False) -> bool:
     """Write the set to `out`; -> False if it is there already.
 
     toy.json is called toy.json.partial until the last image is written.
-
-    Raises:
-        UserError: the folder holds something else.
-        RunFault: a file cannot be written.
     """
     ready, partial = out / "toy.json", out / "toy.json.partial"
-    text = json.dumps(asdict(wanted), indent=2) + "\n"
+    text = json.dumps(vars(wanted), indent=2) + "\n"
     try:
         if ready.is_file() and ready.read_text() == text and not force:
             return False
@@ -69,7 +54,7 @@ def make(out: Path, wanted: ToySet, *, force: bool = False) -> bool:
         if ready.is_file():
             os.replace(ready, partial)
         partial.write_text(text)
-        for name in FOLDERS:
+        for name in [folder + ending for folder in FOLDERS for ending in ("", "_mask", "_truth")]:
             shutil.rmtree(out / name, ignore_errors=True)
         _write_images(out, wanted)
         os.replace(partial, ready)
@@ -90,30 +75,18 @@ def _check_folder(out: Path, ready: Path, partial: Path, force: bool) -> None:
         raise UserError(f"--out {out} is not empty and not a toy set: name a new or an empty folder")
 
 
-def _write_images(out: Path, wanted: ToySet) -> None:
-    for phase, count in (("train", wanted.train), ("test", wanted.test)):
-        for index in range(count):
-            name = f"{index:04d}.png"
-            if wanted.style != "aligned":
-                for domain, style in STYLES.items():
-                    other = STYLES["B" if domain == "A" else "A"]
-                    _write_scene(
-                        out / f"{phase}{domain}", name, wanted, [style], other if phase == "test" else None
-                    )
-            if wanted.style != "unaligned":
-                _write_scene(out / phase, name, wanted, list(STYLES.values()))
-
-
-def _write_scene(
-    folder: Path, name: str, wanted: ToySet, styles: list[Style], truth: Style | None = None
-) -> None:
-    """Write one scene in the given styles, side by side, with its true translation and its mask."""
-    scene = draw_scene(wanted.seed, folder.name, int(Path(name).stem))
-    _save(folder / name, np.concatenate([render(scene, style, wanted.size) for style in styles], axis=1))
-    if truth:
-        _save(folder.with_name(f"{folder.name}_truth") / name, render(scene, truth, wanted.size))
-    if wanted.masks:
-        _save(folder.with_name(f"{folder.name}_mask") / name, render_mask(scene, wanted.size))
+def _write_images(out: Path, wanted: argparse.Namespace) -> None:
+    """Write each scene in the styles of its folder, with its true translation and its mask."""
+    for name, (styles, truth) in FOLDERS.items():
+        if wanted.style not in ("both", "unaligned" if len(styles) == 1 else "aligned"):
+            continue
+        for index in range(wanted.train if name.startswith("train") else wanted.test):
+            file, scene = f"{index:04d}.png", draw_scene(wanted.seed, name, index)
+            _save(out / name / file, np.hstack([render(scene, style, wanted.size) for style in styles]))
+            if truth:
+                _save(out / f"{name}_truth" / file, render(scene, truth, wanted.size))
+            if wanted.masks:
+                _save(out / f"{name}_mask" / file, render_mask(scene, wanted.size))
 
 
 def _save(path: Path, image: np.ndarray) -> None:
@@ -123,16 +96,15 @@ def _save(path: Path, image: np.ndarray) -> None:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Arguments(__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the set")
-    parser.add_argument("--size", type=int, default=64, help="width and height in pixels, 32 to 1024 (64)")
-    parser.add_argument("--train", type=int, default=400, help="scenes in each training folder (400)")
-    parser.add_argument("--test", type=int, default=40, help="scenes in each test folder (40)")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same set (0)")
-    parser.add_argument(
-        "--style", choices=["unaligned", "aligned", "both"], default="unaligned", help="see above"
-    )
-    parser.add_argument("--masks", action="store_true", help="also write masks, white where the animals are")
-    parser.add_argument("--force", action="store_true", help="replace a toy set with other parameters")
+    add = parser.add_argument
+    add("--out", type=Path, required=True, help="folder of the set")
+    add("--size", type=int, default=64, help="width and height in pixels, 32 to 1024 (64)")
+    add("--train", type=int, default=400, help="scenes in each training folder (400)")
+    add("--test", type=int, default=40, help="scenes in each test folder (40)")
+    add("--seed", type=int, default=0, help="the same seed draws the same set (0)")
+    add("--style", choices=["unaligned", "aligned", "both"], default="unaligned", help="see above")
+    add("--masks", action="store_true", help="also write masks, white where the animals are")
+    add("--force", action="store_true", help="replace a toy set with other parameters")
     return parser.parse_args(argv)
 
 
@@ -143,7 +115,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         value = getattr(args, name)
         if not least <= value <= most:
             raise UserError(f"--{name} {value} is out of range: give a number from {least} to {most}")
-    wanted = ToySet(args.size, args.train, args.test, args.seed, args.style, args.masks)
+    # what decides every pixel
+    names = ("size", "train", "test", "seed", "style", "masks")
+    wanted = argparse.Namespace(**{name: getattr(args, name) for name in names}, drawing=DRAWING)
     drawn = make(args.out, wanted, force=args.force)
     info(f"wrote the toy set to {args.out}" if drawn else f"{args.out} holds this toy set already")
 

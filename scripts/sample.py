@@ -71,11 +71,7 @@ def main() -> int:
 
 
 def draw_all(model: LatentModel, wanted: list[Sheet], opt: Namespace) -> list[tuple[Sheet, np.ndarray]]:
-    """The sheets with their images, without those that the model cannot make.
-
-    Raises:
-        UserError: --sheets names such a sheet.
-    """
+    """The sheets with their images, without those that the model cannot make; UserError if --sheets names one."""
     from util.pages.sheet_page import draw
 
     drawn = []

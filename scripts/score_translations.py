@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts.toy.score import score, summary
 from util.cli.arguments import Arguments
 from util.errors import run
-from util.files import write_whole
+from util.files import write_atomically
 from util.log import info
 
 
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     figures = score(args.results, args.dataroot)
     if args.json:
-        write_whole(args.json, (json.dumps(figures, indent=2) + "\n").encode())
+        write_atomically(args.json, (json.dumps(figures, indent=2) + "\n").encode())
     info(summary(figures))
 
 

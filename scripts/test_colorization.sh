@@ -1,4 +1,3 @@
 #!/usr/bin/env bash
 # Run this in the root folder of the repository; additional flags are passed on.
-set -e
 python test.py --dataroot ./datasets/colorization --name color_pix2pix --model colorization "$@"

@@ -1,4 +1,3 @@
 #!/usr/bin/env bash
 # Run this in the root folder of the repository; additional flags are passed on.
-set -e
 python test.py --dataroot ./datasets/facades --name facades_pix2pix --model pix2pix --netG unet_256 --direction BtoA --dataset_mode aligned --norm batch "$@"

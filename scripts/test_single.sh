@@ -1,4 +1,3 @@
 #!/usr/bin/env bash
 # Run this in the root folder of the repository; additional flags are passed on.
-set -e
 python test.py --dataroot ./datasets/facades/testB --name facades_pix2pix --model test --netG unet_256 --direction BtoA --dataset_mode single --norm batch "$@"

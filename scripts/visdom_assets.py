@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from util.errors import RunFault, UserError
-from util.files import write_whole
+from util.files import write_atomically
 from util.log import info
 
 NPM_TIMEOUT_S = 600
@@ -82,15 +82,11 @@ def is_complete(static: Path, version: str) -> bool:
 
 
 def install(source: Path, static: Path, version: str) -> None:
-    """Copy the web files from `source` to `static`, and write the stamp last.
-
-    Raises:
-        RunFault: a file cannot be written.
-    """
+    """Copy the web files from `source` to `static`, and write the stamp last."""
     (static / STAMP).unlink(missing_ok=True)
     for path in asset_paths():
-        write_whole(static / path, (source / path).read_bytes())
-    write_whole(static / STAMP, version.encode())
+        write_atomically(static / path, (source / path).read_bytes())
+    write_atomically(static / STAMP, version.encode())
 
 
 def export(static: Path, archive: Path) -> None:
@@ -100,7 +96,7 @@ def export(static: Path, archive: Path) -> None:
         raise UserError(f"--export {archive} must end in one of: {', '.join(SUFFIXES)}")
     with tempfile.TemporaryDirectory() as folder:
         for path in asset_paths():
-            write_whole(Path(folder, "static", path), (static / path).read_bytes())
+            write_atomically(Path(folder, "static", path), (static / path).read_bytes())
         packed = shutil.make_archive(str(Path(folder, "assets")), kind, root_dir=folder, base_dir="static")
         try:
             archive.parent.mkdir(parents=True, exist_ok=True)
@@ -111,16 +107,21 @@ def export(static: Path, archive: Path) -> None:
 
 @contextmanager
 def from_path(given: Path) -> Iterator[Path]:
-    """A folder with the layout of `static`, made from the folder or archive of --assets.
-
-    Raises:
-        UserError: it is missing, unreadable or incomplete.
-    """
+    """A folder with the layout of `static`, made from the folder or archive of --assets; UserError if it is wrong."""
     with tempfile.TemporaryDirectory() as folder:
         source = given
         if given.is_file():
             source = Path(folder)
-            _unpack(given, source)
+            # members that would be written outside the folder are refused or moved into it
+            try:
+                if zipfile.is_zipfile(given):
+                    shutil.unpack_archive(given, folder, "zip")
+                else:
+                    shutil.unpack_archive(given, folder, "gztar", filter="data")
+            except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+                raise UserError(
+                    f"--assets {given} cannot be unpacked as a .tar.gz or .zip archive: {str(error).splitlines()[0]}"
+                ) from error
         elif not given.is_dir():
             raise UserError(f"--assets {given} is neither a folder nor a file")
         if (source / "static").is_dir():
@@ -134,30 +135,9 @@ def from_path(given: Path) -> Iterator[Path]:
         yield source
 
 
-def _unpack(archive: Path, folder: Path) -> None:
-    """Extract an archive; members that would be written outside `folder` are refused or moved into it."""
-    try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as zipped:
-                zipped.extractall(folder)
-        else:
-            with tarfile.open(archive) as tar:
-                tar.extractall(folder, filter="data")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"--assets {archive} cannot be unpacked as a .tar.gz or .zip archive: {reason}"
-        ) from error
-
-
 @contextmanager
 def from_npm() -> Iterator[Path]:
-    """A folder with the layout of `static`, downloaded by npm from the mirror that it is configured for.
-
-    Raises:
-        UserError: npm is not installed.
-        RunFault: npm fails.
-    """
+    """A folder with the layout of `static`, downloaded by npm from the mirror that it is configured for."""
     npm = shutil.which("npm")
     if npm is None:
         raise UserError(
@@ -173,7 +153,9 @@ def from_npm() -> Iterator[Path]:
                 tar.extractall(unpacked, filter="data")
             for inside, paths in files.items():
                 for path in paths:
-                    write_whole(Path(folder, "static", path), (unpacked / "package" / inside).read_bytes())
+                    write_atomically(
+                        Path(folder, "static", path), (unpacked / "package" / inside).read_bytes()
+                    )
         yield Path(folder, "static")
 
 

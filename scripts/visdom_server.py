@@ -6,7 +6,6 @@ python scripts/visdom_server.py     # prints the address to open in a browser
 
 import argparse
 import asyncio
-import importlib.util
 import logging
 import os
 import shutil
@@ -20,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from options.checks import writable
 from scripts import visdom_assets
+from util.cache_folder import cache_folder
 from util.cli.arguments import Arguments
 from util.errors import RunFault, UserError, run
 from util.files import make_folder
@@ -27,7 +27,6 @@ from util.log import info, warn
 
 HOW_TO_INSTALL = "make setup, or: PIP_CONSTRAINT=constraints.txt pip install -r requirements-visdom.txt"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-MAX_MESSAGE_BYTES = 1024**3  # as visdom's own server allows
 # After a restart of the server, visdom's page stays offline until somebody clicks its red button. This script
 # clicks the button, unless the user went offline with the same button.
 RECONNECT = """<script>
@@ -92,16 +91,13 @@ def take_port(hostname: str, port: int) -> list[socket.socket]:
 
 def find_static() -> Path:
     """The folder of visdom's web files, found without importing visdom, which would import torch."""
-    spec = importlib.util.find_spec("visdom")
-    assert spec is not None and spec.origin is not None
-    return Path(spec.origin).parent / "static"
+    return Path(str(metadata.distribution("visdom").locate_file("visdom/static")))
 
 
 def prepare_static(version: str, assets: Path | None) -> Path:
     """-> a complete `static` folder: visdom's own, or a copy in the user's cache if that one is read-only."""
     packaged = find_static()
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    cache = caches / "zebrawood" / f"visdom-{version}"
+    cache = cache_folder(f"visdom-{version}")
     for static in (packaged, cache):
         if visdom_assets.is_complete(static, version):
             return static
@@ -140,7 +136,7 @@ def serve(sockets: list[socket.socket], static: Path, env_path: str, *, where: s
     # the page requests a style sheet that does not exist, and tornado would log this every time
     logging.getLogger("tornado.general").setLevel(logging.CRITICAL)
     application = visdom_app.Application(port=port, env_path=env_path)
-    server = HTTPServer(application, max_buffer_size=MAX_MESSAGE_BYTES)
+    server = HTTPServer(application, max_buffer_size=1024**3)  # as visdom's own server allows
 
     async def forever() -> None:
         server.add_sockets(sockets)

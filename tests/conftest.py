@@ -18,16 +18,18 @@ import pytest
 import torch
 from PIL import Image
 
+from models.base_model import BaseModel
+from options.parser import Options
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
 from util import errors, plugins
-from util.cli.options import Options
 from util.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 BARE = "--load_size 36 --crop_size 32 --ngf 8 --ndf 8 --num_threads 0 --display_id -1".split()
 TINY = [*BARE, "--netG", "resnet_6blocks"]
 ONCE = "--n_epochs 1 --n_epochs_decay 0 --display console,loss_log".split()
+OptionMaker = Callable[..., Namespace]
 # the flags besides BARE with which a noise-to-image model trains on a folder of images
 LATENT = dict.fromkeys(("cgan", "biggan"), "--dataset_mode folder --n_classes 3")
 
@@ -55,6 +57,17 @@ def refused(*words: object, error: type[UserError] = UserError) -> Iterator[None
     sentence = str(caught.value)
     del caught  # it refers to this frame: a cycle that would keep data workers alive
     assert "\n" not in sentence and names_all(sentence, words), (words, sentence)
+
+
+class DatalessModel(BaseModel):
+    """A model that needs no data; subclasses and tests add networks and phases."""
+
+    def set_input(self, batch: dict) -> None: ...
+
+    def forward(self) -> None: ...
+
+    def visuals(self) -> dict[str, torch.Tensor]:
+        return {}
 
 
 @pytest.fixture(autouse=True)

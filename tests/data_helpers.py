@@ -41,6 +41,13 @@ def read_all(items: torch.utils.data.Dataset) -> list[dict]:
     return [items[index] for index in range(len(items))]
 
 
+def draw_classes(root: Path) -> Path:
+    """Three classes: the start of a path sorts `a` after `a-b`, and `c` has a sub-folder."""
+    for name in ["a/1.png", "a/2.png", "a-b/3.png", "c/deep/4.png", "c/5.png", "c/6.png"]:
+        draw(root / name)
+    return root
+
+
 def count_classes(opt: argparse.Namespace) -> int:
     return find_dataset_using_name(opt.dataset_mode).count_classes(opt)
 

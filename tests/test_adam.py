@@ -19,14 +19,12 @@ def optimised(layout: torch.memory_format, forms: list[bool], grads: torch.memor
         optimizer = adam([weight], lr=1e-2, betas=(0.5, 0.9), fused=fused)
         if state is not None:
             optimizer.load_state_dict(state)
-        weight.grad = torch.randn(4, 6, 3, 3, generator=generator, dtype=torch.float64).contiguous(
-            memory_format=grads
-        )
+        drawn = torch.randn(4, 6, 3, 3, generator=generator, dtype=torch.float64)
+        weight.grad = drawn.contiguous(memory_format=grads)
         optimizer.step()
         state = copy.deepcopy(optimizer.state_dict())
-        weight.data = weight.data.contiguous(  # a run can be resumed in the other layout
-            memory_format=torch.channels_last if weight.is_contiguous() else torch.contiguous_format
-        )
+        other = torch.channels_last if weight.is_contiguous() else torch.contiguous_format
+        weight.data = weight.data.contiguous(memory_format=other)  # a run can be resumed in the other layout
     return weight.detach().contiguous()
 
 

@@ -10,10 +10,9 @@ import pytest
 import torch
 from conftest import load_script, names_all, refused
 
-from scripts.benchmarks import compute, files, measure, peers, starting, table
+from scripts.benchmarks import compute, files, measure, peers, starting
 from scripts.benchmarks.entries import ENTRIES, Entry
-from scripts.benchmarks.measure import Case, Form, Gauge, Reading, Record
-from scripts.benchmarks.setting import Setting
+from scripts.benchmarks.measure import Case, Form, Reading, Record, Setting
 from util.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,15 +34,14 @@ def scripted(seconds: list[float], log: list[str], name: str, peak: float | None
 def measured(fast: list[float], slow: list[float] | None, **more: object) -> tuple[Record, str]:
     """The record of three rounds, whose first times are a warm-up; and the order of the runs, a letter each."""
     log: list[str] = []
-    baseline = None if slow is None else scripted(slow, log, "s", peak=3.0)
-    case = Case(scripted(fast, log, "f"), baseline, "other", **more)
-    record = measure.measure("it", case, budget_s=0.0, best_flops=lambda: 100.0)
+    forms = [scripted(fast, log, "f")] + ([] if slow is None else [scripted(slow, log, "s", peak=3.0)])
+    record = measure.measure("it", Case(forms, "other", **more), seconds=0.0, warm_ups=3)
     return record, "".join(log)
 
 
 def test_forms_alternate_and_so_does_the_first_of_each_pair() -> None:
     assert measured([9, 1, 1, 1], [9, 2, 2, 2])[1] == "fs" + "FS" + "sf" + "fs" + "sf"
-    assert measured([1] * 9, [1] * 9, warm_ups=3)[1] == "fffsss" + "FS" + "sffssf"
+    assert measured([1] * 9, [1] * 9, on_device=True)[1] == "fffsss" + "FS" + "sffssf"
     assert measured([1] * 9, None)[1] == "f" + "F" + "fff"
 
 
@@ -65,46 +63,47 @@ def test_the_ratio_is_the_median_over_pairs(
 
 
 def test_times_are_those_of_one_unit_and_rates_follow() -> None:
-    record, _ = measured([0, 8, 8, 8], [0, 16, 16, 16], units=4, images=6, flops=50.0, note=lambda: "so")
-    assert (record["seconds"], record["baseline_seconds"], record["ratio"], record["note"]) == (2, 4, 2, "so")
+    record, _ = measured([0, 8, 8, 8], [0, 16, 16, 16], units=4, images=6)
+    assert (record["seconds"], record["baseline_seconds"], record["ratio"]) == (2, 4, 2)
     assert (record["images_per_s"], record["baseline_images_per_s"]) == (3, 1.5)
-    assert record["gflops"] == pytest.approx(25e-9) and record["of_ceiling"] == pytest.approx(0.25)
+    assert record["gflops"] is None
 
 
 def test_rounds_continue_until_the_time_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter(range(100))
     monkeypatch.setattr(measure.time, "perf_counter", lambda: next(now))
-    case = Case(scripted([1.0] * 50, [], "f"), None, "nothing")
+    case = Case([scripted([1.0] * 50, [], "f")], "nothing")
     # the clock is read once at the start and, from the fourth round on, before each round
-    assert measure.measure("it", case, budget_s=5.0, best_flops=float)["rounds"] == 3 + 4
+    assert measure.measure("it", case, seconds=5.0)["rounds"] == 3 + 4
 
 
 def test_without_a_baseline_its_numbers_are_none() -> None:
     record, _ = measured([0, 1, 2, 3], None)
     assert record["seconds"] == 2
     assert record["ratio"] is record["ratio_low"] is record["baseline_seconds"] is None
-    assert " - " in table.row(record)
+    assert " - " in benchmark.row(record | {"of_ceiling": None})
 
 
 def test_flops_are_counted_while_the_baseline_warms_up() -> None:
     def product(memory: bool) -> Reading:
         return Reading(float(len(torch.ones(2, 3) @ torch.ones(3, 5))))  # 2 seconds, 2 * 2 * 3 * 5 operations
 
-    case = Case(product, product, "reference path", counted=True, units=2)
-    record = measure.measure("it", case, budget_s=0.0, best_flops=lambda: 1.0)
+    case = Case([lambda memory: Reading(2.0), product], on_device=True, units=2)
+    record = measure.measure("it", case, seconds=0.0)
     assert record["gflops"] == pytest.approx(30e-9)
 
 
 def test_a_row_is_aligned_with_its_titles() -> None:
     record, _ = measured([0, 0.5, 0.5, 0.5], [0, 1, 1, 1], images=3)
-    header, row = table.header(), table.row(record)
+    header, row = benchmark.header(), benchmark.row(record | {"of_ceiling": 0.25})
     assert row.index("other") == header.index("against")
-    for title, cell in {"ms": "500.0", "ratio": "2.00 x", "images/s": "6.00", "rounds": "3"}.items():
+    cells = {"seconds": "0.5", "ratio": "2.00", "images/s": "6", "rounds": "3", "of best": "25%"}
+    for title, cell in cells.items():
         assert row[: header.index(f" {title} ") + 1 + len(title)].endswith(f" {cell}"), title
 
 
 def test_the_gauge_measures_peak_memory() -> None:
-    reading = Gauge("cpu").timed(lambda: torch.ones(32, 2**20).sum())(True)  # 128 MiB
+    reading = Setting("cpu").timed(lambda: torch.ones(32, 2**20).sum())(True)  # 128 MiB
     assert reading.seconds > 0
     assert reading.peak_mib is None or 120 < reading.peak_mib < 200  # None where it is not Linux
 
@@ -120,7 +119,7 @@ def test_on_cuda_the_gauge_waits_for_the_device_before_and_after(monkeypatch: py
     for name, value in values.items():
         fake = lambda name=name, value=value: calls.append(name) or value * 2**20  # noqa: E731
         monkeypatch.setattr(torch.cuda, name, fake)
-    assert Gauge("cuda").timed(lambda: calls.append("work"))(True).peak_mib == 4
+    assert Setting("cuda").timed(lambda: calls.append("work"))(True).peak_mib == 4
     before, after = calls[: calls.index("work")], calls[calls.index("work") :]
     assert before.index("reset_peak_memory_stats") < before.index("synchronize")
     assert "synchronize" in after
@@ -134,12 +133,12 @@ def run(monkeypatch: pytest.MonkeyPatch, run_script: Callable[..., int]) -> Call
     """Run the script on three quick entries: a peer can be compared on the first, and the last one fails."""
 
     def case(setting: Setting) -> Case:
-        return Case(scripted([1.0] * 9, [], "f"), scripted([2.0] * 9, [], "s"), f"on {setting.device}")
+        return Case([scripted([1.0] * 9, [], "f"), scripted([2.0] * 9, [], "s")], f"on {setting.device}")
 
     def failing(setting: Setting) -> Case:
         raise UserError("--flags odd")
 
-    entries = {"one": Entry("", case, "sagan"), "two": Entry("", case, usual=False)}
+    entries = {"one": Entry("", case, peer="sagan"), "two": Entry("", case, usual=False)}
     entries["bad"] = Entry("", failing, usual=False)
     monkeypatch.setattr("scripts.benchmarks.entries.ENTRIES", entries)
     return lambda *words: run_script(SCRIPT, "--seconds", 0, *words)
@@ -155,7 +154,7 @@ def test_one_entry_that_fails_or_is_unknown_does_not_stop_the_others(
     assert (records[0]["seconds"], records[0]["baseline_seconds"], records[0]["ratio"]) == (1, 2, 2)
     assert {"peak_mib", "baseline_peak_mib", "images_per_s", "gflops", "of_ceiling"} <= records[0].keys()
     out, err = capsys.readouterr()
-    assert names_all(out, ["2.00 x", "on cpu"]) and names_all(err, ["--only three", "bad", "--flags odd"])
+    assert names_all(out, ["2.00", "on cpu"]) and names_all(err, ["--only three", "bad", "--flags odd"])
 
 
 def test_without_names_the_usual_entries_run(run: Callable, capsys: pytest.CaptureFixture) -> None:
@@ -178,8 +177,6 @@ def test_the_list_names_every_entry(run_script: Callable[..., int], capsys: pyte
         ("--device mps", ["--device", "mps"]),
         ("--second 3 4", ["--help"]),
         ("--flags", ["--flags"]),
-        ("--only one --json /dev/null/times.json", ["--json /dev/null"]),
-        ("--only one --json /tmp", ["--json /tmp"]),
     ],
 )
 def test_mistakes_are_reported_before_anything_runs(
@@ -188,6 +185,15 @@ def test_mistakes_are_reported_before_anything_runs(
     assert run(*words.split()) == 2
     out, error = capsys.readouterr()
     assert out == "" and error.startswith("error: ") and error.count("\n") == 1 and names_all(error, named)
+
+
+@pytest.mark.parametrize("path", ["/dev/null/times.json", "/tmp"])
+def test_a_file_that_cannot_be_written_is_reported_before_anything_runs(
+    run: Callable, capsys: pytest.CaptureFixture, path: str
+) -> None:
+    assert run("--only", "one", "--json", path) == 1
+    out, error = capsys.readouterr()
+    assert out == "" and names_all(error, [path.removesuffix("/times.json")])
 
 
 def test_the_value_of_flags_may_begin_with_dashes() -> None:
@@ -213,15 +219,15 @@ def test_flags_reach_both_sides_and_the_fast_ones_only_one(
     assert (reference.ngf, reference.amp, reference.fast) == (24, "none", "off")
     commands: list[list[str]] = []
     monkeypatch.setattr(starting, "program", lambda words, folder: commands.append(words))
-    starting.first_step_case(setting)
-    assert commands[0][-4:] == ["--ngf", "24", "--amp", "bf16"]
+    starting.first_step(setting)
+    assert commands[-1][-4:] == ["--ngf", "24", "--amp", "bf16"]
 
 
 def test_the_usual_entries_have_the_sizes_that_the_documentation_promises() -> None:
     sizes = {"cycle_gan_256": (256, 1), "cycle_gan_attn_256": (256, 1), "pix2pix_256": (256, 1)}
     sizes |= {"sagan_64": (64, 64), "dcgan_64": (64, 128), "biggan_32": (32, 50)}
     for name, size in sizes.items():
-        opt = Setting().options(ENTRIES[name].case.args[0], fast=True)
+        opt = Setting().options(ENTRIES[name].arguments[0], fast=True)
         assert ENTRIES[name].usual and (opt.crop_size, opt.batch_size) == size
         if name.startswith("cycle"):
             assert opt.netG == "resnet_9blocks" and opt.lambda_identity > 0
@@ -234,14 +240,14 @@ SMALL = "--dataset_mode folder --n_classes 3 --ngf 8 --ndf 8 --batch_size 2 --cr
 @pytest.mark.parametrize(
     ("make", "units"),
     [
-        (lambda setting: compute.step_case(f"--model biggan --n_critic 2 {SMALL}", setting), 2),
-        (lambda setting: compute.sampling_case(f"--model sagan {SMALL}", "G", setting), 1),
+        (lambda setting: compute.step(setting, f"--model biggan --n_critic 2 {SMALL}"), 2),
+        (lambda setting: compute.sample(setting, f"--model sagan {SMALL}"), 1),
     ],
 )
 def test_both_forms_of_steps_and_samples_run(setting: Setting, make: Callable, units: int) -> None:
     case = make(setting)
-    assert (case.units, case.images, case.counted) == (units, 2, True)
-    assert case.fast(False).seconds > 0 and case.baseline(False).seconds > 0
+    assert (case.units, case.images, case.on_device) == (units, 2, True)
+    assert len(case.forms) == 2 and all(form(False).seconds > 0 for form in case.forms)
 
 
 @pytest.mark.parametrize(
@@ -251,13 +257,15 @@ def test_attention_is_compared_at_the_batch_whose_maps_fit(
     setting: Setting, monkeypatch: pytest.MonkeyPatch, maps: float | None, images: int, compared: bool
 ) -> None:
     free = None if maps is None else int(maps * compute.MAPS * 4 * 8**4)
-    monkeypatch.setattr(compute, "free_bytes", lambda device: free)
-    case = compute.attention_case(8, 8, 4, setting)
-    assert (case.images, case.baseline is not None) == (images, compared)
-    assert bool(case.note()) == (images < 4)
+    monkeypatch.setattr(compute.free_memory, "available_bytes", lambda: free)
+    case = compute.attention(setting, 8, 8, 4)
+    assert (case.images, len(case.forms)) == (images, 1 + compared)
+    assert (f"batch {images}" in case.against) == (images < 4)
+    assert all(form(False).seconds > 0 for form in case.forms)
     # forward and backward: products of 64 x 64 places over 1 + 8 channels, and 1x1 convolutions 8 -> 1, 1, 8
-    assert case.flops == images * 3 * 2 * (64 * 64 * 9 + 64 * 80)
-    assert case.fast(False).seconds > 0 and (not compared or case.baseline(False).seconds > 0)
+    record = measure.measure("it", case, seconds=0.0)
+    flops = images * 3 * 2 * (64 * 64 * 9 + 64 * 80)
+    assert record["gflops"] == (pytest.approx(flops / record["seconds"] / 1e9) if compared else None)
 
 
 def test_photographs_take_time_to_decode(tmp_path: Path) -> None:
@@ -270,12 +278,14 @@ def test_photographs_take_time_to_decode(tmp_path: Path) -> None:
 
 def test_a_program_is_timed_until_it_reports(tmp_path: Path) -> None:
     late = starting.REPORT.replace("sys.exit()", "time.sleep(0.5)")
-    ready = starting.program(["-c", f"print('other'); {late}"], tmp_path)(False).seconds
+    ready = starting.program(["-c", f"import sys, time; print('other'); {late}"], tmp_path)(False).seconds
     assert 0 < ready < starting.program(["-c", "import time; time.sleep(0.5)"], tmp_path)(False).seconds
     with refused(tmp_path, "ValueError: wrong"):
         starting.program(["-c", "raise ValueError('wrong')"], tmp_path)(False)
 
 
-def test_a_peer_that_does_not_start_is_replaced_and_named(setting: Setting, tmp_path: Path) -> None:
-    case = starting.question_case("--help", replace(setting, peer=peers.Peer("cycle_gan", tmp_path)))
-    assert case.against == "import torch" and str(tmp_path) in case.note()
+def test_a_peer_that_does_not_start_is_named(setting: Setting, tmp_path: Path) -> None:
+    case = starting.question(replace(setting, peer=peers.PEERS[0]._replace(path=tmp_path)), "--help")
+    assert case.against == peers.PEERS[0].title
+    with refused(tmp_path, "exit code 2"):
+        case.forms[1](False)

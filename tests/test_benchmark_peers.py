@@ -11,8 +11,7 @@ from conftest import TINY, load_script, names_all, refused
 
 from scripts.benchmarks import peers
 from scripts.benchmarks.entries import ENTRIES
-from scripts.benchmarks.measure import Reading
-from scripts.benchmarks.setting import Setting, random_batch
+from scripts.benchmarks.measure import Reading, Setting
 
 benchmark = load_script("scripts/benchmark.py")
 
@@ -135,17 +134,20 @@ def steps_of(kind: str, setting: Setting, **changed: str) -> list[Reading]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.py").write_text(textwrap.dedent(text))
     peer = peers.recognise(str(folder))
-    assert peer == peers.Peer(kind, folder)
-    opt: Namespace = setting.options(FITTING[kind], fast=True)
-    batch = random_batch(opt, "cpu")
-    with peers.peer_step(peer, opt, batch, folder=setting.folder, device="cpu") as form:
+    assert (peer.kind, peer.path) == (kind, folder)
+    opt: Namespace = setting.options(FITTING[kind])
+    with peers.peer_step(peer, opt, setting.folder) as form:
         return [form(True), form(False)]
+
+
+def peer_of(kind: str) -> peers.Peer:
+    return next(peer for peer in peers.PEERS if peer.kind == kind)
 
 
 @pytest.mark.parametrize("kind", CHECKOUTS)
 def test_a_peer_is_recognised_by_its_files_and_makes_steps(setting: Setting, kind: str) -> None:
     assert all(reading.seconds > 0 for reading in steps_of(kind, setting))
-    names, refused_names = benchmark.choose([], peers.Peer(kind, setting.folder))
+    names, refused_names = benchmark.choose([], peer_of(kind))
     assert names == [name for name, entry in ENTRIES.items() if entry.peer == kind and entry.usual]
     assert refused_names == []
 
@@ -172,9 +174,10 @@ def test_a_peer_that_fails_is_reported(setting: Setting, changed: dict[str, str]
 
 
 def test_entries_without_a_counterpart_are_refused(setting: Setting, capsys: pytest.CaptureFixture) -> None:
-    names, _ = benchmark.choose(["sagan_64", "dcgan_64"], peers.Peer("sagan", Path()))
+    names, _ = benchmark.choose(["sagan_64", "dcgan_64"], peer_of("sagan"))
     assert names == ["sagan_64"] and names_all(capsys.readouterr().err, ["--only dcgan_64", "sagan_64"])
     with refused("--only dcgan_64"):
-        benchmark.choose(["dcgan_64"], peers.Peer("sagan", Path()))
-    with refused("--crop_size 128"):
-        peers.KINDS["sagan"].flags(setting.options("--model sagan --crop_size 128", fast=True), Path())
+        benchmark.choose(["dcgan_64"], peer_of("sagan"))
+    opt = setting.options("--model sagan --n_classes 0 --crop_size 128")
+    with refused("--crop_size 128"), peers.peer_step(peer_of("sagan"), opt, setting.folder) as form:
+        form(False)

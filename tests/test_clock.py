@@ -7,8 +7,6 @@ import pytest
 from util.clock import Clock
 from util.run.lr_schedule import POLICIES, Schedule
 
-# ---------------------------------------------------------------------- clock
-
 
 @pytest.mark.parametrize("batch", [1, 3, 7, 16, 250])
 def test_every_frequency_is_met_for_any_batch_size(batch: int) -> None:
@@ -31,19 +29,11 @@ def test_a_resumed_clock_does_not_fire_again() -> None:
 def test_epochs_end_with_end_epoch() -> None:
     clock, seen = Clock(epoch=3), []
     for epoch in clock.epochs(5):
+        assert list(clock.timed(iter("abc"))) == ["a", "b", "c"] and clock.data_s >= 0
         clock.advance(10)
         clock.end_epoch()
         seen.append(epoch)
     assert seen == [3, 4, 5] and clock.epoch == 6 and clock.epoch_images == 0 and clock.images == 30
-
-
-def test_timed_yields_every_batch() -> None:
-    clock = Clock()
-    assert list(clock.timed(iter("abc"))) == ["a", "b", "c"]
-    assert clock.data_s >= 0
-
-
-# ---------------------------------------------------------------------- schedule
 
 
 def test_linear_is_upstreams_table() -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import refused
+from conftest import names_all, refused
 from data_helpers import batches, cached_options, dataset, equal, read_all
 from PIL import Image
 
 from data.cache import choose_store, disk_file, prepared_images
-from data.cache.disk_file import PixelFile, cached_file, fingerprint_of
+from data.cache.disk_file import PixelFile, cached_file
 from data.cache.prepared_images import PreparedImages
 from data.cache.shared_memory import SharedPixels
 from data.folder_dataset import FolderDataset
@@ -64,14 +64,19 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "a new time": lambda path: os.utime(path, ns=(1, 1)),
     "a new name": lambda path: path.rename(path.with_name("009.png")),
     "one less": lambda path: path.unlink(),
+    "another version of Pillow": lambda path: None,
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_changed_folder_replaces_the_file(root: Path, change: str, messages: list[str]) -> None:
+def test_a_change_replaces_the_file(
+    root: Path, change: str, messages: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     opt = cached_options(root, cache="disk", serial_batches=True)
     dataset(opt)
     CHANGES[change](root / "trainA" / "001.png")
+    if change == "another version of Pillow":
+        monkeypatch.setattr(disk_file.PIL, "__version__", "0")
     found = read_all(dataset(opt))
     assert files_written(messages) == 2 and len(list(cache_folder("pixels").iterdir())) == 2
     assert equal(found, read_all(dataset(cached_options(root, fast="off", serial_batches=True))))
@@ -91,16 +96,6 @@ def test_every_flag_that_changes_pixels_has_its_own_file(
         items.opt = cached_options(root, **changed)
         PreparedImages(items, items.images.preprocess, items._load, str, 1)
     assert identities[0] == identities[1] != identities[2]
-
-
-def test_another_version_of_pillow_replaces_the_file(
-    root: Path, messages: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opt = cached_options(root, cache="disk")
-    dataset(opt)
-    monkeypatch.setattr(disk_file.PIL, "__version__", "0")
-    dataset(opt)
-    assert files_written(messages) == 2
 
 
 def test_other_sizes_have_their_own_file(root: Path, messages: list[str]) -> None:
@@ -176,10 +171,7 @@ def test_images_that_are_not_files_are_cached_in_memory_with_a_warning(
     monkeypatch.setattr(FolderDataset, "files_to_check", lambda self: [])  # as those of hdf5 and torchvision
     items = dataset(cached_options(root, "folder", cache="disk"))
     assert isinstance(items.images.store, SharedPixels)
-    assert messages == [
-        "--cache disk is not possible: this data set does not consist of image files; "
-        "the memory is used as with --cache auto"
-    ]
+    assert len(messages) == 1 and names_all(messages[0], ["--cache disk", "--cache auto"])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -224,11 +216,8 @@ def test_a_full_disk_causes_a_warning_and_memory_is_used(
         (root.parent / "cache").touch()
     uncached = batches(cached_options(root, fast="off"))
     assert equal(batches(cached_options(root, cache="disk")), uncached)
-    warnings = [line for line in messages if line.startswith("--cache disk ")]
-    assert len(warnings) == 1 and "memory" in warnings[0]
-    assert not cache_folder("pixels").is_dir() or not [
-        path for path in cache_folder("pixels").iterdir() if not path.suffix
-    ]
+    assert sum(names_all(line, ["--cache disk"]) for line in messages) == 1
+    assert not [path for path in cache_folder("pixels").glob("*") if not path.suffix]
 
 
 def test_a_broken_image_is_reported_when_it_is_read(root: Path) -> None:
@@ -238,11 +227,3 @@ def test_a_broken_image_is_reported_when_it_is_read(root: Path) -> None:
     assert items[0]["A"].shape == items[2]["A"].shape == (3, 12, 12)
     with refused("trainA/001.png"):
         items[1]
-
-
-def test_the_fingerprint_depends_on_identity_names_and_files(tmp_path: Path) -> None:
-    for name in "ab":
-        (tmp_path / name).write_text(name)
-    a, b = str(tmp_path / "a"), str(tmp_path / "b")
-    prints = {fingerprint_of("x", [a, b]), fingerprint_of("y", [a, b]), fingerprint_of("x", [b, a])}
-    assert len(prints | {fingerprint_of("x", [a])}) == 4 and fingerprint_of("x", [a, b]) in prints

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import data_options, refused
-from data_helpers import count_classes, dataset, draw, names, saved
+from data_helpers import count_classes, dataset, draw, draw_classes, names, saved
 from PIL import Image
 
 from data import create_dataset
@@ -21,10 +21,7 @@ from util import log
 
 @pytest.fixture
 def classes(tmp_path: Path) -> Path:
-    """Three classes: `a` would sort behind `a-b` as the start of a path, and `c` is deep."""
-    for name in ["a/1.png", "a/2.png", "a-b/3.png", "c/deep/4.png", "c/5.png", "c/6.png"]:
-        draw(tmp_path / "set" / name)
-    return tmp_path / "set"
+    return draw_classes(tmp_path / "set")
 
 
 def test_folder_includes_sub_folders(tmp_path: Path) -> None:
@@ -35,9 +32,8 @@ def test_folder_includes_sub_folders(tmp_path: Path) -> None:
     assert names(items, tmp_path) == ["a/0.png", "a/deep/1.png", "b.png"] and count_classes(opt) == 0
     assert set(items[0]) == {"image", "paths"}
     assert items[0]["image"].shape == (3, 8, 8) and items[0]["image"].dtype == torch.float32
-    assert torch.equal(
-        items[2]["image"], to_tensor(Image.open(tmp_path / "b.png").resize((8, 8), Image.Resampling.BICUBIC))
-    )
+    resized = Image.open(tmp_path / "b.png").resize((8, 8), Image.Resampling.BICUBIC)
+    assert torch.equal(items[2]["image"], to_tensor(resized))
     assert len(dataset(data_options(tmp_path, "folder", max_dataset_size=2))) == 2
 
 
@@ -70,28 +66,17 @@ def test_labeled_numbers_folders_by_name(classes: Path, monkeypatch: pytest.Monk
     items = dataset(opt)
     assert count_classes(opt) == 3 and messages == ["classes: 0 a, 1 a-b, 2 c"]
     by_name = {Path(item["paths"]).name: item["label"] for item in map(items.__getitem__, range(6))}
-    assert {name: int(label) for name, label in by_name.items()} == {
-        "1.png": 0,
-        "2.png": 0,
-        "3.png": 1,
-        "4.png": 2,
-        "5.png": 2,
-        "6.png": 2,
-    }
+    assert [int(by_name[f"{number}.png"]) for number in range(1, 7)] == [0, 0, 1, 2, 2, 2]
     assert by_name["1.png"].dtype == torch.int64 and by_name["1.png"].shape == ()
     batch = next(iter(create_dataset(data_options(classes, "labeled", batch_size=6))))
     assert batch["label"].dtype == torch.int64 and sorted(batch["label"].tolist()) == [0, 0, 1, 2, 2, 2]
 
 
-def test_items_have_no_labels_if_the_model_has_no_classes(classes: Path) -> None:
+def test_items_have_no_labels_if_the_model_or_the_folder_has_no_classes(classes: Path) -> None:
     assert "label" in dataset(data_options(classes, "labeled", n_classes=3))[0]
     assert set(dataset(data_options(classes, "labeled", n_classes=0))[0]) == {"image", "paths"}
-
-
-def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
-    draw(tmp_path / "1.png")
-    opt = data_options(tmp_path, "labeled")
-    assert count_classes(opt) == 0 and set(dataset(opt)[0]) == {"image", "paths"}
+    flat = data_options(classes / "a", "labeled")
+    assert count_classes(flat) == 0 and set(dataset(flat)[0]) == {"image", "paths"}
 
 
 def test_labeled_rejects_empty_classes_mixed_folders_and_missing_folders(classes: Path) -> None:
@@ -117,9 +102,7 @@ def test_select_indices_alternates_between_classes() -> None:
     labels = np.array([2, 2, 2, 2, 0, 0, 1])
     assert select_indices(7, labels, 5).tolist() == [0, 1, 4, 5, 6]
     assert select_indices(7, labels, 3).tolist() == [0, 4, 6]
-    assert (
-        select_indices(7, labels, 7).tolist() == select_indices(7, None, math.inf).tolist() == list(range(7))
-    )
+    assert select_indices(7, labels, 7).tolist() == select_indices(7, None, math.inf).tolist() == [*range(7)]
     assert select_indices(7, None, 2).tolist() == [0, 1]
     with refused("--max_dataset_size 0"):
         select_indices(7, labels, 0)

@@ -4,7 +4,6 @@ import gc
 import multiprocessing
 import os
 import random
-import re
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 import torch.multiprocessing
-from conftest import refused
+from conftest import names_all, refused
 from torch import Tensor
 
 from data.base_dataset import BaseDataset
@@ -56,7 +55,7 @@ def test_an_epoch_has_all_items_once_in_an_order_of_seed_and_epoch() -> None:
 def test_the_order_is_the_same_on_all_machines() -> None:
     assert mix(0, 1) == 9017893900260303862
     sampler = EpochSampler(6, 2, seed=0, shuffle=True, drop_last=True)
-    assert sampler.order(1) == [1, 3, 0, 4, 5, 2]
+    assert [index for batch in sampler for index, _ in batch] == [1, 3, 0, 4, 5, 2]
 
 
 def test_workers_and_resuming_within_an_epoch_change_no_batch() -> None:
@@ -95,14 +94,9 @@ def test_without_drop_last_each_item_comes_once() -> None:
     loader = Loader(Drawing(7), batch_size=3, shuffle=False, drop_last=False)
     assert [batch["A_paths"] for batch in loader] == [["0", "1", "2"], ["3", "4", "5"], ["6"]]
     assert loader.images_per_epoch == len(loader) == 7
-    parts = [
-        Loader(Drawing(7), batch_size=3, shuffle=False, drop_last=False, rank=rank, world=2)
-        for rank in (0, 1)
-    ]
-    assert [[batch["A_paths"] for batch in part] for part in parts] == [
-        [["0", "1", "2"], ["6"]],
-        [["3", "4", "5"]],
-    ]
+    flags = {"batch_size": 3, "shuffle": False, "drop_last": False, "world": 2}
+    parts = [[batch["A_paths"] for batch in Loader(Drawing(7), rank=rank, **flags)] for rank in (0, 1)]
+    assert parts == [[["0", "1", "2"], ["6"]], [["3", "4", "5"]]]
 
 
 def test_max_images_selects_the_first() -> None:
@@ -150,23 +144,18 @@ class Misbehaviour:
 
 @pytest.mark.parametrize("num_threads", [0, 1])
 @pytest.mark.parametrize(
-    ("kind", "error", "sentence"),
+    ("kind", "error", "words"),
     [
-        ("user", UserError, "b.png is broken; remove it"),
-        ("code", RunFault, "Drawing failed at index 3: KeyError: 'no\\nkey'"),
-        ("tuple", RunFault, "Drawing failed at index 3: TypeError: an item must be a dict, not tuple"),
-        (
-            "size",
-            UserError,
-            "images of one batch differ in size (channels, height, width): [(4,), (5,)]; "
-            "use --batch_size 1, or a --preprocess that crops",
-        ),
+        ("user", UserError, ["b.png"]),
+        ("code", RunFault, ["Drawing", 3, "KeyError: 'no\\nkey'"]),
+        ("tuple", RunFault, ["Drawing", 3, "TypeError", "tuple"]),
+        ("size", UserError, ["(4,)", "(5,)", "--batch_size 1", "--preprocess"]),
     ],
 )
-def test_errors_are_one_sentence(kind: str, error: type, sentence: str, num_threads: int) -> None:
+def test_errors_are_one_sentence(kind: str, error: type, words: list, num_threads: int) -> None:
     loader = Loader(Drawing(4, Misbehaviour(kind)), batch_size=2, num_threads=num_threads, shuffle=False)
     found = last_error(loader)
-    assert (type(found), str(found)) == (error, sentence)
+    assert type(found) is error and names_all(str(found), words) and "\n" not in str(found)
     if kind == "code":
         assert "in __getitem__" in found.__notes__[0]
 
@@ -197,7 +186,7 @@ def test_a_killed_worker_is_reported_where_its_batch_is_awaited() -> None:
     assert signal.getsignal(signal.SIGCHLD) is before
     found = last_error(loader)
     assert type(found) is RunFault
-    assert re.search(r"a data worker died \(.+\); .*--num_threads", str(found))
+    assert names_all(str(found), ["--num_threads"])
 
 
 def test_a_worker_that_cannot_start_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

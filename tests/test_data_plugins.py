@@ -113,16 +113,17 @@ def test_random_numbers_differ_between_items_and_repeat_in_a_second_run(root: Pa
     assert len({batch["image"].mean().item() for batch in found[0]}) == 12
 
 
-@pytest.mark.parametrize(
-    ("cache_flags", "flag"), [(CACHES[1], "--cache disk"), (CACHES[2], "--cache memory")]
-)
-def test_a_cache_flag_without_effect_causes_a_warning(
-    root: Path, cache_flags: dict, flag: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    warnings: list[str] = []
-    monkeypatch.setattr(log, "warn", warnings.append)
-    JitterDataset(cached_options(root, **cache_flags))
-    assert warnings == [f"{flag} has no effect: JitterDataset does not set `cacheable = True`"]
+@pytest.fixture
+def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    messages: list[str] = []
+    monkeypatch.setattr(log, "warn", messages.append)
+    return messages
+
+
+@pytest.mark.parametrize("cache", ["disk", "memory"])
+def test_a_cache_flag_without_effect_causes_a_warning(root: Path, cache: str, warnings: list[str]) -> None:
+    JitterDataset(cached_options(root, cache=cache))
+    assert len(warnings) == 1 and names_all(warnings[0], [f"--cache {cache}", "JitterDataset", "cacheable"])
     JitterDataset(cached_options(root))
     assert len(warnings) == 1
 
@@ -161,15 +162,11 @@ def test_compact_paths_are_added_and_compared_like_lists(root: Path) -> None:
         A + "x"  # a string is a sequence of strings, too
 
 
-def test_the_former_name_of_cacheable_works_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    warnings: list[str] = []
-    monkeypatch.setattr(log, "warn", warnings.append)
+def test_the_former_name_of_cacheable_works_with_a_warning(warnings: list[str]) -> None:
     assert type("OldDataset", (FolderDataset,), {"repeats": True}).cacheable
     assert len(warnings) == 1 and names_all(warnings[0], ["OldDataset", "`repeats`", "`cacheable`"])
 
 
-def test_load_in_mem_is_cache_memory(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    warnings: list[str] = []
-    monkeypatch.setattr(log, "warn", warnings.append)
+def test_load_in_mem_is_cache_memory(root: Path, warnings: list[str]) -> None:
     items = FolderDataset(cached_options(root, "folder", load_in_mem=True, fast="off"))
     assert items.images.store is not None and names_all(warnings[0], ["--load_in_mem", "--cache memory"])

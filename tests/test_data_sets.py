@@ -3,14 +3,12 @@
 import argparse
 import math
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, data_options, refused
+from conftest import data_options, refused
 from PIL import Image
 
 from data import create_dataset, find_dataset_using_name, get_option_setter
@@ -96,13 +94,6 @@ def test_direction_determines_the_channels(
     assert (batch["A"].shape[1], batch["B"].shape[1]) == channels
 
 
-@pytest.mark.parametrize("mode", ["unaligned", "aligned", "single"])
-def test_unsupported_channel_counts_are_rejected(unpaired: Path, mode: str) -> None:
-    noise(unpaired / "train" / "1.png")
-    with refused("--input_nc 5"):
-        create_dataset(options(unpaired, dataset_mode=mode, input_nc=5))
-
-
 def test_aligned_splits_in_the_middle_and_crops_both_alike(tmp_path: Path) -> None:
     pixels = noise(tmp_path / "train" / "1.png", (24, 12))
     whole = create_dataset(options(tmp_path, dataset_mode="aligned"))
@@ -118,12 +109,6 @@ def test_aligned_splits_in_the_middle_and_crops_both_alike(tmp_path: Path) -> No
     assert len({batch["A"].sum().item() for batch in drawn}) > 2
 
 
-def test_aligned_rejects_an_odd_width(tmp_path: Path) -> None:
-    noise(tmp_path / "train" / "1.png", (23, 12))
-    with refused(tmp_path / "train" / "1.png", 23):
-        next(iter(create_dataset(options(tmp_path, dataset_mode="aligned"))))
-
-
 def test_aligned_pairs_two_folders_by_name(tmp_path: Path) -> None:
     for name, value in {"x/1": 1, "2": 2, "3": 3}.items():
         colour(tmp_path / "trainA" / f"{name}.png", value)
@@ -131,27 +116,16 @@ def test_aligned_pairs_two_folders_by_name(tmp_path: Path) -> None:
     opt = options(tmp_path, dataset_mode="aligned", max_dataset_size=2, input_nc=1)
     loader = create_dataset(opt)
     assert len(loader) == 2
-    assert sorted(zip(names(loader, "A_paths"), names(loader, "B_paths"), strict=True)) == [
-        ("2.png", "2.bmp"),
-        ("3.png", "3.bmp"),
-    ]
+    pairs = zip(names(loader, "A_paths"), names(loader, "B_paths"), strict=True)
+    assert sorted(pairs) == [("2.png", "2.bmp"), ("3.png", "3.bmp")]
     assert len(loader.dataset.files_to_check()) == 4
 
 
-def test_aligned_rejects_folders_that_do_not_match(tmp_path: Path) -> None:
-    opt = options(tmp_path, dataset_mode="aligned")
-    with refused(tmp_path / "train"):
-        create_dataset(opt)
-    colour(tmp_path / "trainA" / "1.png", 1)
-    colour(tmp_path / "trainB" / "1.png", 1, size=(8, 12))
-    with refused(tmp_path / "trainA" / "1.png", "8x8", tmp_path / "trainB" / "1.png", "8x12"):
-        next(iter(create_dataset(opt)))
-    colour(tmp_path / "trainB" / "2.png", 2)
-    with refused(tmp_path / "trainA", tmp_path / "trainB", tmp_path / "trainB" / "2.png"):
-        create_dataset(opt)
-    colour(tmp_path / "trainA" / "1.bmp", 1)
+def test_aligned_rejects_two_images_of_one_name(tmp_path: Path) -> None:
+    for name in ("trainA/1.png", "trainB/1.png", "trainA/1.bmp"):
+        colour(tmp_path / name, 1)
     with refused(tmp_path / "trainA" / "1.bmp", tmp_path / "trainA" / "1.png"):
-        create_dataset(opt)
+        create_dataset(options(tmp_path, dataset_mode="aligned"))
 
 
 def test_single_reads_the_folder_and_its_sub_folders(unpaired: Path) -> None:
@@ -173,8 +147,6 @@ def test_colorization_returns_lightness_and_colour(tmp_path: Path) -> None:
     assert batch["A"].shape == (1, 1, 8, 8) and batch["B"].shape == (1, 2, 8, 8)
     assert abs(batch["A"][0, 0, 0, 0].item() - (53.24 / 50 - 1)) < 1e-3
     assert abs(batch["B"][0, 1, 0, 0].item() - 67.20 / 110) < 1e-3
-    with refused("--input_nc 3", "--dataset_mode colorization"):
-        create_dataset(options(tmp_path, dataset_mode="colorization"))
 
 
 def test_template_shows_a_flag_and_changed_defaults(tmp_path: Path) -> None:
@@ -197,17 +169,6 @@ def test_check_data_opens_every_file_before_training(unpaired: Path, mode: str) 
         path.write_bytes(path.read_bytes()[:50])
     with refused("--check_data", "file 1"):
         create_dataset(opt)
-
-
-def test_a_broken_file_in_a_worker_is_reported(unpaired: Path) -> None:
-    (unpaired / "trainA" / "a1.png").write_bytes(b"no image")
-    with refused(unpaired / "trainA" / "a1.png"):
-        list(create_dataset(options(unpaired, num_threads=2)))
-
-
-def test_an_image_smaller_than_the_crop_is_named(unpaired: Path) -> None:
-    with refused("8x8", "--crop_size 9"):
-        next(iter(create_dataset(options(unpaired, preprocess="crop", crop_size=9))))
 
 
 def test_spawned_workers_equal_the_main_process(unpaired: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,19 +221,6 @@ def test_an_upstream_plugin_file_runs_unchanged(unpaired: Path, tmp_path_factory
     loaders = create_dataset(opt), create_dataset(argparse.Namespace(**{**vars(opt), "num_threads": 2}))
     in_process, workers = (list(loader.epoch(2)) for loader in loaders)
     assert all(torch.equal(a[key], b[key]) for a, b in zip(in_process, workers, strict=True) for key in "AB")
-
-
-def test_an_unknown_dataset_is_rejected() -> None:
-    with refused("unalined", "unaligned"):
-        find_dataset_using_name("unalined")
-
-
-def test_importing_the_package_loads_neither_torch_nor_torchvision() -> None:
-    code = (
-        "import sys, data; assert 'torch' not in sys.modules; "
-        "import data.loader, data.unaligned_dataset; assert 'torchvision' not in sys.modules"
-    )
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
 @pytest.mark.skipif(

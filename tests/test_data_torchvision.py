@@ -11,6 +11,7 @@ import torch
 from conftest import data_options, refused
 from data_helpers import assert_cached_in_memory, count_classes, dataset, draw, parsed
 from PIL import Image
+from torchvision import datasets
 
 from data import create_dataset
 from data.transforms import to_tensor
@@ -71,8 +72,6 @@ def test_mnist_is_read_from_gzip_files(mnist: Path) -> None:
 
 
 def test_cifar_has_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from torchvision import datasets
-
     monkeypatch.setattr(datasets.CIFAR100, "_check_integrity", lambda self: True)
     monkeypatch.setattr(datasets.CIFAR100, "_load_meta", lambda self: None)
     folder = tmp_path / "cifar-100-python"
@@ -86,8 +85,6 @@ def test_cifar_has_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_stl10_has_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from torchvision import datasets
-
     monkeypatch.setattr(datasets.STL10, "_check_integrity", lambda self: True)
     folder = tmp_path / "stl10_binary"
     folder.mkdir()
@@ -99,8 +96,6 @@ def test_stl10_has_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_celeba_shows_the_square_around_the_face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from torchvision import datasets
-
     monkeypatch.setattr(datasets.CelebA, "_check_integrity", lambda self: True)
     folder = tmp_path / "celeba"
     for number, name in enumerate(["1.jpg", "2.jpg", "3.jpg", "4.jpg"]):
@@ -128,14 +123,12 @@ def test_lsun_is_read_from_its_database(tmp_path: Path, monkeypatch: pytest.Monk
         writing.put(b"9", b"no image")
     opt = tv(tmp_path, "LSUN", phase="test", max_dataset_size=4)
     items = dataset(opt)
-    lmdb.open(
-        str(tmp_path / "tower_val_lmdb"), readonly=True, lock=False
-    ).close()  # fails if the data set left it open
+    # fails if the data set left it open
+    lmdb.open(str(tmp_path / "tower_val_lmdb"), readonly=True, lock=False).close()
     expected = Image.open(tmp_path / "2.png").resize((8, 8), Image.Resampling.BICUBIC)
     assert torch.equal(items[2]["image"], to_tensor(expected)) and "label" not in items[2]
-    in_process, workers = (
-        list(create_dataset(argparse.Namespace(**{**vars(opt), "num_threads": n}))) for n in (0, 2)
-    )
+    flags = [argparse.Namespace(**vars(opt) | {"num_threads": number}) for number in (0, 2)]
+    in_process, workers = (list(create_dataset(each)) for each in flags)
     assert all(torch.equal(a["image"], b["image"]) for a, b in zip(in_process, workers, strict=True))
     assert torch.equal(pickle.loads(pickle.dumps(items))[2]["image"], items[2]["image"])
     with refused("tower_val_0000004.png"):
@@ -159,8 +152,6 @@ def test_a_missing_set_is_reported_with_its_folder(tmp_path: Path, name: str) ->
 
 
 def test_torchvision_downloads_only_on_request(mnist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from torchvision import datasets
-
     downloads: list[str] = []
     monkeypatch.setattr(datasets.MNIST, "download", lambda self: downloads.append(self.root))
     dataset(tv(mnist, "MNIST"))

@@ -17,13 +17,13 @@ def test_two_writers_of_one_file_do_not_share_a_draft(tmp_path: Path) -> None:
     def first(file: IO[bytes]) -> None:
         file.write(b"a" * 50_000)
         file.flush()
-        files.stream_whole(path, lambda other: other.write(b"b" * 20_000))
+        files.write_atomically(path, lambda other: other.write(b"b" * 20_000))
         assert path.read_bytes() == b"b" * 20_000
         file.write(b"a" * 50_000)
         file.flush()
         assert path.read_bytes() == b"b" * 20_000, "the first writer wrote into the finished file"
 
-    files.stream_whole(path, first)
+    files.write_atomically(path, first)
     assert path.read_bytes() == b"a" * 100_000
     assert [found.name for found in tmp_path.iterdir()] == [path.name]
 
@@ -35,7 +35,7 @@ def write_for_ever(path: Path) -> None:
         path.with_name("started").touch()
         time.sleep(60)
 
-    files.stream_whole(path, slowly)
+    files.write_atomically(path, slowly)
 
 
 def test_the_drafts_of_killed_writers_are_removed(tmp_path: Path) -> None:
@@ -50,25 +50,25 @@ def test_the_drafts_of_killed_writers_are_removed(tmp_path: Path) -> None:
         while not (tmp_path / "started").exists():
             time.sleep(0.01)
     (tmp_path / "started").unlink()
-    files.write_whole(path, b"whole")  # while both write
+    files.write_atomically(path, b"whole")  # while both write
     assert path.read_bytes() == b"whole" and len(list(tmp_path.iterdir())) == 3
     for writer in writers:
         os.kill(writer.pid or 0, signal.SIGKILL)
         writer.join()
-    files.write_whole(path, b"again")
+    files.write_atomically(path, b"again")
     assert path.read_bytes() == b"again" and [found.name for found in tmp_path.iterdir()] == ["state"]
 
 
 def write_often(path: Path, letter: bytes) -> None:
     for _ in range(300):
-        files.write_whole(path, letter * 100_000)
+        files.write_atomically(path, letter * 100_000)
 
 
 def test_readers_see_whole_files_while_two_processes_write(tmp_path: Path) -> None:
     path = tmp_path / "state"
     context = multiprocessing.get_context("fork")
     writers = [context.Process(target=write_often, args=(path, letter)) for letter in (b"a", b"b")]
-    files.write_whole(path, b"a" * 100_000)
+    files.write_atomically(path, b"a" * 100_000)
     for writer in writers:
         writer.start()
     while any(writer.is_alive() for writer in writers):

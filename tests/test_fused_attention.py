@@ -5,16 +5,14 @@ from itertools import product
 
 import pytest
 import torch
+from compiled_functions import compiled
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from models.nets.attention import SelfAttention2d
 from models.nets.cpu import fused_attention
-from models.nets.cpu import library as native
 from models.nets.cpu.fused_attention import Attention, attend, padded
 from util.reference_path import reference_path
-
-compiled = pytest.mark.skipif(native.library() is None, reason="no C++ compiler builds the functions here")
 
 SHAPES = [  # N, d, e, H, W, Hk, Wk
     (1, 8, 64, 16, 16, 16, 16),

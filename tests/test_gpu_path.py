@@ -1,13 +1,12 @@
 """What GPU runs rely on, tested without a GPU: no reads inside a step, layouts, compilation, CUDA graphs."""
 
 import copy
-from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 
 import pytest
 import torch
-from conftest import random_batch
+from conftest import DatalessModel, OptionMaker, random_batch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -19,7 +18,6 @@ from util import distributed
 from util.compiling import begin_step, eager_call, how_to_compile, is_compiled
 from util.image_pool import ImagePool
 
-OptionMaker = Callable[..., Namespace]
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 STEADY = "--pool_size 2 --clip_grad 1 --ema_decay 0.9 --ortho_D 1e-3 --diffaug".split()
 # name -> flags, kind of batch
@@ -42,9 +40,6 @@ def made(train_opt: OptionMaker, name: str, *words: object) -> BaseModel:
 
 def batch_of(model: BaseModel, kind: str, seed: int = 0) -> Batch:
     return random_batch(kind, size=4, side=model.opt.crop_size, seed=seed)
-
-
-# ---------------------------------------------------------------------- no reads inside a step
 
 
 @pytest.fixture
@@ -120,7 +115,9 @@ def test_a_pool_that_was_loaded_moves_to_the_device_once() -> None:
 
 def test_the_fused_average_equals_a_loop_bit_for_bit() -> None:
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 1, 1))
+    """Weights follow with a warm-up; statistics and the vectors of spectral norm are copied."""
+    first = networks.apply_spectral_norm(nn.Conv2d(3, 4, 3))
+    net = nn.Sequential(first, nn.BatchNorm2d(4), nn.Conv2d(4, 1, 1))
     ema = EMA(0.999)
     ema.track("net", net)
     right = copy.deepcopy(ema.shadows["net"])
@@ -134,10 +131,7 @@ def test_the_fused_average_equals_a_loop_bit_for_bit() -> None:
             own.copy_(new)
         ema.update(nn.ModuleDict({"net": net}))
     found = ema.shadows["net"].state_dict()
-    assert len(found) == 9 and all(torch.equal(found[key], one) for key, one in right.state_dict().items())
-
-
-# ---------------------------------------------------------------------- layout, algorithms
+    assert len(found) == 11 and all(torch.equal(found[key], one) for key, one in right.state_dict().items())
 
 
 @pytest.mark.parametrize(
@@ -182,17 +176,6 @@ def test_images_come_in_the_layout_of_the_nets(train_opt: OptionMaker, last: boo
     assert model.real_pair().is_contiguous(memory_format=torch.channels_last) == last
 
 
-class Bare(BaseModel):
-    """A model without nets, which needs no device."""
-
-    def set_input(self, batch: Batch) -> None: ...
-
-    def forward(self) -> None: ...
-
-    def visuals(self) -> dict[str, Tensor]:
-        return {}
-
-
 @pytest.mark.parametrize(
     ("device", "words", "searched"),
     [
@@ -207,11 +190,8 @@ def test_kernels_are_searched_for_where_shapes_stay(
 ) -> None:
     monkeypatch.setattr(distributed, "pick_device", lambda *args: device)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
-    Bare(train_opt(*words.split()))
+    DatalessModel(train_opt(*words.split()))
     assert torch.backends.cudnn.benchmark == searched
-
-
-# ---------------------------------------------------------------------- compiled nets
 
 
 @pytest.mark.parametrize(
@@ -334,6 +314,6 @@ def test_pictures_of_a_run_compile_nothing(train_opt: OptionMaker, forms: list[s
 
 
 def test_eager_nets_do_not_call_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.compiler, "set_stance", lambda *args: pytest.fail("asked the compiler"))
+    monkeypatch.setattr(torch.compiler, "set_stance", lambda *args: pytest.fail("the compiler was called"))
     with eager_call(nn.Linear(1, 1)):
         assert torch.is_grad_enabled()

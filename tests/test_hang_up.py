@@ -41,6 +41,12 @@ def test_under_nohup_a_hang_up_is_ignored(missed: list[str]) -> None:
         assert not stop.requested() and not missed
 
 
+def attach_to_terminal() -> None:
+    """Make standard input the terminal of this process, which a hang-up ends also if pytest runs under nohup."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def test_a_run_whose_terminal_is_gone_saves(unpaired: Path, tmp_path: Path) -> None:
     master, slave = pty.openpty()
     words = [*TINY, "--model", "dcgan", "--netG", "dcgan", "--dataset_mode", "folder", "--n_epochs", "100000"]
@@ -54,7 +60,7 @@ def test_a_run_whose_terminal_is_gone_saves(unpaired: Path, tmp_path: Path) -> N
         stdout=slave,
         stderr=slave,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=attach_to_terminal,
     )
     os.close(slave)
     try:

@@ -1,5 +1,7 @@
 """Conversion of image tensors to pixels, grids and files."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -17,21 +19,14 @@ def flat(*values: float, dtype: torch.dtype = torch.float32) -> torch.Tensor:
 
 def test_range_is_clamped_and_rounded():
     # 0.7 is 216.75 of 255: truncation would give 216
-    assert to_uint8(flat(-3, -1, 0.7, 1, 3)).flatten().tolist() == [0, 0, 217, 255, 255]
-
-
-def test_nan_is_mid_grey_and_infinity_is_clamped():
-    values = flat(float("nan"), float("inf"), float("-inf"))
-    assert to_uint8(values).flatten().tolist() == [128, 255, 0]
+    assert to_uint8(flat(-3, -1, 0.7, 1, 3).requires_grad_()).flatten().tolist() == [0, 0, 217, 255, 255]
+    # NaN is mid-grey
+    assert to_uint8(flat(math.nan, math.inf, -math.inf)).flatten().tolist() == [128, 255, 0]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_all_float_types(dtype):
     assert to_uint8(flat(-1, 0.5, 1, dtype=dtype)).flatten().tolist() == [0, 191, 255]
-
-
-def test_a_tensor_may_require_gradients():
-    assert to_uint8(flat(1).requires_grad_()).item() == 255
 
 
 @pytest.mark.parametrize(("channels", "shown"), [(1, 1), (2, 1), (3, 3), (4, 4), (7, 3)])
@@ -79,21 +74,6 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with refused(tmp_path / "file", error=RunFault):
         save_image(np.zeros((2, 2, 3), np.uint8), tmp_path / "file" / "x.png")
-
-
-def test_a_full_disk_leaves_the_old_image(tmp_path, monkeypatch):
-    path = tmp_path / "x.png"
-    save_image(np.zeros((2, 2, 3), np.uint8), path)
-    before = path.read_bytes()
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.replace", full)
-    with refused(path, error=RunFault):
-        save_image(np.ones((2, 2, 3), np.uint8), path)
-    assert path.read_bytes() == before
-    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_the_size_of_a_file_that_is_no_image(tmp_path):

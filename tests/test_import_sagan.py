@@ -3,7 +3,7 @@
 No original checkpoint is at hand: keys and shapes are those of the source's nets, the numbers are random.
 """
 
-from itertools import pairwise
+from argparse import Namespace
 
 import pytest
 import torch
@@ -11,48 +11,9 @@ import torch.nn.functional as F
 from conftest import refused
 from torch import Tensor, nn
 
+from models import networks
 from models.imports.sagan import options, translate
-from models.nets.layers import apply_spectral_norm, get_norm_layer
-from models.nets.sagan import SAGANDiscriminator, SAGANGenerator
-
-Shapes = dict[str, tuple[int, ...]]
-
-
-def conv(name: str, rows: int, columns: int, biases: int) -> Shapes:
-    """A normalised 4 x 4 convolution: weight (rows, columns, 4, 4)."""
-    shapes = {"bias": (biases,), "weight_u": (rows,), "weight_v": (16 * columns,)}
-    return {
-        f"{name}.0.module.{part}": shape
-        for part, shape in (shapes | {"weight_bar": (rows, columns, 4, 4)}).items()
-    }
-
-
-def batch_norm(name: str, width: int) -> Shapes:
-    parts = ("weight", "bias", "running_mean", "running_var")
-    return {f"{name}.1.{part}": (width,) for part in parts} | {f"{name}.1.num_batches_tracked": ()}
-
-
-def attention(name: str, width: int) -> Shapes:
-    shapes: Shapes = {f"{name}.gamma": (1,)}
-    for part, out in (("query", width // 8), ("key", width // 8), ("value", width)):
-        shapes |= {f"{name}.{part}_conv.weight": (out, width, 1, 1), f"{name}.{part}_conv.bias": (out,)}
-    return shapes
-
-
-def published(kind: str) -> Shapes:
-    """Keys and shapes that the source's nets of 64 pixels save."""
-    if kind == "G":
-        shapes: Shapes = {"last.0.weight": (64, 3, 4, 4), "last.0.bias": (3,)}
-        for level, (below, width) in enumerate(pairwise([128, 512, 256, 128, 64]), start=1):
-            shapes |= conv(f"l{level}", below, width, biases=width) | batch_norm(f"l{level}", width)
-        return shapes | attention("attn1", 128) | attention("attn2", 64)
-    shapes = {"last.0.weight": (1, 512, 4, 4), "last.0.bias": (1,)}
-    for level, (above, width) in enumerate(pairwise([3, 64, 128, 256, 512]), start=1):
-        shapes |= conv(f"l{level}", width, above, biases=width)
-    return shapes | attention("attn1", 256) | attention("attn2", 512)
-
-
-PARAMETERS = {"G": 3_849_269, "D": 3_183_475}  # u and v are among them there
+from models.nets.layers import apply_spectral_norm
 
 
 class Normalised(nn.Module):
@@ -160,27 +121,11 @@ def state(net: nn.Module) -> dict[str, Tensor]:
 
 def ours(kind: str, found: dict[str, str | int]) -> nn.Module:
     """A net as a run with these options builds it."""
-    if kind == "G":
-        net: SAGANGenerator | SAGANDiscriminator = SAGANGenerator(
-            z_dim=found["z_dim"],
-            output_nc=found["output_nc"],
-            ngf=found["ngf"],
-            size=found["crop_size"],
-            norm=get_norm_layer(found["norm"]),
-            n_classes=found["n_classes"],
-            attn_res=[int(side) for side in found["attn_res"].split(",")],
-            pooled=found["attn_form"] == "pooled",
-            upsample=found["upsample"],
-        )
-    else:
-        net = SAGANDiscriminator(
-            input_nc=found["output_nc"],
-            ndf=found["ndf"],
-            size=found["crop_size"],
-            n_classes=found["n_classes"],
-            attn_res=[int(side) for side in found["attn_res_D"].split(",")],
-            pooled=found["attn_form"] == "pooled",
-        )
+    opt = Namespace(netG="sagan", netD="sagan", image_side=found["crop_size"], **found)
+    build = networks.noise_generator_from if kind == "G" else networks.noise_discriminator_from
+    places = found["attn_res" if kind == "G" else "attn_res_D"].split(",")
+    own = {"attn_res": [int(side) for side in places], "pooled": found["attn_form"] == "pooled"}
+    net = build(opt, **own)
     return apply_spectral_norm(net, net.spectral_layers(found["sn_scope"]), rows=found["sn_rows"]).eval()
 
 
@@ -189,11 +134,11 @@ def inputs(kind: str) -> Tensor:
     return torch.randn(2, 128) if kind == "G" else torch.rand(2, 3, 64, 64) * 2 - 1
 
 
-@pytest.mark.parametrize("kind", ["G", "D"])
-def test_the_rebuilt_source_saves_what_the_original_does(kind: str) -> None:
-    net = source(kind)
-    assert {key: tuple(value.shape) for key, value in net.state_dict().items()} == published(kind)
-    assert sum(parameter.numel() for parameter in net.parameters()) == PARAMETERS[kind]
+@pytest.mark.parametrize(("kind", "tensors", "parameters"), [("G", 52, 3_849_269), ("D", 32, 3_183_475)])
+def test_the_rebuilt_source_has_the_published_size(kind: str, tensors: int, parameters: int) -> None:
+    net = source(kind)  # the vectors of spectral norm are parameters there
+    assert len(net.state_dict()) == tensors
+    assert sum(parameter.numel() for parameter in net.parameters()) == parameters
 
 
 @pytest.mark.parametrize("kind", ["G", "D"])
@@ -228,38 +173,20 @@ def test_every_tensor_counts(kind: str) -> None:
             assert (own(x) - whole).abs().max() > 1e-4, key
 
 
-@pytest.mark.parametrize("kind", ["G", "D"])
-def test_vectors_are_those_after_the_sources_next_iteration(kind: str) -> None:
-    net = source(kind)
-    before = state(net)
-    translated = translate(before, kind)
-    with torch.no_grad():
-        net(inputs(kind))
-    prefix = "blocks.8.conv" if kind == "G" else "blocks.16.0"
-    for vector in ("u", "v"):
-        own, key = translated[f"{prefix}.parametrizations.weight.0._{vector}"], f"l2.0.module.weight_{vector}"
-        assert torch.allclose(own, net.state_dict()[key], atol=1e-6)
-        assert (own - before[key]).abs().max() > 1e-2
-    assert translated["attention.8.gamma" if kind == "D" else "attention.16.gamma"].shape == ()
-
-
 def test_options_tell_the_widths_of_the_file() -> None:
     small = state(source("G", z_dim=20, width=8, output_nc=1))
     assert options(small, state(source("D", input_nc=1, width=16))) == {
-        "model": "sagan",
-        "crop_size": 64,
-        "z_dim": 20,
-        "ngf": 8,
-        "ndf": 16,
-        "output_nc": 1,
-        "sn_scope": "blocks",
-        "sn_rows": "in",
-        "attn_form": "plain",
-        "attn_res": "16,32",
-        "attn_res_D": "8,4",
-        "upsample": "deconv",
-        "n_classes": 0,
-        "norm": "batch",
+        **{
+            "model": "sagan",
+            "crop_size": 64,
+            "z_dim": 20,
+            "ngf": 8,
+            "ndf": 16,
+            "output_nc": 1,
+            "n_classes": 0,
+        },
+        **{"sn_scope": "blocks", "sn_rows": "in", "upsample": "deconv", "norm": "batch"},
+        **{"attn_form": "plain", "attn_res": "16,32", "attn_res_D": "8,4"},
     }
     assert options(small)["ndf"] == 64
     ours("G", options(small)).load_state_dict(translate(small, "G"))
@@ -296,10 +223,3 @@ def test_every_unexpected_key_is_named(kind: str) -> None:
     for key in ("l5.0.module.bias", "l1.0.module.weight", "attn1.output.weight", "last.0.gamma", "l1.0.bias"):
         with refused(kind, key, f"_{kind}.pth"):
             translate(whole | {key: torch.zeros(1)}, kind)
-
-
-def test_files_of_other_nets_are_refused_with_their_first_keys() -> None:
-    with refused("D", "conv.weight"):
-        translate({"conv.weight": torch.zeros(1)}, "D")
-    with refused("G", "l1.1.weight"):
-        options(state(source("D", width=8)))

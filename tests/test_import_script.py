@@ -82,24 +82,9 @@ def test_script_refuses_in_one_sentence(
         ),
         ([tmp_path / "odd_D.pth"], words(files | {"D": tmp_path / "odd_D.pth"}, runs)),
         (["--source"], ["--G", files["G"], "--name", "imported"]),
-        ([tmp_path / "nowhere.pth"], words({"G": tmp_path / "nowhere.pth"}, runs)),
     ]
     for named, given in wrong:
         assert run_script("scripts/import_weights.py", *given) == 2
         error = capsys.readouterr().err
         assert names_all(error, named) and error.count("\n") == 1
         assert not runs.exists() or not any(runs.rglob("*.pth"))
-
-
-def test_script_overwrites_no_run(
-    tmp_path: Path,
-    files: dict[str, Path],
-    run_script: Callable[..., int],
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    folder = tmp_path / "runs" / "imported"
-    folder.mkdir(parents=True)
-    (folder / "5_net_G.pth").write_bytes(b"precious")
-    assert run_script("scripts/import_weights.py", *words(files, tmp_path / "runs")) == 2
-    assert names_all(capsys.readouterr().err, [folder, "--name"])
-    assert [path.name for path in folder.iterdir()] == ["5_net_G.pth"]

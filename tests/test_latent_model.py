@@ -1,18 +1,13 @@
 """The noise-to-image models: z and labels, the order of learning, what is shown, statistics for making images."""
 
-from argparse import Namespace
-from collections.abc import Callable
-
 import pytest
 import torch
-from conftest import random_batch, refused
+from conftest import OptionMaker, random_batch, refused
 
 from models import create_model
-from models.dcgan_model import DCGANModel
 from models.latent_flags import query_points, resolutions
 from models.latent_model import LatentModel
 
-OptionMaker = Callable[..., Namespace]
 FAMILY = ["dcgan", "cgan", "sagan", "biggan"]
 
 
@@ -21,9 +16,6 @@ def make(train_opt: OptionMaker, name: str, *words: object) -> LatentModel:
     model = create_model(train_opt("--model", name, *words))
     assert isinstance(model, LatentModel)
     return model
-
-
-# ---------------------------------------------------------------------- defaults
 
 
 @pytest.mark.parametrize(
@@ -67,9 +59,6 @@ def test_initial_weights_follow_the_flags_under_spectral_norm(train_opt: OptionM
     assert normal.std().item() == pytest.approx(0.02, rel=0.02)
 
 
-# ---------------------------------------------------------------------- learning
-
-
 @pytest.mark.parametrize("name", FAMILY)
 def test_a_generator_step_raises_the_logits_of_fakes(train_opt: OptionMaker, name: str) -> None:
     model = make(train_opt, name, "--norm", "instance", "--lr_G", 1e-3, "--ema_decay", 0)
@@ -95,10 +84,8 @@ def test_the_discriminator_learns_at_each_step_and_the_generator_at_every_nth(tr
         before = [parameter.detach().clone() for parameter in model.nets["G"].parameters()]
         judged = [parameter.detach().clone() for parameter in model.nets["D"].parameters()]
         model.optimize_parameters(random_batch("latent", seed=step))
-        moved.append(
-            any(not torch.equal(a, b) for a, b in zip(before, model.nets["G"].parameters(), strict=True))
-        )
-        assert any(not torch.equal(a, b) for a, b in zip(judged, model.nets["D"].parameters(), strict=True))
+        moved.append(not all(map(torch.equal, before, model.nets["G"].parameters())))
+        assert not all(map(torch.equal, judged, model.nets["D"].parameters()))
     assert moved == [True, False, False, True]
     assert "G_gan" in model.get_current_losses()
 
@@ -124,19 +111,6 @@ def test_both_nets_get_the_labels_of_the_batch(train_opt: OptionMaker) -> None:
     assert all(torch.equal(label, batch["label"]) for label in received["G"] + received["D"])
 
 
-def test_a_plugin_with_the_old_terms_D_still_trains_with_it(train_opt: OptionMaker, capsys) -> None:
-    class OldModel(DCGANModel):
-        def terms_D(self) -> dict[str, torch.Tensor]:
-            return {"D_old": self.D(self.fake.detach()).mean() - self.D(self.real).mean()}
-
-    model = OldModel(train_opt("--model", "dcgan"))
-    assert "terms_D" in capsys.readouterr().err
-    model.optimize_parameters(random_batch("latent"))
-    assert list(model.get_current_losses()) == ["G_gan", "D_old"]
-    with refused("--r1_gamma"):
-        OldModel(train_opt("--model", "dcgan", "--r1_gamma", 1)).check_flags()
-
-
 def test_noise_is_normal_and_new_at_each_step(train_opt: OptionMaker) -> None:
     model = make(train_opt, "dcgan", "--z_dim", 500)
     seen = []
@@ -147,29 +121,13 @@ def test_noise_is_normal_and_new_at_each_step(train_opt: OptionMaker) -> None:
     assert abs(seen[0].mean()) < 0.02 and abs(seen[0].std() - 1) < 0.02
 
 
-def test_labels_are_ignored_without_classes(train_opt: OptionMaker) -> None:
-    model = make(train_opt, "sagan", "--n_classes", 0)
-    model.optimize_parameters(random_batch("latent"))
-    assert model.label is None
-    assert not any("embed" in key for key in model.nets["D"].state_dict())
-
-
-def test_a_label_out_of_range_is_refused(train_opt: OptionMaker) -> None:
-    model = make(train_opt, "cgan")
-    batch = random_batch("latent") | {"label": torch.tensor([0, 1, 7, 2])}
+def test_labels_that_are_missing_or_out_of_range_are_refused(train_opt: OptionMaker) -> None:
+    model, batch = make(train_opt, "cgan"), random_batch("latent")
     with refused(7, "--n_classes", 3):
-        model.optimize_parameters(batch)
-
-
-def test_data_without_labels_is_refused(train_opt: OptionMaker) -> None:
-    model = make(train_opt, "cgan")
-    batch = random_batch("latent")
+        model.optimize_parameters(batch | {"label": torch.tensor([0, 1, 7, 2])})
     del batch["label"]
     with refused("--model", "cgan", "label", "--dataset_mode", "folder"):
         model.optimize_parameters(batch)
-
-
-# ---------------------------------------------------------------------- what is shown
 
 
 def test_the_panel_has_a_row_for_each_class_and_a_column_for_each_z(train_opt: OptionMaker) -> None:
@@ -188,16 +146,12 @@ def test_the_panel_shows_averaged_weights_and_the_same_noise(train_opt: OptionMa
     assert not torch.equal(shown["fake"], shown["real"])
     averaged = make(train_opt, "dcgan")
     averaged.nets["G"].load_state_dict(model.ema.shadows["G"].state_dict())
-    expected = networks_images(averaged, model.panel["z"][:1])
+    with torch.no_grad():
+        expected = averaged.nets["G"].eval()(model.panel["z"][:1])
     assert torch.allclose(shown["samples"][0, :, :32, :32], expected[0], atol=1e-6)
 
 
-def networks_images(model: LatentModel, z: torch.Tensor) -> torch.Tensor:
-    with torch.no_grad():
-        return model.nets["G"].eval()(z)
-
-
-def test_attention_of_both_nets_is_shown_at_the_chosen_points(train_opt: OptionMaker) -> None:
+def test_attention_is_shown_at_the_chosen_points_unless_it_is_left_out(train_opt: OptionMaker) -> None:
     model = make(train_opt, "sagan", "--attn_points", "0.5,0.5;0,0;0.9,0.2")
     model.optimize_parameters(random_batch("latent"))
     shown = model.get_current_visuals()
@@ -205,12 +159,10 @@ def test_attention_of_both_nets_is_shown_at_the_chosen_points(train_opt: OptionM
     assert shown["attn_G"].shape == shown["attn_D"].shape == (4, 3, 32, 3 * 32)
     gammas = [name for name in model.get_current_losses() if name.startswith("gamma_")]
     assert gammas == ["gamma_G_8", "gamma_G_16", "gamma_D_4"]
-
-
-def test_attention_can_be_left_out(train_opt: OptionMaker) -> None:
-    model = make(train_opt, "sagan", "--attn_res", "none")
-    model.optimize_parameters(random_batch("latent"))
-    assert not {"attn_G", "attn_D"} & set(model.get_current_visuals())
+    without = make(train_opt, "sagan", "--attn_res", "none", "--n_classes", 0)
+    without.optimize_parameters(random_batch("latent"))  # its labels are ignored
+    assert not {"attn_G", "attn_D"} & set(without.get_current_visuals()) and without.label is None
+    assert not any("embed" in key for key in without.nets["D"].state_dict())
 
 
 @pytest.mark.parametrize("value", ["", "0.5", "0.5,0.5;", "1,0", "-0.1,0", "a,b"])
@@ -219,13 +171,11 @@ def test_malformed_points_are_refused(value: str) -> None:
         query_points(value)
 
 
-def test_resolutions_are_parsed() -> None:
-    assert resolutions("16,32", default=(8,)) == (16, 32)
-    assert resolutions("none", default=(8,)) == ()
-    assert resolutions("auto", default=(8,)) == resolutions(None, default=(8,)) == (8,)
-
-
-# ---------------------------------------------------------------------- making images
+@pytest.mark.parametrize(
+    ("value", "sides"), [("16,32", (16, 32)), ("none", ()), ("auto", (8,)), (None, (8,))]
+)
+def test_resolutions_are_parsed(value: str | None, sides: tuple) -> None:
+    assert resolutions(value, default=(8,)) == sides
 
 
 def trained_and_tested(
@@ -255,6 +205,7 @@ def test_test_time_needs_no_data_and_uses_averaged_weights_and_stored_statistics
     together = tested.test({"z": z})["fake"]
     alone = tested.test({"z": z[2:3]})["fake"]
     assert torch.allclose(together[2:3], alone, atol=1e-6)
+    assert set(tested.test(random_batch("latent"))) == {"real", "fake"}
 
 
 def test_standing_statistics_belong_to_the_loaded_weights(
@@ -281,10 +232,3 @@ def test_standing_statistics_do_not_depend_on_the_batch_size(
         for size in (1, 7)
     ]
     assert torch.equal(models[0].nets["G"].main[1].running_var, models[1].nets["G"].main[1].running_var)
-
-
-def test_real_images_are_shown_at_test_time_if_the_batch_has_them(
-    train_opt: OptionMaker, test_opt: OptionMaker
-) -> None:
-    _, tested = trained_and_tested(train_opt, test_opt)
-    assert set(tested.test(random_batch("latent"))) == {"real", "fake"}

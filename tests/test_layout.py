@@ -18,7 +18,6 @@ FILES += [ROOT / "train.py", ROOT / "test.py"]
 PLUGINS = ("models/*_model.py", "data/*_dataset.py")  # any number of them may lie in their folder
 
 MODULE_LINES, FUNCTION_LINES, PACKAGE_MODULES = 300, 45, 20
-# temporary: each entry goes when its module or package is corrected
 
 
 @cache
@@ -73,9 +72,6 @@ def functions(path: Path) -> Iterator[tuple[str, int]]:
             yield f"{relative(path)}::{node.name}", node.end_lineno - node.lineno + 1
 
 
-# ---------------------------------------------------------------------- imports
-
-
 @pytest.mark.parametrize("path", FILES, ids=relative)
 def test_imports_run_downwards(path: Path) -> None:
     here = module_of(path).split(".")[0]
@@ -124,9 +120,6 @@ def test_plugins_use_networks_and_leave_devices_and_files_to_base_model(path: Pa
     assert not any(name.startswith("models.nets") for name in imports(path))
     for word in ("cuda", "autocast", "torch.save", "print(", ".to("):
         assert path.stem == "base_model" or word not in path.read_text(), word
-
-
-# ---------------------------------------------------------------------- sizes and documentation
 
 
 def test_modules_are_short() -> None:

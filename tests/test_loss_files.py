@@ -56,9 +56,6 @@ def test_losses_that_are_not_finite_are_null_in_jsonl(tmp_path):
     assert record["losses"] == {"D": None, "G": None, "ok": 1.0}
 
 
-# --- resuming
-
-
 def test_files_of_a_resumed_run_equal_those_of_an_uninterrupted_one(tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(visualizer(whole, FILES, clock := Clock()), clock, 3)
@@ -113,7 +110,7 @@ def number(line: str) -> tuple[int] | None:
 def test_rewinding_keeps_headers_and_earlier_runs(tmp_path, before, after, incomplete):
     path = tmp_path / "log.txt"
     path.write_text("".join(f"{word}\n" for word in before.split()) + incomplete)
-    AppendLog(path, position=number, limit=(2,)).close()
+    AppendLog(path, number, (2,)).close()
     assert path.read_text().split() == after.split()
 
 
@@ -121,7 +118,7 @@ def test_rewinding_parses_one_line_more_than_it_removes(tmp_path):
     path = tmp_path / "log.txt"
     path.write_text("".join(f"{line}\n" for line in range(100_000)))
     parsed: list[str] = []
-    AppendLog(path, position=lambda line: (parsed.append(line), number(line))[1], limit=(99_990,)).close()
+    AppendLog(path, lambda line: (parsed.append(line), number(line))[1], (99_990,)).close()
     assert set(parsed) == {str(line) for line in range(99_990, 100_000)}
     assert path.read_text().endswith("\n99989\n99990\n")
 
@@ -154,13 +151,10 @@ class FullDisk:
 
 @pytest.mark.parametrize("left", [-1, 5])
 def test_a_disk_that_fills_up(tmp_path, left):
-    log = AppendLog(tmp_path / "log.txt", position=line_position, limit=None)
+    log = AppendLog(tmp_path / "log.txt", line_position)
     log._file = FullDisk(left)
     with refused(tmp_path / "log.txt", error=RunFault):
         log.add("a line that is longer")
-
-
-# --- the history that curves are drawn from
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from compiled_functions import compiled, distance
 from torch import Tensor, nn
 
 from models.nets.cpu import cpu_kernels, fused_norm, winograd
@@ -16,13 +17,6 @@ from models.nets.cpu.cpu_kernels import compiled_form
 from models.nets.cpu.fused_norm import InstanceNormReLU, reference_norm
 from models.nets.cpu.winograd import Kind, Winograd, reference_conv
 from models.nets.layers import apply_spectral_norm
-
-compiled = pytest.mark.skipif(native.library() is None, reason="no C++ compiler builds the functions here")
-
-
-def distance(found: Tensor, right: Tensor) -> float:
-    return ((found.double() - right.double()).norm() / right.double().norm()).item()
-
 
 SHAPES = [  # N, C, K, H, W
     (1, 16, 8, 34, 34),
@@ -104,10 +98,8 @@ def test_second_derivatives(layer: Kind) -> None:
         (g,) = torch.autograd.grad(y.tanh().sum(), x, create_graph=True)
         return torch.autograd.grad(g.square().sum(), w)[0]
 
-    assert (
-        distance(penalty(Winograd.apply, InstanceNormReLU.apply), penalty(reference_conv, reference_norm))
-        < 1e-12
-    )
+    found = penalty(Winograd.apply, InstanceNormReLU.apply)
+    assert distance(found, penalty(reference_conv, reference_norm)) < 1e-12
 
 
 LAYERS: dict[str, Callable[[], nn.Module]] = {
@@ -146,7 +138,14 @@ def test_a_converted_layer_equals_the_original(
     assert len(ran) >= 4
 
 
-def test_other_convolutions_have_no_kind() -> None:
+class Scaled(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+def test_other_convolutions_and_subclasses_stay() -> None:
+    assert not cpu_kernels.is_worth_converting(Scaled(64, 64, 3))
+    assert cpu_kernels.is_worth_converting(nn.Conv2d(64, 64, 3))
     for layer in (
         nn.Conv2d(6, 6, 3, dilation=2),
         nn.Conv2d(6, 6, 3, groups=2),
@@ -187,10 +186,8 @@ def test_a_converted_net_keeps_parameters_hooks_and_mode() -> None:
     net = nn.Sequential(nn.ReLU(), conv, nn.Conv2d(128, 64, 3, padding=1))
     outputs: list[int] = []
     hook = conv.register_forward_hook(lambda module, inputs, output: outputs.append(1))
-    before, state = (
-        list(net.named_parameters()),
-        {key: value.clone() for key, value in net.state_dict().items()},
-    )
+    before = list(net.named_parameters())
+    state = {key: value.clone() for key, value in net.state_dict().items()}
     assert cpu_kernels.speed_up(net) and isinstance(net[1], winograd.WinogradConv2d) and net[1] is not conv
     assert [name for name, _ in before] == [name for name, _ in net.named_parameters()]
     assert all(old is new for (_, old), new in zip(before, net.parameters(), strict=True))
@@ -200,15 +197,6 @@ def test_a_converted_net_keeps_parameters_hooks_and_mode() -> None:
         net(torch.randn(1, 64, 8, 8))
         assert len(outputs) == passes
         hook.remove()
-
-
-def test_subclasses_of_convolutions_stay() -> None:
-    class Scaled(nn.Conv2d):
-        def forward(self, x: Tensor) -> Tensor:
-            return 2 * super().forward(x)
-
-    assert not cpu_kernels.is_worth_converting(Scaled(64, 64, 3))
-    assert cpu_kernels.is_worth_converting(nn.Conv2d(64, 64, 3))
 
 
 @compiled

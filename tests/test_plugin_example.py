@@ -49,14 +49,9 @@ def make(train_opt: Callable[..., Namespace], folder: Path) -> Callable[..., Bas
 
 
 def batch_for(name: str) -> dict:
-    return (
-        random_batch("latent") | {"z": torch.randn(4, 100)}
-        if name == "relativistic"
-        else random_batch("pairs")
-    )
-
-
-# ---------------------------------------------------------------------- whole runs
+    if name != "relativistic":
+        return random_batch("pairs")
+    return random_batch("latent") | {"z": torch.randn(4, 100)}
 
 
 def test_simgan_trains_resumes_and_makes_pages(
@@ -129,9 +124,6 @@ def test_help_and_the_list_of_models_name_the_examples(
     assert "--lambda_self" in capsys.readouterr().out
     assert run_script("train.py", "--plugin_path", folder, "--list_models") == 0
     assert set(MOST_LINES) <= {line.split()[0] for line in capsys.readouterr().out.splitlines()}
-
-
-# ---------------------------------------------------------------------- flags without a line of the plugin
 
 
 @pytest.mark.parametrize("name", ["simgan", "relativistic"])
@@ -212,18 +204,10 @@ def test_the_relativistic_losses_are_those_of_differences(make: Callable[..., Ba
     assert torch.allclose(model.terms_G()["G_pair"], softplus(difference).mean())
 
 
-# ---------------------------------------------------------------------- a file in models/
-
-
 def test_a_plugin_in_models_needs_no_other_edit(folder: Path, tmp_path: Path) -> None:
     """The tests of the layout and of the contract pass in a copy of the repository with one more file."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode:
         pytest.skip("this is not a git checkout")
     copy = tmp_path / "copy"
@@ -233,12 +217,7 @@ def test_a_plugin_in_models_needs_no_other_edit(folder: Path, tmp_path: Path) ->
             shutil.copy(ROOT / name, copy / name)
     shutil.copy(folder / "simgan_model.py", copy / "models")
     tests = ["tests/test_layout.py", "tests/test_contract.py", "-k", "test_layout or simgan"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", *tests],
-        cwd=copy,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", *tests]
+    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert int(re.findall(r"(\d+) passed", done.stdout)[-1]) > 15

@@ -11,8 +11,6 @@ from util.image_pool import ImagePool
 from util.noise import image_name, seeded_batch, seeded_z
 from util.run.random_state import RandomState, seed_everything
 
-# ---------------------------------------------------------------------- global generators
-
 
 def draws() -> tuple:
     return random.random(), random.gauss(0, 1), np.random.rand(), np.random.randn(), torch.rand(2).tolist()
@@ -35,9 +33,6 @@ def test_neighbouring_seeds_give_unrelated_numbers() -> None:
         seed_everything(seed)
         values.append(torch.rand(()).item())
     assert 0.3 < statistics.mean(values) < 0.7
-
-
-# ---------------------------------------------------------------------- image pool
 
 
 def test_a_pool_of_size_0_returns_the_images() -> None:
@@ -87,9 +82,6 @@ def test_a_restored_pool_continues_exactly() -> None:
     for value in range(20, 40):
         image = torch.full((1, 1, 1, 1), float(value))
         assert torch.equal(pool.query(image), restored.query(image))
-
-
-# ---------------------------------------------------------------------- latent vectors
 
 
 def test_z_depends_on_its_seed_alone() -> None:

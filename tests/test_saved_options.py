@@ -18,9 +18,6 @@ from options.parser import Parser
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
 
-# ---------------------------------------------------------------------- attributes of flags
-
-
 FLAGGED_MODEL = """
 from models.template_model import *
 class FlaggedModel(TemplateModel):
@@ -113,9 +110,6 @@ def test_the_image_cache_knows_the_flags_that_change_pixels(own: list, tmp_path:
     second = cached("--shade", 1)
     assert second > first and cached("--shade", 1) == second
     assert cached(listed=False) < cached("--plain", 1, listed=False)  # any option may change the pixels
-
-
-# ---------------------------------------------------------------------- files
 
 
 def test_options_are_saved_in_both_forms(tmp_path: Path) -> None:

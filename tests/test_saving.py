@@ -4,25 +4,21 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import torch
-from conftest import refused
+from conftest import DatalessModel, refused
 from test_contract import assert_same_state
 from torch import nn
 
-from models.base_model import BaseModel
 from util import drafts, files
 from util.clock import Clock
 from util.errors import RunFault
-from util.run import checkpoint
+from util.run import checkpoint, lifecycle
 from util.run.checkpoint import Checkpoint
 from util.run.lifecycle import Run
 from util.run.lr_schedule import Schedule
-from util.run.snapshot import Snapshot
-
-# ---------------------------------------------------------------------- copies of a state
+from util.run.snapshot import snapshot
 
 
 def test_a_snapshot_does_not_follow_later_changes() -> None:
@@ -33,7 +29,7 @@ def test_a_snapshot_does_not_follow_later_changes() -> None:
         "text": "x",
         "random": torch.get_rng_state(),
     }
-    copy = Snapshot().of(state)
+    copy = snapshot(state)
     assert_same_state(copy, state)
     assert copy["nets"]._metadata == state["nets"]._metadata
     assert all(copy["nets"][key].stride() == value.stride() for key, value in state["nets"].items())
@@ -46,35 +42,24 @@ def test_a_snapshot_does_not_follow_later_changes() -> None:
     assert len(copy["list"]) == 2
 
 
-class Pair(NamedTuple):
-    weight: torch.Tensor
-    count: int
-
-
 def test_other_containers_are_copied_with_their_type() -> None:
     computed = torch.ones(2, requires_grad=True) * 2
-    state = {"pair": Pair(computed, 3), "shape": torch.Size([2, 3]), "set": {1, 2}}
-    copy = Snapshot().of(state)
-    assert [type(copy[key]) for key in state] == [Pair, torch.Size, set]
-    assert (copy["pair"].count, copy["shape"], copy["set"]) == (3, (2, 3), {1, 2})
+    state = {"pair": (computed, 3), "shape": torch.Size([2, 3]), "set": {1, 2}}
+    copy = snapshot(state)
+    assert [type(copy[key]) for key in state] == [tuple, torch.Size, set]
+    assert (copy["pair"][1], copy["shape"], copy["set"]) == (3, (2, 3), {1, 2})
     with torch.no_grad():
         computed.zero_()
-    assert copy["pair"].weight.tolist() == [2, 2]
+    assert copy["pair"][0].tolist() == [2, 2]
 
 
 def test_a_tensor_in_several_states_is_copied_once() -> None:
-    net, snapshot = nn.Linear(3, 4), Snapshot()
-    first, second = snapshot.of(net.state_dict()), snapshot.of({"again": [net.state_dict()]})
+    net = nn.Linear(3, 4)
+    first, second = snapshot([net.state_dict(), {"again": [net.state_dict()]}])
     assert second["again"][0]["weight"].data_ptr() == first["weight"].data_ptr() != net.weight.data_ptr()
-    # a freed tensor's memory may be used by the next one
-    copies = [snapshot.of(torch.full((1000,), float(value))) for value in range(5)]
-    assert [copy[0].item() for copy in copies] == [0, 1, 2, 3, 4]
 
 
-# ---------------------------------------------------------------------- runs
-
-
-class TinyModel(BaseModel):
+class TinyModel(DatalessModel):
     """One linear net; the rest of the contract is not needed to save."""
 
     def __init__(self, folder: Path) -> None:
@@ -82,13 +67,6 @@ class TinyModel(BaseModel):
         self.ema = type("NoEMA", (), {"shadows": {}})()
         self.save_dir = folder
         self._terms = {}
-
-    def set_input(self, batch: dict) -> None: ...
-
-    def forward(self) -> None: ...
-
-    def visuals(self) -> dict:
-        return {}
 
     def fill(self, value: float) -> None:
         nn.init.constant_(self.nets["G"].weight, value)
@@ -120,9 +98,11 @@ def run(tmp_path: Path) -> Run:
 def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of files in the order in which they are written."""
     order: list[str] = []
-    stream = files.stream_whole
+    write = files.write_atomically
     monkeypatch.setattr(
-        files, "stream_whole", lambda path, write: (order.append(path.name), stream(path, write))
+        files,
+        "write_atomically",
+        lambda path, content, sync: (order.append(path.name), write(path, content, sync=sync)),
     )
     return order
 
@@ -172,14 +152,8 @@ def test_files_written_in_the_background_equal_those_written_at_once(tmp_path: P
 
 def test_a_save_is_written_before_the_next_one_copies(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[str] = []
-    copy, write = Snapshot.of, checkpoint.save_all
-
-    def of(self: Snapshot, value: object) -> object:
-        if isinstance(value, dict) and run.checkpoint.path in value:
-            events.append("copied")
-        return copy(self, value)
-
-    monkeypatch.setattr(Snapshot, "of", of)
+    write = checkpoint.save_all
+    monkeypatch.setattr(lifecycle, "snapshot", lambda state: (events.append("copied"), snapshot(state))[1])
     monkeypatch.setattr(checkpoint, "save_all", lambda contents: (write(contents), events.append("written")))
     with run.background:
         for _ in range(3):
@@ -215,23 +189,16 @@ def at_once(run: Run) -> None:
 
 
 @pytest.mark.parametrize("save", [in_background, at_once])
-def test_a_plugin_adds_files_with_network_files(
-    tmp_path: Path, save: Callable[[Run], None], written: list[str]
+@pytest.mark.parametrize(("kind", "name"), [(WithExtraFile, "colors"), (WithOwnSave, "sum")])
+def test_a_plugin_adds_files_with_network_files_or_save_networks(
+    tmp_path: Path, kind: type, name: str, save: Callable[[Run], None], written: list[str]
 ) -> None:
-    run = make_run(tmp_path, WithExtraFile)
+    run = make_run(tmp_path, kind)
     save(run)
-    assert written == "latest_net_G.pth latest_colors.pth 5_net_G.pth 5_colors.pth latest_state.pt".split()
-    assert torch.equal(checkpoint.load(tmp_path / "5_colors.pth")["table"], run.model.nets["G"].weight)
-
-
-@pytest.mark.parametrize("save", [in_background, at_once])
-def test_a_plugin_that_overrides_save_networks_can_read_what_it_wrote(
-    tmp_path: Path, save: Callable[[Run], None], written: list[str]
-) -> None:
-    run = make_run(tmp_path, WithOwnSave)
-    save(run)
-    assert written == "latest_net_G.pth latest_sum.pth 5_net_G.pth 5_sum.pth latest_state.pt".split()
-    assert checkpoint.load(tmp_path / "5_sum.pth")["sum"] == run.model.nets["G"].weight.contiguous().sum()
+    files_of_epochs = [f"{epoch}_{part}.pth" for epoch in ("latest", 5) for part in ("net_G", name)]
+    assert written == [*files_of_epochs, "latest_state.pt"]
+    weight, (added,) = run.model.nets["G"].weight, checkpoint.load(tmp_path / f"5_{name}.pth").values()
+    assert torch.equal(added, weight if name == "colors" else weight.contiguous().sum())
 
 
 def test_save_networks_writes_at_once_while_the_background_is_on(run: Run, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ MISTAKES = {
     "train.py --continue_train --name empty --load_iter 9": "checkpoints/empty iter_9",
     "scripts/sample.py --name nobody": "checkpoints/nobody",
 }
-# these need a plugin: about a flag that its source does not tell, a data set without --dataroot, a plugin's own value
+# these import the plugin: an unclear flag in its source, a data set without --dataroot, a value of its own flag
 IMPORTING = [
     "train.py --dataroot data --plugin_path mine --model computed --xyzzy 4",
     "train.py --dataset_mode noise",
@@ -135,7 +135,7 @@ def test_common_mistakes_are_reported_without_torch(command: str, results: dict[
 
 
 @pytest.mark.parametrize("command", IMPORTING)
-def test_what_the_source_does_not_tell_is_left_to_the_plugin(command: str, results: dict[str, tuple]) -> None:
+def test_a_plugin_is_imported_where_its_source_is_unclear(command: str, results: dict[str, tuple]) -> None:
     assert results[command] == ["torch", "", ""]
 
 
@@ -157,9 +157,6 @@ def test_training_imports_no_heavy_package_but_torch() -> None:
         print([name for name in heavy if name in sys.modules])"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert (done.stdout, done.stderr) == ("[]\n", "")
-
-
-# ---------------------------------------------------------------------- plugins of users
 
 
 def own_facts(folder: Path, text: str) -> plugin_source.Facts:
@@ -201,16 +198,15 @@ def test_defaults_are_read_from_the_branch_of_training(tmp_path: Path) -> None:
 
 
 def test_class_attributes_are_read_from_the_source(tmp_path: Path) -> None:
-    (tmp_path / "own_dataset.py").write_text("from data.base_dataset import *\nclass Own(BaseDataset): pass")
-    (tmp_path / "pixel_dataset.py").write_text(
-        "from data.base_dataset import *\nclass Own(PixelDataset): pass"
-    )
-    (tmp_path / "child_dataset.py").write_text(
-        "import own_dataset\nclass C(own_dataset.Own): needs_dataroot = False"
-    )
-    (tmp_path / "odd_dataset.py").write_text(
-        "import odd\nfrom data.base_dataset import *\nclass Odd(odd.Own): pass"
-    )
+    star = "from data.base_dataset import *\n"
+    sources = {
+        "own": f"{star}class Own(BaseDataset): pass",
+        "pixel": f"{star}class Own(PixelDataset): pass",
+        "child": "import own_dataset\nclass C(own_dataset.Own): needs_dataroot = False",
+        "odd": f"import odd\n{star}class Odd(odd.Own): pass",
+    }
+    for name, text in sources.items():
+        (tmp_path / f"{name}_dataset.py").write_text(text)
 
     def says(file: str, attribute: str = "needs_dataroot") -> bool:
         return plugin_source.read([tmp_path / f"{file}_dataset.py"], is_train=True).says(attribute, True)
@@ -225,11 +221,10 @@ def test_what_the_source_of_a_built_in_plugin_says_is_true() -> None:
     for kind in plugins.PACKAGES:
         for name, path in plugins.files(kind).items():
             facts = plugin_source.read([path], is_train=False)
-            for attribute in (
-                attribute for attribute, value in values.items() if facts.says(attribute, value)
-            ):
-                assert getattr(plugins.find(kind, name), attribute) == values[attribute]
-                said.add(f"{name} {attribute}")
+            for attribute, value in values.items():
+                if facts.says(attribute, value):
+                    assert getattr(plugins.find(kind, name), attribute) == value
+                    said.add(f"{name} {attribute}")
     assert said >= {"unaligned needs_dataroot", "aligned dataroot_must_exist", "cycle_gan test_dataset"}
 
 
@@ -278,13 +273,8 @@ def test_a_users_model_may_change_any_default_and_build_names_of_flags(
     own_files(f"{folder}/own_model.py", OWN_MODEL)
     words = ["--model", "own", *(["--plugin_path", str(tmp_path)] if folder == "." else [])]
     opt = TrainOptions().parse([*words, *"--single 1 --with-hyphen 2 --built 3".split()])
-    assert (opt.name, opt.dataroot, opt.checkpoints_dir, opt.display) == (
-        "bar",
-        ".",
-        "elsewhere",
-        ["console"],
-    )
-    assert (opt.single, opt.with_hyphen, opt.built) == (1, 2, 3)
+    assert (opt.name, opt.dataroot, opt.checkpoints_dir) == ("bar", ".", "elsewhere")
+    assert (opt.display, opt.single, opt.with_hyphen, opt.built) == (["console"], 1, 2, 3)
     with refused("--buildt", "--built"):
         TrainOptions().parse([*words, "--buildt", "3"])
 

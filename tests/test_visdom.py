@@ -171,13 +171,6 @@ def test_a_plot_is_what_visdoms_own_client_sends() -> None:
     assert message == expected
 
 
-def test_a_single_point_is_drawn_as_a_dot(server: FakeServer, make: Make) -> None:
-    backend = make(server.port)
-    backend.scalars({"G_A": 1.0}, Clock(images=10))
-    backend.close()
-    assert server.windows["run_losses"]["data"][0]["mode"] == "lines+markers"
-
-
 def test_ncols_0_gives_each_label_its_own_pane(server: FakeServer, make: Make) -> None:
     backend = make(server.port, display_ncols=0)
     feed(backend, Clock(), 1)
@@ -186,12 +179,15 @@ def test_ncols_0_gives_each_label_its_own_pane(server: FakeServer, make: Make) -
     assert list(server.pictures("run_fake_B")) == ["fake_B"]
 
 
-def test_no_images_are_no_error(server: FakeServer, make: Make, capsys: pytest.CaptureFixture) -> None:
+def test_a_single_point_is_a_dot_and_no_images_are_no_error(
+    server: FakeServer, make: Make, capsys: pytest.CaptureFixture
+) -> None:
     backend = make(server.port)
     backend.images({}, Clock())
     backend.scalars({"G_A": 1.0}, Clock())
     backend.close()
     assert set(server.windows) == {"run_losses"}
+    assert server.windows["run_losses"]["data"][0]["mode"] == "lines+markers"
     assert capsys.readouterr().err == ""
 
 
@@ -285,20 +281,13 @@ def test_curves_of_a_resumed_run_are_shown_from_the_start(
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "http://127.0.0.1/"])
-def test_an_address_may_lack_the_scheme(server: FakeServer, make: Make, address: str) -> None:
-    backend = make(server.port, display_server=address)
-    feed(backend, Clock(), 1)
-    backend.close()
-    assert "run_losses" in server.windows
-
-
-def test_a_proxy_is_not_used_for_this_machine(
-    server: FakeServer, make: Make, monkeypatch: pytest.MonkeyPatch
+def test_an_address_may_lack_the_scheme_and_this_machine_needs_no_proxy(
+    server: FakeServer, make: Make, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
-    monkeypatch.delenv("no_proxy", raising=False)
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    backend = make(server.port)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    backend = make(server.port, display_server=address)
     feed(backend, Clock(), 1)
     backend.close()
     assert "run_losses" in server.windows

@@ -83,11 +83,6 @@ def test_a_full_disk_stops_the_run():
         Visualizer([Recorder(RunFault("disk full"))]).scalars({"D": 1.0}, Clock())
 
 
-def test_an_unknown_name_is_refused_with_the_nearest_and_all_names(tmp_path):
-    with refused("--display", "htlm", *BACKENDS):
-        visualizer(tmp_path, ["htlm"])
-
-
 def test_a_new_backend_needs_one_class_and_one_line(tmp_path, monkeypatch):
     imports = "from __future__ import annotations\nfrom util.display.backends.base import Backend\n"
     (tmp_path / "csv_backend.py").write_text(imports + example(1))
@@ -102,9 +97,6 @@ def test_a_folder_that_cannot_be_written(tmp_path, name):
     (tmp_path / "file").write_text("in the way")
     with refused(tmp_path / "file", error=RunFault):
         visualizer(tmp_path / "file", [name])
-
-
-# --- the page
 
 
 def index_text(folder: Path) -> str:
@@ -139,21 +131,12 @@ def test_the_page_is_written_when_due_and_not_at_every_step(tmp_path, monkeypatc
 def test_a_new_panel_needs_one_function_and_one_line(tmp_path, monkeypatch):
     from util.display.backends import html
 
-    names = {**vars(html)}
+    names = {**vars(html), "PANELS": dict(html.PANELS)}
     exec(example(0), names)
     monkeypatch.setattr(html, "PANELS", names["PANELS"] | {"Empty": lambda history, clock, opt: ""})
     train(visualizer(tmp_path, ["html"], clock := Clock()), clock, 1)
     assert re.findall("<h3>(.+)</h3>", index_text(tmp_path)) == ["Epoch 1", "Losses", "Speed"]
     assert "8.1 images per second" in index_text(tmp_path)
-
-
-def test_images_of_epochs_after_the_clock_are_deleted(tmp_path):
-    train(visualizer(tmp_path, FILES, clock := Clock()), clock, 3)
-    visualizer(tmp_path, FILES, Clock(epoch=2, images=8), resumed=True)
-    assert {path.name[:8] for path in (tmp_path / "web" / "images").iterdir()} == {"epoch001"}
-
-
-# --- the console
 
 
 def console(tmp_path: Path) -> Visualizer:
@@ -189,19 +172,6 @@ def test_a_terminal_without_tqdm_gets_lines(tmp_path, monkeypatch):
     assert terminal.getvalue().count("\n") == 4 and "\r" not in terminal.getvalue()
 
 
-# --- optional packages
-
-
-@pytest.mark.parametrize(
-    ("name", "package"), [("html", "dominate"), ("tensorboard", "tensorboard"), ("wandb", "wandb")]
-)
-def test_a_missing_package_is_named(tmp_path, monkeypatch, name, package):
-    monkeypatch.setitem(sys.modules, package, None)
-    with refused("--display", name, package):
-        visualizer(tmp_path, [name])
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_tensorboard_receives_values_and_sheets(tmp_path, monkeypatch):
     calls: list[tuple] = []
 
@@ -222,7 +192,6 @@ def test_tensorboard_receives_values_and_sheets(tmp_path, monkeypatch):
 
     fake = types.SimpleNamespace(SummaryWriter=SummaryWriter)
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", fake)
-    monkeypatch.setattr("util.visualizer.PACKAGES", {})
     show = visualizer(tmp_path, ["tensorboard"], Clock(images=6), resumed=True)
     show.scalars({"D": 1.0}, Clock(images=8))
     show.images({"fake": torch.zeros(1, 2, 4, 4)}, Clock(images=8))
@@ -236,7 +205,6 @@ class FakeWandb(types.ModuleType):
         self.error = error
         self.logged: list[tuple[dict, int]] = []
         monkeypatch.setitem(sys.modules, "wandb", self)
-        monkeypatch.setattr("util.visualizer.PACKAGES", {})
 
     def init(self, **settings):
         if self.error:

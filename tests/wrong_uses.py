@@ -32,7 +32,7 @@ PREFIXES = {
     "noise": f"train.py --name new {NOISE} {SHORT} --model",
     "draw": "test.py --name digits --num_test 2",
     "sheet": "scripts/sample.py --name digits",
-    "bring": "scripts/import_weights.py --name new --source",
+    "import": "scripts/import_weights.py --name new --source",
     "mine": f"train.py --dataroot data --plugin_path mine {TINY} {SHORT} --model",
     "pairs": f"train.py --model pix2pix --dataroot mine --name new {TINY} {SHORT}",
 }
@@ -57,9 +57,6 @@ class Wrong:
     def words(self) -> list[str]:
         prefix, _, rest = self.command.partition(" ")
         return shlex.split(f"{PREFIXES.get(prefix, prefix)} {rest}")
-
-
-# ---------------------------------------------------------------------- what a row can prepare
 
 
 def both(*steps: Before) -> Before:
@@ -155,7 +152,7 @@ def no_gpu(patch: Patch) -> None:
 
 
 def taken_port(patch: Patch) -> None:
-    """18097 is taken, by this test or whoever was faster."""
+    """Port 18097 is taken, by this test or another program."""
     pytest.importorskip("visdom")
     holder = socket.socket()
     try:
@@ -179,9 +176,6 @@ def within_an_epoch(patch: Patch) -> None:
     state = torch.load(path, weights_only=True)
     state["parts"]["clock"] |= {"epoch": 2, "epoch_images": 1}
     torch.save(state, path)
-
-
-# ---------------------------------------------------------------------- how it is judged
 
 
 def snapshot(folder: Path) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from collections import defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
 
 from util import log
 from util.errors import UserError
@@ -15,8 +14,8 @@ class Background:
     For each kind, one job runs and at most one waits: do() blocks before it queues another. An exception in
     a job is raised by the next call for its kind, or on leaving the context, which waits for all jobs.
 
-    A thread starts with its first job. That is after the data loader has forked its workers: a worker
-    forked while a thread holds a lock would inherit the lock and never see it released.
+    A thread starts with its first job, after the data loader has forked its workers: a worker that is forked while
+    a thread holds a lock waits for that lock forever.
     """
 
     def __init__(self) -> None:
@@ -28,23 +27,21 @@ class Background:
         self.is_on = True
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.is_on = False
         for thread in self._threads.values():
             thread.shutdown()
         self._threads.clear()
         try:
-            for kind_of_job in self._jobs:
-                self.wait(kind_of_job)
+            for name in self._jobs:
+                self.wait(name)
         except UserError as failure:
             if error is None:
                 raise
-            log.warn(str(failure))  # `error` is the one to raise
+            log.warn(str(failure))  # `error` is raised
 
     def do(self, kind: str, job: Callable[[], object]) -> None:
-        """Run `job`, which must not read anything that training may change meanwhile."""
+        """Run `job`, which must not read anything that training can change."""
         if not self.is_on:
             job()
             return
@@ -58,5 +55,5 @@ class Background:
             while jobs and (jobs[0].done() or len(jobs) > unfinished):
                 jobs.popleft().result()
         except Exception:
-            jobs.clear()  # jobs queued behind it often fail for the same reason: report one
+            jobs.clear()  # the jobs after it often fail for the same reason: report one
             raise

@@ -1,4 +1,4 @@
-"""Training progress, counted in images so that nothing depends on the batch size."""
+"""Training progress, counted in images, so that it does not depend on the batch size."""
 
 import time
 from collections.abc import Iterator
@@ -10,15 +10,20 @@ T = TypeVar("T")
 
 @dataclass
 class Clock:
-    """The position of a run. `images` counts the images of all ranks since the first epoch."""
+    """The position of a run, which counts the images of all ranks."""
 
     epoch: int = 1
     epoch_images: int = 0  # images of this epoch so far
-    images: int = 0
+    images: int = 0  # images of the run so far
     step_s: float = 0.0  # seconds per image of the last step
     data_s: float = 0.0  # seconds that the last step waited for its batch
     _before: int = 0
     _started: float = 0.0
+
+    @property
+    def epochs_begun(self) -> int:
+        """The number of epochs of which at least one step is done."""
+        return self.epoch if self.epoch_images else self.epoch - 1
 
     def epochs(self, last: int) -> Iterator[int]:
         """The remaining epochs up to and including `last`; the caller ends each with end_epoch()."""
@@ -27,15 +32,12 @@ class Clock:
 
     def timed(self, batches: Iterator[T]) -> Iterator[T]:
         """Yield the batches and measure the wait for each."""
-        while True:
-            asked = time.perf_counter()
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
+        waiting_since = time.perf_counter()
+        for batch in batches:
             self._started = time.perf_counter()
-            self.data_s = self._started - asked
+            self.data_s = self._started - waiting_since
             yield batch
+            waiting_since = time.perf_counter()
 
     def advance(self, images: int) -> None:
         """Count the images of a finished step."""

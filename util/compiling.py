@@ -1,7 +1,7 @@
 """How nets are compiled on each device, and where compiled nets run eagerly."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -22,8 +22,8 @@ def how_to_compile(net: nn.Module, device: torch.device, *, static: bool) -> dic
 def begin_step(optimizers: Iterable[torch.optim.Optimizer]) -> None:
     """Mark the beginning of a step, in which CUDA graphs can overwrite the outputs and gradients of the previous one.
 
-    Without the mark, each call of a compiled net without a backward pass (fakes made without gradients, for example)
-    counts as a step, and its output is overwritten before it is used.
+    Without the mark, each call of a compiled net without a backward pass counts as a step, and its output is
+    overwritten before it is used.
     """
     for optimizer in optimizers:
         optimizer.zero_grad(set_to_none=True)
@@ -38,11 +38,8 @@ def is_compiled(net: nn.Module) -> bool:
 def eager_call(*nets: nn.Module) -> Iterator[None]:
     """Within the context compiled nets run eagerly.
 
-    Compiled nets have no second derivatives. Rare passes, without gradients, with hooks or with other sizes, are not
-    worth a compilation each.
+    Compiled nets have no second derivatives, and rare passes (other sizes, hooks) are not worth a compilation each.
     """
-    if not any(is_compiled(net) for net in nets):
-        yield
-        return
-    with torch.compiler.set_stance("force_eager"):
+    compiled = any(is_compiled(net) for net in nets)
+    with torch.compiler.set_stance("force_eager") if compiled else nullcontext():
         yield

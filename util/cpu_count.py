@@ -1,4 +1,4 @@
-"""How many CPU cores this process may use, and how many data workers follow from that."""
+"""The number of CPU cores that a process may use, and the default number of data workers."""
 
 import os
 import sys
@@ -6,11 +6,11 @@ import sys
 # forked workers share the memory of cached images; macOS cannot fork safely, Windows not at all
 WORKER_START_METHOD = "fork" if sys.platform == "linux" else None
 MAX_WORKERS = 8
-MAX_WORKERS_CACHED = 4  # after the first epoch, cached images leave the workers little to do
+MAX_WORKERS_CACHED = 4  # cached images need little work after the first epoch
 
 
 def usable_cores() -> int:
-    """The cores of this machine for each of its torchrun processes, at least 1."""
+    """The cores that each torchrun process of this machine may use, at least 1."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // local_world_size())
 
@@ -22,5 +22,5 @@ def local_world_size() -> int:
 
 
 def default_num_threads(*, cached: bool) -> int:
-    """The default of --num_threads: one core is left to training, and the number is capped."""
+    """The default of --num_threads: all cores but one, which training uses, up to a limit."""
     return min(usable_cores() - 1, MAX_WORKERS_CACHED if cached else MAX_WORKERS)

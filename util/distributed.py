@@ -1,7 +1,7 @@
-"""Devices, and communication between the processes of one run; with one process every function is a no-op."""
+"""Devices, and communication between the processes of a run; with one process nothing is communicated."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -22,38 +22,32 @@ def world_size() -> int:
 
 
 def pick_device(name: str = "auto", gpu_ids: str = "0") -> torch.device:
-    """The device that `--device` and `--gpu_ids` choose for this process; `--gpu_ids -1` is the CPU.
+    """The device of this process for `--device` and `--gpu_ids`; `--gpu_ids -1` selects the CPU.
 
-    Under torchrun each local rank gets the GPU at its position in a list of ids. A single process uses the
-    first id.
+    Under torchrun each local rank gets the GPU at its position in the list of ids; a single process gets the
+    first one.
 
     Raises:
         UserError: this machine does not have the device.
     """
-    available: dict[str, Callable[[], bool]] = {
-        "cuda": torch.cuda.is_available,
-        "mps": torch.backends.mps.is_available,
-    }
     ids = [int(word) for word in gpu_ids.split(",")]
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        found = (kind for kind, is_available in available.items() if ids[0] >= 0 and is_available())
-        name = next(found, "cpu")
-    elif name != "cpu" and not available[name]():
+        name = next(kind for kind in available if (available[kind] and ids[0] >= 0) or kind == "cpu")
+    elif not available[name]:
         raise UserError(f"--device {name}: torch finds no such device on this machine; use --device cpu")
     if name != "cuda":
         return torch.device(name)
-    index = ids[0]
+    index, count = ids[0], torch.cuda.device_count()
     if "LOCAL_RANK" in os.environ:
         local = int(os.environ["LOCAL_RANK"])
         index = ids[local] if 1 < len(ids) > local else local
-    if not 0 <= index < torch.cuda.device_count():
-        raise UserError(
-            f"--gpu_ids {gpu_ids}: this machine has {torch.cuda.device_count()} GPUs, numbered from 0"
-        )
+    if not 0 <= index < count:
+        raise UserError(f"--gpu_ids {gpu_ids}: this machine has {count} GPUs; their numbers start at 0")
     return torch.device("cuda", index)
 
 
-def start(device: torch.device, timeout_s: int = 1800) -> None:
+def start(device: torch.device) -> None:
     """Join the process group if torchrun started this process.
 
     Raises:
@@ -65,7 +59,7 @@ def start(device: torch.device, timeout_s: int = 1800) -> None:
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ and not dist.is_initialized():
         backend = "nccl" if device.type == "cuda" else "gloo"
         with rank_variables.connection_errors():
-            dist.init_process_group(backend, timeout=timedelta(seconds=timeout_s))
+            dist.init_process_group(backend, timeout=timedelta(minutes=30))
 
 
 def stop() -> None:
@@ -99,16 +93,19 @@ def broadcast(tensors: Iterable[Tensor]) -> None:
 
 
 def mean(values: dict[str, float]) -> dict[str, float]:
-    """The mean of each value over ranks; every rank must call it, with the same keys."""
+    """The mean of each value over ranks; every rank must call it with the same keys."""
     if world_size() == 1:
         return values
-    total = _sum(list(values.values()))
+    # nccl needs the tensor to be on a GPU
+    device = f"cuda:{torch.cuda.current_device()}" if dist.get_backend() == "nccl" else "cpu"
+    total = torch.tensor(list(values.values()), dtype=torch.float64, device=device)
+    dist.all_reduce(total)
     return dict(zip(values, (total / world_size()).tolist(), strict=True))
 
 
 def any_rank(flag: bool) -> bool:
     """Whether `flag` is true on any rank; every rank must call it."""
-    return flag if world_size() == 1 else bool(_sum([float(flag)]).item() > 0)
+    return mean({"flag": float(flag)})["flag"] > 0
 
 
 def gather(value: Any) -> list[Any]:
@@ -125,17 +122,7 @@ def barrier() -> None:
 
 
 def describe(batch_size: int, device: torch.device) -> None:
-    """Print the number of processes and the images per step, if there are several processes."""
+    """Print the number of processes, if there are several, and the images per step."""
     if world_size() > 1:
-        log.info(
-            f"{world_size()} processes ({dist.get_backend()}, {device.type}) x --batch_size {batch_size}"
-            f" = {world_size() * batch_size} images per step"
-        )
-
-
-def _sum(values: list[float]) -> Tensor:
-    """The float64 sum over ranks of each value; nccl needs the tensor to be on a GPU."""
-    device = f"cuda:{torch.cuda.current_device()}" if dist.get_backend() == "nccl" else "cpu"
-    total = torch.tensor(values, dtype=torch.float64, device=device)
-    dist.all_reduce(total)
-    return total
+        processes = f"{world_size()} processes ({dist.get_backend()}, {device.type})"
+        log.info(f"{processes} x --batch_size {batch_size} = {world_size() * batch_size} images per step")

@@ -8,38 +8,32 @@ from collections.abc import Callable
 
 from util.log import mute_stdout
 
-# parts of the messages of torch's RuntimeError, for several kinds of devices
+# parts of torch's messages for several kinds of devices
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 class UserError(Exception):
-    """A mistake that the user can correct: one sentence that says what is wrong, where, and what to do.
+    """A mistake that the user can correct. Its sentence says what is wrong, where, and what to do.
 
-    The sentence names a flag together with its value, as in "--accumulate 3 must divide --batch_size 8".
+    It names a flag together with its value, as in "--accumulate 3 must divide --batch_size 8".
     """
 
     exit_code = 2
 
     @property
     def flags(self) -> dict[str, str]:
-        """Flag -> the word after it, for every flag that the sentence names, in order.
-
-        Callers and tests identify an error by these fields, so that its wording can change.
-        """
+        """Flag -> value for every flag in the sentence, so that tests need not depend on its wording."""
         return dict(re.findall(r"(--\w+)(?:[ =]([^\s,;:]+))?", str(self)))
 
 
 class RunFault(UserError):
-    """A failure while running, such as a full disk or a loss that is NaN."""
+    """A failure during a run, such as a full disk or a loss that is NaN."""
 
     exit_code = 1
 
 
 def run(main: Callable[[], int | None]) -> int:
-    """Call `main` and return its exit code; a UserError is printed to stderr as one line.
-
-    The environment variable ZEBRAWOOD_DEBUG=1 shows its traceback instead.
-    """
+    """Call `main` and return its exit code; print a UserError as one line, or with ZEBRAWOOD_DEBUG=1 raise it."""
     try:
         return main() or 0
     except KeyboardInterrupt:
@@ -57,14 +51,10 @@ def run(main: Callable[[], int | None]) -> int:
 
 
 def _exhausted_resource(error: Exception) -> RunFault | None:
-    """The failure to report where memory or disk space has run out; None for other errors."""
-    if isinstance(error, OSError):
-        if error.errno != errno.ENOSPC:
-            return None
+    """The failure to report if memory or disk space has run out; None for other errors."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         mute_stdout()  # it is most likely redirected to the full disk
-        return RunFault(
-            "the disk is full, perhaps because of this program's redirected output: free some space"
-        )
+        return RunFault("the disk is full, perhaps because of this program's output: free some space")
     if isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY):
         return RunFault(
             "out of memory: use a smaller --batch_size, --crop_size or --ngf, or in training --accumulate or "

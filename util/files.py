@@ -9,15 +9,13 @@ from util.errors import RunFault
 
 
 def cannot_write(path: Path, error: OSError) -> RunFault:
-    """The error to raise where a file cannot be written."""
-    reason = error.strerror or str(error)
-    return RunFault(
-        f"cannot write {path}: {reason}; free some space or choose a folder that you can write to"
-    )
+    """The error to raise if a file cannot be written."""
+    reason = error.strerror or error
+    return RunFault(f"cannot write {path}: {reason}; free some space or choose another folder")
 
 
 def make_folder(path: Path) -> Path:
-    """Make a folder and its parents, and return it; raise RunFault if that fails."""
+    """Make a folder with its parents, and return it. Raises RunFault if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -25,15 +23,14 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """stream_whole() for bytes, without waiting for the disk."""
-    stream_whole(path, lambda file: file.write(data), sync=False)
+def write_atomically(
+    path: Path, content: bytes | Callable[[IO[bytes]], object], *, sync: bool = False
+) -> None:
+    """Write a temporary file in the same folder, then rename it to `path`. Missing folders are made.
 
-
-def stream_whole(path: Path, write: Callable[[IO[bytes]], object], *, sync: bool = True) -> None:
-    """Call `write` with a temporary file in the same folder, then rename it to `path`; make missing folders.
-
-    With `sync` the data has reached the disk on return, so that even a power failure leaves a complete file.
+    Args:
+        content: the bytes of the file, or a function that writes them to the opened file.
+        sync: wait until the data is on the disk, so that even a power failure leaves a complete file.
 
     Raises:
         RunFault: the file cannot be written; an old one is unchanged.
@@ -41,7 +38,10 @@ def stream_whole(path: Path, write: Callable[[IO[bytes]], object], *, sync: bool
     make_folder(path.parent)
     try:
         with draft_of(path, sync=sync) as file:
-            write(file)
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                content(file)
     except (OSError, RuntimeError) as error:
         # torch.save raises RuntimeError when the disk is full
         reason = error if isinstance(error, OSError) else OSError(0, "the disk may be full")

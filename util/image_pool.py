@@ -9,8 +9,7 @@ from util import distributed
 class ImagePool:
     """Keeps up to `pool_size` images; 0 disables it.
 
-    It draws from its own generator, seeded from torch's global one, so that it can be saved: a resumed
-    run shows the discriminator the same images.
+    It has its own random generator, which is saved, so that a resumed run returns the same images.
     """
 
     def __init__(self, pool_size: int) -> None:
@@ -20,7 +19,7 @@ class ImagePool:
         self.generator = torch.Generator().manual_seed(seed)
 
     def query(self, images: Tensor) -> Tensor:
-        """images (N, C, H, W) -> (N, C, H, W), where a full pool swaps each image for an older one with probability 1/2."""
+        """images (N, C, H, W) -> (N, C, H, W); a full pool exchanges each for an older one with probability 1/2."""
         if self.pool_size <= 0:
             return images
         if self.images and self.images[0].device != images.device:  # after loading a state

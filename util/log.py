@@ -8,12 +8,12 @@ from contextlib import suppress
 
 
 def is_main() -> bool:
-    """Whether this process prints and writes files. It reads torchrun's variable, so it needs no torch."""
+    """Whether this process prints and writes files, from torchrun's environment variables."""
     return "WORLD_SIZE" not in os.environ or os.environ.get("RANK", "0") == "0"
 
 
 def info(message: str = "") -> None:
-    """Print a line; continue without output if the reader (`| head`) or the terminal has gone."""
+    """Print a line; continue without output if the pipe is closed (`| head`) or the terminal is gone."""
     if is_main():
         try:
             print(message, flush=True)

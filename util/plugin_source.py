@@ -1,4 +1,4 @@
-"""What the source of plugins says about their flags, read without importing it, and so without torch."""
+"""The flags, defaults and class attributes of plugins, read from their source without importing it or torch."""
 
 import ast
 import sys
@@ -20,7 +20,7 @@ NO_FLAGS = {
     "numpy",
     "PIL",
 }
-COMPUTED = object()  # a value that the source does not spell out
+COMPUTED = object()  # a value that is not a constant in the source
 
 
 @dataclass
@@ -31,9 +31,8 @@ class Facts:
     """
 
     flags: set[str] = field(default_factory=set)
-    defaults: dict[str | None, set[Any]] = field(
-        default_factory=dict
-    )  # option -> its values; None: any option
+    # option -> its default values; the key None: of any option
+    defaults: dict[str | None, set[Any]] = field(default_factory=dict)
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)  # attribute -> class -> value
     classes: set[str] = field(default_factory=set)  # those of the plugins and their base classes
     complete: bool = True
@@ -50,25 +49,28 @@ class Facts:
 
 def read(paths: Iterable[Path], is_train: bool) -> Facts:
     """The facts about plugin files and the modules of models/, data/ or their own folder that they import."""
-    facts, plugin_files, done = Facts(), list(paths), set()
-    queue = plugin_files.copy()
+    facts, plugin_files, done = Facts(), set(paths), set()
+    queue = list(plugin_files)
     while queue:
         path = queue.pop()
         if path in done:
             continue
         done.add(path)
         try:
-            tree = _parse(path.read_text(encoding="utf-8"))
+            nodes = list(_walk(_parse(path.read_text(encoding="utf-8")), is_train))
         except (SyntaxError, UnicodeDecodeError):
             facts.complete = False
             continue
-        for module in _imports(tree):
-            files = [file for name in module if (file := _locate(name, path.parent))]
-            queue += [file for file in files if file.parent == path.parent or _adds_flags(file)]
-            facts.complete &= bool(files) or module[-1].split(".")[0] in NO_FLAGS
-        _add_flags(facts, tree)
-        _add_defaults(facts, _walk(tree, is_train))
-        _add_classes(facts, tree, are_plugins=path in plugin_files)
+        for node in nodes:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                queue += _imported_files(facts, node, path.parent)
+            elif isinstance(node, ast.ClassDef):
+                _add_class(facts, node, is_plugin=path in plugin_files)
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                _add_call(facts, node.func.attr, node)
+        called = {node.func for node in nodes if isinstance(node, ast.Call)}
+        passed_on = {node.attr for node in nodes if isinstance(node, ast.Attribute) and node not in called}
+        facts.complete &= "add_argument" not in passed_on
     return facts
 
 
@@ -82,62 +84,7 @@ def owners(flag: str) -> list[str]:
     ]
 
 
-@cache
-def _parse(text: str) -> ast.Module:
-    return ast.parse(text)
-
-
-def _imports(tree: ast.Module) -> Iterator[list[str]]:
-    """For each imported name the modules that it may be or come from."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from ([alias.name] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from ([f"{node.module}.{alias.name}", str(node.module)] for alias in node.names)
-
-
-def _locate(module: str, folder: Path) -> Path | None:
-    """The file of a module of models/ or data/, or beside a plugin."""
-    in_project = module.split(".")[0] in plugins.PACKAGES.values()
-    path = (plugins.ROOT if in_project else folder) / f"{module.replace('.', '/')}.py"
-    return path if path.is_file() else None
-
-
-def _adds_flags(path: Path) -> bool:
-    text = path.read_text(encoding="utf-8")
-    return any(word in text for word in ("modify_commandline_options", "add_argument", "set_defaults"))
-
-
-def _add_flags(facts: Facts, tree: ast.Module) -> None:
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    for node in calls:
-        if isinstance(node.func, ast.Attribute) and node.func.attr in ("add_argument", "flag"):
-            names = [getattr(word, "value", None) for word in node.args]
-            facts.complete &= bool(names) and all(isinstance(name, str) for name in names)
-            facts.flags |= {str(name) for name in names}
-    called = {node.func for node in calls}
-    attributes = (node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node not in called)
-    facts.complete &= not any(node.attr == "add_argument" for node in attributes)
-
-
-def _add_defaults(facts: Facts, nodes: Iterable[ast.AST]) -> None:
-    for node in nodes:
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "set_defaults":
-            for keyword in node.keywords:
-                values = facts.defaults.setdefault(keyword.arg, set())
-                values.add(getattr(keyword.value, "value", COMPUTED))
-
-
-def _add_classes(facts: Facts, tree: ast.Module, *, are_plugins: bool) -> None:
-    for node in (node for node in tree.body if isinstance(node, ast.ClassDef)):
-        facts.classes |= {ast.unparse(base).split(".")[-1] for base in node.bases} | (
-            {node.name} if are_plugins else set()
-        )
-        for statement in node.body:
-            if isinstance(statement, ast.Assign | ast.AnnAssign):
-                target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
-                values = facts.attributes.setdefault(ast.unparse(target), {})
-                values[node.name] = getattr(statement.value, "value", COMPUTED)
+_parse = cache(ast.parse)
 
 
 def _walk(node: ast.AST, is_train: bool) -> Iterator[ast.AST]:
@@ -148,3 +95,42 @@ def _walk(node: ast.AST, is_train: bool) -> Iterator[ast.AST]:
         children = node.body if is_train else node.orelse
     for child in children:
         yield from _walk(child, is_train)
+
+
+def _imported_files(facts: Facts, node: ast.Import | ast.ImportFrom, folder: Path) -> Iterator[Path]:
+    """The imported modules of models/, data/ or `folder` that may add flags."""
+    for alias in node.names:
+        modules = [alias.name]
+        if isinstance(node, ast.ImportFrom):  # the name may be a module or an object of one
+            modules = [f"{node.module}.{alias.name}", str(node.module)]
+        package = modules[0].split(".")[0]
+        root = plugins.ROOT if package in plugins.PACKAGES.values() else folder
+        files = [file for name in modules if (file := root / f"{name.replace('.', '/')}.py").is_file()]
+        facts.complete &= bool(files) or package in NO_FLAGS
+        yield from (file for file in files if file.parent == folder or _adds_flags(file))
+
+
+def _adds_flags(path: Path) -> bool:
+    text = path.read_text(encoding="utf-8")
+    return any(word in text for word in ("modify_commandline_options", "add_argument", "set_defaults"))
+
+
+def _add_call(facts: Facts, method: str, call: ast.Call) -> None:
+    if method in ("add_argument", "flag"):
+        names = [getattr(word, "value", None) for word in call.args]
+        facts.complete &= bool(names) and all(isinstance(name, str) for name in names)
+        facts.flags |= {str(name) for name in names}
+    elif method == "set_defaults":
+        for keyword in call.keywords:
+            facts.defaults.setdefault(keyword.arg, set()).add(getattr(keyword.value, "value", COMPUTED))
+
+
+def _add_class(facts: Facts, node: ast.ClassDef, *, is_plugin: bool) -> None:
+    facts.classes |= {ast.unparse(base).split(".")[-1] for base in node.bases}
+    if is_plugin:
+        facts.classes.add(node.name)
+    for statement in node.body:
+        if isinstance(statement, ast.Assign | ast.AnnAssign):
+            target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+            values = facts.attributes.setdefault(ast.unparse(target), {})
+            values[node.name] = getattr(statement.value, "value", COMPUTED)

@@ -28,7 +28,9 @@ def find(kind: str, name: str, folders: Sequence[str] = ()) -> Any:
     class_name = f"{name.replace('_', '')}{kind}".lower()
     base = f"Base{kind.capitalize()}"
     for attribute, value in vars(_import(kind, path)).items():
-        if inspect.isclass(value) and attribute.lower() == class_name and _is_subclass(value, base):
+        # names of base classes are compared, because `util` cannot import the classes
+        is_plugin = inspect.isclass(value) and base in [ancestor.__name__ for ancestor in value.__mro__[1:]]
+        if is_plugin and attribute.lower() == class_name:
             missing = ", ".join(sorted(getattr(value, "__abstractmethods__", ())))
             if missing:
                 raise UserError(f"{path}: class {attribute} must define {missing}, as {base} requires")
@@ -85,11 +87,6 @@ def _import(kind: str, path: Path) -> ModuleType:
         raise UserError(f"{path} needs the package {package}: pip install {package}") from error
     except Exception as error:
         raise UserError(f"{path} does not import: {type(error).__name__}: {error}") from error
-
-
-def _is_subclass(cls: type, base: str) -> bool:
-    """Compares names, because `util` cannot import the base classes of plugins."""
-    return base in (ancestor.__name__ for ancestor in cls.__mro__[1:])
 
 
 def _first_line(path: Path) -> str:

@@ -1,8 +1,8 @@
-"""Shows the progress of a run in several places: it passes losses and images on to the display backends."""
+"""Passes the losses and images of a run to the display backends."""
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -11,15 +11,15 @@ from util import log
 from util.cli.packages import require
 from util.cli.suggest import unknown
 from util.clock import Clock
-from util.display.backends.base import Backend
 from util.errors import UserError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # options import this module before torch
     from torch import Tensor
 
+    from util.display.backends.base import Backend
     from util.run.lifecycle import Run
 
-MAX_IMAGES = 64  # of a batch; more would make the pictures unreadable
+MAX_IMAGES = 64  # of a batch
 
 # name in --display -> module:class, imported only when the backend is chosen
 BACKENDS = {
@@ -37,29 +37,27 @@ PACKAGES = {"html": "dominate", "tensorboard": "tensorboard", "wandb": "wandb"} 
 class Visualizer:
     """Passes values and images to all backends in rank 0, and does nothing in the other ranks.
 
-    A display error does not stop training: a backend that raises (a lost connection, a bug in a package) is
-    removed with a warning. UserError and RunFault (a full disk) are raised, because the user can correct them.
+    A backend that raises an error is removed with a warning, and training continues. UserError and RunFault (a
+    full disk) are raised, because the user can correct them.
     """
 
     def __init__(self, backends: Sequence[Backend]) -> None:
         self._backends = list(backends) if log.is_main() else []
 
     def scalars(self, values: Mapping[str, float], clock: Clock) -> None:
-        """Show losses and other numbers by name."""
         self._call(lambda backend: backend.scalars(values, clock))
 
     def images(self, images: Mapping[str, Tensor], clock: Clock) -> None:
-        """Show label -> (N, C, H, W) in [-1, 1], on any device; copied to the CPU once for all backends."""
+        """Show label -> (N, C, H, W) in [-1, 1], on any device."""
         if self._backends:
             on_cpu = {label: image.detach()[:MAX_IMAGES].cpu() for label, image in images.items()}
             self._call(lambda backend: backend.images(on_cpu, clock))
 
     def step(self, clock: Clock) -> None:
-        """Report that a training step is done, for the progress bar and for pages that are due."""
+        """Report that a training step is done."""
         self._call(lambda backend: backend.step(clock))
 
     def close(self) -> None:
-        """Finish all displays at the end of the run."""
         self._call(lambda backend: backend.close())
 
     def _call(self, method: Callable[[Backend], None]) -> None:
@@ -74,22 +72,14 @@ class Visualizer:
 
 
 def create_visualizer(opt: Namespace, run: Run, *, images_per_epoch: int) -> Visualizer:
-    """Create the backends named in `opt.display`; only rank 0 creates any.
+    """Create the backends named in `opt.display`, which have passed check_names() and check_packages().
 
-    A backend that cannot start is left out with a warning.
-
-    Raises:
-        UserError: a name is unknown or a package is missing.
-        RunFault: the run's folder cannot be written.
+    A backend that cannot start is left out with a warning. Raises RunFault if a file cannot be written.
     """
-    check_names(opt.display)
-    check_packages(opt.display)
     backends: list[Backend] = []
     for name in dict.fromkeys(opt.display if log.is_main() else ()):
-        module, class_name = BACKENDS[name].split(":")
         try:
-            backend = getattr(importlib.import_module(module), class_name)
-            backends.append(backend(opt, run, images_per_epoch))
+            backends.append(pkgutil.resolve_name(BACKENDS[name])(opt, run, images_per_epoch))
         except UserError:
             raise
         except Exception as error:
@@ -109,7 +99,7 @@ def check_packages(names: Iterable[str]) -> None:
     for name in names:
         if name in PACKAGES:
             other = "--no_html" if name == "html" else "another --display"
-            require(PACKAGES[name], f"--display {name}", other=other)
+            require(PACKAGES[name], f"--display {name}", other)
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,14 +32,14 @@ class ImageStore(Protocol):
 
 @dataclass(frozen=True)
 class Entries:
-    """What is to be kept: `count` entries of `images_per_entry` images, uint8 (C, H, W), from `prepare(number)`."""
+    """The images to keep: `count` entries of `images_per_entry` images, uint8 (C, H, W), from `prepare(number)`."""
 
     prepare: Callable[[int], list[np.ndarray]]
     count: int
     images_per_entry: int
 
-    def valid(self, number: int) -> list[np.ndarray]:
-        """An entry; empty if a file is broken, which is reported when the entry is used in training."""
+    def prepare_valid(self, number: int) -> list[np.ndarray]:
+        """An entry; empty if a file is broken, which training reports when it uses the entry."""
         try:
             return self.prepare(number)
         except UserError:
@@ -46,7 +47,7 @@ class Entries:
 
     def estimate(self) -> int:
         """About how many bytes all entries take, extrapolated from a few of them."""
-        sample = [self.valid(number * self.count // SAMPLES) for number in range(SAMPLES)]
+        sample = [self.prepare_valid(number * self.count // SAMPLES) for number in range(SAMPLES)]
         return self.count * sum(pixels.size for entry in sample for pixels in entry) // SAMPLES
 
 
@@ -77,14 +78,11 @@ def choose_store(
 
 def _all_in_memory(entries: Entries) -> ImageStore:
     needed, available = entries.estimate(), available_bytes()
-    capacity = 2 * needed + MARGIN
+    free = sys.maxsize if available is None else available // local_world_size()
     try:
-        if available is not None:
-            free = available // local_world_size()
-            if needed > free:
-                raise MemoryError(f"each process has {in_words(free)} of free memory")
-            capacity = min(capacity, free)
-        store = SharedPixels(entries.count * entries.images_per_entry, capacity)
+        if needed > free:
+            raise MemoryError(f"each process has {in_words(free)} of free memory")
+        store = SharedPixels(entries.count * entries.images_per_entry, min(2 * needed + MARGIN, free))
     except (MemoryError, OSError) as error:
         raise UserError(
             f"--cache memory needs about {in_words(needed)} for {entries.count:,} images ({error}): use --cache auto, "
@@ -103,16 +101,15 @@ def _on_disk(entries: Entries, identity: str, files: Sequence[str]) -> ImageStor
 
     path = cache_folder("pixels", hashlib.blake2b(identity.encode(), digest_size=16).hexdigest())
 
-    missing: list[np.ndarray | None] = [None] * entries.images_per_entry
-
     def images() -> Iterator[np.ndarray | None]:
         needed, free = entries.estimate(), shutil.disk_usage(path.parent).free
         if needed > free:
             raise UserError(
                 f"{path.parent} has {in_words(free)} free, but about {in_words(needed)} are needed"
             )
-        for entry in threaded_map(entries.valid, entries.count, threads=usable_cores()):
-            yield from entry or missing
+        for entry in threaded_map(entries.prepare_valid, entries.count, threads=usable_cores()):
+            for index in range(entries.images_per_entry):
+                yield entry[index] if entry else None
 
     count = entries.count * entries.images_per_entry
     return cached_file(path, images, count, fingerprint=fingerprint_of(identity, files))

@@ -19,7 +19,7 @@ import numpy as np
 import PIL
 
 from util import log
-from util.files import make_folder, stream_whole
+from util.files import make_folder, write_atomically
 
 FORMAT = 2  # increase it when the layout of the file or the preparation of images changes
 DIGEST = 32  # bytes
@@ -27,12 +27,12 @@ COLUMNS = 5  # of the table: offset in the file, channels, height, width, CRC-32
 
 
 class PixelFile:
-    """`count` uint8 arrays (C, H, W) by number from a valid file, else OSError or ValueError."""
+    """`count` uint8 arrays (C, H, W) by number; raises OSError or ValueError unless the file is valid."""
 
     def __init__(self, path: str, fingerprint: bytes, count: int) -> None:
         self._arguments = (path, fingerprint, count)
         with open(path, "rb") as file:
-            # torch requires writable memory; writes, which nobody does, would not reach the file
+            # torch requires writable memory; a write would not reach the file
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         table = content[-DIGEST - 8 * COLUMNS * count : -DIGEST]
         if content[-DIGEST:] != _digest(fingerprint, table):
@@ -64,7 +64,7 @@ class PixelFile:
 def cached_file(
     path: Path, images: Callable[[], Iterable[np.ndarray | None]], count: int, *, fingerprint: bytes
 ) -> PixelFile:
-    """Open the file `path`, and first write it from `images()` unless it is valid; None is a missing image.
+    """Open the file `path`; unless it is valid, write it from `images()` first, where None is a missing image.
 
     If several processes call this at once, one of them writes and the others wait.
 
@@ -80,7 +80,7 @@ def cached_file(
         with invalid:  # another process may have written it in the meantime
             return PixelFile(str(path), fingerprint, count)
         log.info(f"preparing {count:,} images into {path}")
-        stream_whole(path, lambda target: _write(target, images(), fingerprint))
+        write_atomically(path, lambda target: _write(target, images(), fingerprint), sync=True)
         return PixelFile(str(path), fingerprint, count)
 
 

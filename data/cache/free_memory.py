@@ -13,7 +13,7 @@ SHARE = 4  # --cache auto takes a quarter: training needs memory itself, and so 
 def available_bytes() -> int | None:
     """The free memory of the machine, or of its cgroup if that is less; None on systems without /proc.
 
-    Only cgroup v2 is read: v1 is gone from current Linux distributions, and its limits are not seen.
+    Only cgroup v2 is read, because current Linux distributions do not use v1.
     """
     free = [1024 * size for name, size in _numbers(Path("/proc/meminfo")).items() if name == "MemAvailable:"]
     with suppress(OSError):

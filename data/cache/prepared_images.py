@@ -18,9 +18,8 @@ from util import log
 class PreparedImages:
     """The `count` entries of `dataset`, each with `images_per_entry` images of one size, scaled but not cropped.
 
-    `load_entry(number)` returns the stored images of an entry, and `name_of(number)` is what errors call them.
-    Without a store each entry is loaded every time, and Pillow crops it. With a store it is loaded unless it is
-    kept, and the kept array is cropped. The pixels are the same.
+    `load_entry(number)` returns the stored images of an entry, and `name_of(number)` its name for error messages.
+    Without a cache, Pillow crops the image. With a cache, the cached array is cropped. The pixels are the same.
 
     Raises:
         UserError: --cache memory, and the images do not fit into the memory.
@@ -39,7 +38,7 @@ class PreparedImages:
         self.preprocess, self.load_entry, self.name_of = preprocess, load_entry, name_of
         self.images_per_entry = images_per_entry
         opt = dataset.opt
-        # without the parser's list of the flags that change pixels, any option may be one
+        # in a namespace that does not come from the parser, any option may change pixels
         names = getattr(opt, "pixel_options", sorted(vars(opt)))
         values = {name: vars(opt).get(name) for name in names}
         identity = f"{os.path.realpath(opt.dataroot)} {values} {replace(preprocess, flip=True)}"
@@ -59,12 +58,12 @@ class PreparedImages:
             images = self._prepare(number)
             draw = self.preprocess.draw_prepared(images[0].size, rng)
             return [to_pixels(self.preprocess.finish(image, draw, name=name)) for image in images]
-        places = range(number * self.images_per_entry, (number + 1) * self.images_per_entry)
-        arrays = [pixels for place in places if (pixels := self.store.get(place)) is not None]
+        slots = range(number * self.images_per_entry, (number + 1) * self.images_per_entry)
+        arrays = [pixels for slot in slots if (pixels := self.store.get(slot)) is not None]
         if len(arrays) < self.images_per_entry:
             arrays = self._prepare_pixels(number)
-            for place, pixels in zip(places, arrays, strict=True):
-                self.store.put(place, pixels)
+            for slot, pixels in zip(slots, arrays, strict=True):
+                self.store.put(slot, pixels)
         height, width = arrays[0].shape[1:]
         draw = self.preprocess.draw_prepared((width, height), rng)
         return [self.preprocess.finish_pixels(pixels, draw, name=name) for pixels in arrays]
@@ -79,14 +78,15 @@ class PreparedImages:
 
 def cache_mode(dataset: PixelDataset) -> str:
     """The value of --cache that is in effect for `dataset`."""
-    opt = dataset.opt
-    cache = opt.cache
+    opt, cache = dataset.opt, dataset.opt.cache
     if vars(opt).get("load_in_mem"):
         log.warn("--load_in_mem is now --cache memory")
         cache = "memory"
-    unused = cache == "auto" and not opt.isTrain  # testing reads each image once
-    if unused or (opt.fast == "off" and cache != "memory"):
+    is_useless = cache == "auto" and not opt.isTrain  # testing reads each image once
+    if is_useless or (opt.fast == "off" and cache != "memory"):
         return "off"
-    if not dataset.cacheable and cache in ("memory", "disk"):
+    if dataset.cacheable:
+        return cache
+    if cache in ("memory", "disk"):
         log.warn(f"--cache {cache} has no effect: {type(dataset).__name__} does not set `cacheable = True`")
-    return cache if dataset.cacheable else "off"
+    return "off"

@@ -5,7 +5,7 @@ import multiprocessing
 
 import numpy as np
 
-WAIT_S = 1  # timeout of the lock, so that a worker that was killed while it held the lock blocks nobody
+WAIT_S = 1  # timeout, so that a worker that is killed while it holds the lock does not block the others
 COLUMNS = 4  # of the table: offset of the image in the block or 0, channels, height, width
 
 

@@ -12,18 +12,16 @@ import numpy as np
 
 
 class CompactPaths(Sequence[str]):
-    """The paths of the files `names`, which are separated by zero characters, in `folder`.
+    """The paths of the files `names`, one or more separated by zero characters, in `folder`.
 
     They can be added to lists and compared with lists; a sum or a slice is a list.
     """
 
     def __init__(self, folder: str, names: str) -> None:
         self._prefix, self._names = os.path.join(folder, ""), os.fsencode(names)
-        ends = np.flatnonzero(np.frombuffer(self._names, np.uint8) == 0)
-        # the position of each name, and that of a name after the last one
-        self._starts = np.concatenate([[0], ends + 1, [len(self._names) + 1] if names else []]).astype(
-            np.int64
-        )
+        zeros = np.flatnonzero(np.frombuffer(self._names, np.uint8) == 0)
+        # where each name starts, and where a name after the last one would start
+        self._starts = np.concatenate([[0], zeros + 1, [len(self._names) + 1]])
 
     def __len__(self) -> int:
         return len(self._starts) - 1
@@ -36,8 +34,7 @@ class CompactPaths(Sequence[str]):
         return self._prefix + os.fsdecode(self._names[start : following - 1])
 
     def __iter__(self) -> Iterator[str]:
-        names = os.fsdecode(self._names).split("\0") if self._names else []
-        return (self._prefix + name for name in names)
+        return (self._prefix + name for name in os.fsdecode(self._names).split("\0"))
 
     def __add__(self, other: Any) -> list[str]:
         return [*self, *other] if isinstance(other, list | CompactPaths) else NotImplemented

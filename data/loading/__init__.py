@@ -1,4 +1,4 @@
-"""From a data set to batches: order, seeds, worker processes, GPU prefetch, and the check before training.
+"""From a data set to batches: order, seeds, worker processes and GPU prefetch.
 
 `data/loader.py` combines these modules.
 """

@@ -1,4 +1,4 @@
-"""Reads single items, each with random generators of its own seed, and joins them to batches."""
+"""Reads single items, each with separately seeded random generators, and joins them to batches."""
 
 import random
 import traceback
@@ -40,7 +40,7 @@ class SeededItems(Dataset):
 
     def _item(self, index: int, seed: int) -> Any:
         if self.cacheable:
-            # the same numbers as with global generators, without the time that seeding them takes
+            # draws the same numbers as the global generators would, without the time to seed those
             return self.dataset.read(index, item_rng(random.Random(seed)))
         with seeded(seed):
             return self.dataset.read(index, item_rng()) if self.has_pixels else self.dataset[index]
@@ -52,17 +52,17 @@ def seeded(seed: int) -> Iterator[None]:
 
     The main process restores them afterwards; in a worker process nothing else uses them.
     """
-    before = None if get_worker_info() else (random.getstate(), np.random.get_state(), torch.get_rng_state())
+    states = None if get_worker_info() else (random.getstate(), np.random.get_state(), torch.get_rng_state())
     random.seed(seed)
     np.random.seed((seed & 0xFFFFFFFF, seed >> 32))
     torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs as well
     try:
         yield
     finally:
-        if before:
-            random.setstate(before[0])
-            np.random.set_state(before[1])
-            torch.set_rng_state(before[2])
+        if states:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+            torch.set_rng_state(states[2])
 
 
 def collate(items: list[Any]) -> Any:
@@ -73,22 +73,23 @@ def collate(items: list[Any]) -> Any:
     try:
         return default_collate(items)
     except Exception as error:
-        shapes = _unequal_shapes(items)
-        size_error = UserError(
-            f"images of one batch differ in size (channels, height, width): {shapes}; "
-            "use --batch_size 1, or a --preprocess that crops"
-        )
-        return as_user_error(size_error if shapes else error, "the items of a batch do not fit together")
+        if shapes := _unequal_shapes(items):
+            return UserError(
+                f"images of one batch differ in size (channels, height, width): {shapes}; "
+                "use --batch_size 1, or a --preprocess that crops"
+            )
+        return as_user_error(error, "the items of a batch do not fit together")
 
 
 def as_user_error(error: Exception, what_failed: str) -> UserError:
-    """A UserError, or RunFault for an error in code, that can be pickled and carries the traceback as a note."""
-    if isinstance(error, UserError):
-        found = (RunFault if isinstance(error, RunFault) else UserError)(str(error))
-    else:
-        found = RunFault(f"{what_failed}: {type(error).__name__}: {one_line(error)}")
-    found.add_note("".join(traceback.format_exception(error)))
-    return found
+    """A UserError, or RunFault for an error in code, that can be pickled and has the traceback as a note."""
+    is_user_error = isinstance(error, UserError)
+    kind = UserError if is_user_error and not isinstance(error, RunFault) else RunFault
+    result = kind(
+        str(error) if is_user_error else f"{what_failed}: {type(error).__name__}: {one_line(error)}"
+    )
+    result.add_note("".join(traceback.format_exception(error)))
+    return result
 
 
 def _unequal_shapes(items: list[dict[str, Any]]) -> list[tuple[int, ...]]:

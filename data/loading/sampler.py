@@ -20,8 +20,8 @@ class EpochSampler:
     """The batches of one process, each a list of (index, item seed).
 
     All `world` processes together get the batches of a single process with `world * batch_size`: rank r gets
-    rows [r * batch_size : (r + 1) * batch_size] of each. Without `drop_last` the last of these joint batches
-    may be short, and ranks whose rows are missing get one batch less.
+    rows [r * batch_size : (r + 1) * batch_size] of each. Without `drop_last` the last joint batch may be short,
+    and ranks whose rows are missing get one batch less.
 
     Raises:
         UserError: the set is empty, or smaller than one joint batch with `drop_last`.
@@ -44,14 +44,19 @@ class EpochSampler:
                 f"the data set has {count} images, too few for --batch_size {batch_size}{processes}; "
                 "add images or use a smaller --batch_size"
             )
-        self.count, self.batch_size, self.seed = count, batch_size, seed
-        self.shuffle, self.rank = shuffle, rank
+        self.count, self.batch_size, self.seed, self.shuffle, self.rank = (
+            count,
+            batch_size,
+            seed,
+            shuffle,
+            rank,
+        )
         self.step_images = batch_size * world
         self.images_per_epoch = count - count % self.step_images if drop_last else count
         self._epoch, self._skip = 1, 0
 
     def start(self, epoch: int, skip: int) -> None:
-        """Let the next iteration return this epoch without its first `skip` images, a multiple of `step_images`."""
+        """Make the next iteration return this epoch without its first `skip` images, a multiple of `step_images`."""
         if skip % self.step_images:
             raise UserError(
                 f"the run stopped after {skip} images of epoch {epoch}, which is not a multiple of the "
@@ -63,15 +68,10 @@ class EpochSampler:
         return -(-self.images_per_epoch // self.step_images)
 
     def __iter__(self) -> Iterator[list[Key]]:
-        epoch = self._epoch
-        order = self.order(epoch)[: self.images_per_epoch]
-        for first in range(self._skip + self.rank * self.batch_size, len(order), self.step_images):
-            rows = range(first, min(first + self.batch_size, len(order)))
+        epoch, order = self._epoch, list(range(self.count))
+        if self.shuffle:
+            generator = torch.Generator().manual_seed(mix(self.seed, epoch))
+            order = torch.randperm(self.count, generator=generator).tolist()
+        for first in range(self._skip + self.rank * self.batch_size, self.images_per_epoch, self.step_images):
+            rows = range(first, min(first + self.batch_size, self.images_per_epoch))
             yield [(order[position], mix(self.seed, epoch, position)) for position in rows]
-
-    def order(self, epoch: int) -> list[int]:
-        """The indices of the whole set in the order of this epoch."""
-        if not self.shuffle:
-            return list(range(self.count))
-        generator = torch.Generator().manual_seed(mix(self.seed, epoch))
-        return torch.randperm(self.count, generator=generator).tolist()

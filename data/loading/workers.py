@@ -24,7 +24,7 @@ def data_loader(
 ) -> DataLoader:
     """A DataLoader whose workers, at most one for each batch, stay alive between epochs."""
     workers = min(num_threads, len(sampler))
-    with _any_number_of_workers():
+    with _many_workers_allowed():
         return DataLoader(
             items,
             batch_sampler=sampler,
@@ -34,20 +34,20 @@ def data_loader(
             pin_memory=pin_memory,
             collate_fn=collate,
             worker_init_fn=_ignore_signals,
-            # by default a DataLoader draws a number from the global generator in each epoch
+            # without it, a DataLoader draws a number from the global generator in each epoch
             generator=torch.Generator(),
         )
 
 
 def start_workers(loader: DataLoader) -> Iterator[Any]:
-    """`iter(loader)` without its SIGCHLD handler, which raises in whatever code the main process executes.
+    """`iter(loader)` without its SIGCHLD handler, which would raise in arbitrary code of the main process.
 
-    A dead worker is then noticed within seconds where its batch is awaited.
+    The main process notices a dead worker within seconds while it waits for its batch.
     """
     child_signal: int = getattr(signal, "SIGCHLD", 0)  # Windows has none
     handler = signal.getsignal(child_signal) if child_signal else None
     try:
-        with _any_number_of_workers():
+        with _many_workers_allowed():
             batches = iter(loader)
     except Exception as error:
         reason = f"{type(error).__name__}: {one_line(error)}"
@@ -62,8 +62,8 @@ def one_line(error: Exception) -> str:
 
 
 @contextmanager
-def _any_number_of_workers() -> Iterator[None]:
-    """Suppress torch's warning of more workers than cores: the number is the user's decision."""
+def _many_workers_allowed() -> Iterator[None]:
+    """Suppress torch's warning of more workers than cores, because the user has chosen the number."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="This DataLoader will create")
         yield

@@ -26,7 +26,7 @@ class Hdf5Images:
             count, height, width, depth = images_of(file, path).shape
             if (height, width, depth) != (side, side, channels):
                 raise UserError(
-                    f"{path} holds images of {width}x{height} pixels and {depth} channels, not of {side}x{side} "
+                    f"{path} contains images of {width}x{height} pixels and {depth} channels, not of {side}x{side} "
                     f"(--crop_size {side}) and {channels} (--output_nc {channels}): change the flags, or create the "
                     f"file again with scripts/make_hdf5.py --size {side}"
                 )
@@ -69,7 +69,7 @@ def images_of(file: Any, path: str) -> Any:
     if getattr(images, "ndim", 0) != 4 or images.dtype != np.uint8 or images.shape[3] not in MODES:
         raise _invalid(path, '"images" must be uint8 (N, S, S, C) with C 1, 3 or 4')
     if not len(images):
-        raise _invalid(path, "it holds no images")
+        raise _invalid(path, "it contains no images")
     return images
 
 

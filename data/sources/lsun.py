@@ -1,6 +1,6 @@
 """The scenes of LSUN from its LMDB files.
 
-torchvision's own reader stores the keys of a file in the working folder and never notices when the file changes.
+torchvision's reader stores the keys of a file in the current folder and never notices when the file changes.
 This one reads the keys at each start, which takes seconds.
 """
 
@@ -35,8 +35,8 @@ class LsunImages:
         folder = Path(root, f"{part}_lmdb")
         if not (folder / "data.mdb").is_file():
             raise UserError(
-                f"there is no LSUN in {folder}: download and unpack it there yourself (--download cannot), or use "
-                "--dataroot for its parent folder"
+                f"there is no LSUN in {folder}: download and unpack it there (--download cannot), or pass its parent "
+                "folder as --dataroot"
             )
         self.part, self.folder, self.channels = part, str(folder), channels
         with database(self.folder)().begin() as transaction:

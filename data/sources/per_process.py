@@ -1,4 +1,4 @@
-"""Open files that forked processes must not share: each process opens its own."""
+"""Files that forked processes must not share, so each process opens them itself."""
 
 import os
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class OpenPerProcess:
-    """A call returns what `open_file` returns, opened once in each process; the first call is not thread-safe.
+    """Calling it returns the file of `open_file()`, opened once in each process; the first call is not thread-safe.
 
     It is pickled without the open file, so `open_file` must be picklable.
     """

@@ -1,4 +1,4 @@
-"""What data sets of single images are built on: sources of stored images by number."""
+"""Sources of stored images by number, on which data sets of single images are built."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +15,9 @@ T = TypeVar("T")
 
 
 class Source(Protocol):
-    """Stored images by number, and the class of each: int64 (N,), or None without classes."""
+    """Stored images by number, and their classes."""
 
-    labels: np.ndarray | None
+    labels: np.ndarray | None  # int64 (N,); None without classes
 
     def __len__(self) -> int: ...
 
@@ -53,14 +53,14 @@ def select_indices(count: int, labels: np.ndarray | None, max_size: float) -> np
         return np.arange(int(max_size))
     by_class = np.argsort(labels, kind="stable")
     _, first, size = np.unique(labels[by_class], return_index=True, return_counts=True)
-    position_in_class = np.empty(count, np.int64)
-    position_in_class[by_class] = np.arange(count) - np.repeat(first, size)
+    position_in_class = np.arange(count) - np.repeat(first, size)
     # the first image of each class, then the second of each class, and so on
-    return np.sort(np.lexsort((labels, position_in_class))[: int(max_size)])
+    order = by_class[np.argsort(position_in_class, kind="stable")]
+    return np.sort(order[: int(max_size)])
 
 
 def threaded_map(function: Callable[[int], T], count: int, *, threads: int) -> Iterator[T]:
-    """function(0), ..., function(count - 1) in order, computed by several threads, which suits image decoders."""
+    """function(0), ..., function(count - 1) in order, computed by several threads, as image decoders allow."""
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for start in range(0, count, BLOCK):
             yield from pool.map(function, range(start, min(start + BLOCK, count)))

@@ -20,7 +20,7 @@ class TvSet:
 
     n_classes: int = 0
     labels: str = ""  # attribute of the torchvision class that holds the labels
-    has_train_argument: bool = False  # its class takes `train=True` instead of `split="train"`
+    has_train_argument: bool = False  # the class takes `train=True` instead of `split="train"`
     grey: bool = False
     flips: bool = True  # False: a mirrored image shows something else
     center_size: int = 0  # side in pixels of the central square that shows the object
@@ -40,7 +40,7 @@ SETS = {
 def open_set(
     set_name: str, root: str, phase: str, *, channels: int, category: str = "", download: bool = False
 ) -> Source:
-    """The images of `phase`, train or test, downloaded before if requested; `category` is for LSUN.
+    """The images of `phase`, train or test; `category` is for LSUN, and `download` for all others.
 
     Raises:
         UserError: the data set is not below `root`, or cannot be downloaded.
@@ -71,7 +71,7 @@ class TvImages:
             if download:
                 raise UserError(f"{set_name} could not be downloaded into {reason}") from error
             raise UserError(
-                f"torchvision finds no {set_name} in {reason}; use --dataroot for the folder that holds it, or add "
+                f"torchvision finds no {set_name} in {reason}; pass the folder that contains it as --dataroot, or add "
                 "--download"
             ) from error
         self.title, self.channels = f"{set_name}_{phase}", channels

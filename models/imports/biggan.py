@@ -1,15 +1,11 @@
 """Conversion of weights of github.com/ajbrock/BigGAN-PyTorch (arXiv:1809.11096; G, G_ema, D; 32 to 256 pixels)."""
 
 import re
+from functools import partial
 
-import torch
-
-from models.imports.common import Kind, State, iterate, odd_keys
+from models.imports.common import Kind, Places, State, convert, table_of
 from models.nets.biggan import D_WIDTHS, FIRST_SIDE, G_WIDTHS
 from util.errors import UserError
-
-# prefix in the source -> (prefix here, {name in the source: name here} of the tensors under it)
-Places = dict[str, tuple[str, dict[str, str]]]
 
 BARE = {"weight": "parametrizations.weight.original", "u0": "parametrizations.weight.0._u"}
 LAYER = BARE | {"bias": "bias"}
@@ -30,20 +26,18 @@ SIZES: dict[Kind, dict[int, int]] = {
 def translate(source: State, kind: Kind) -> State:
     """Convert a state dict to that of a BigGANGenerator or BigGANDiscriminator; G_ema is of kind G.
 
-    The net needs spectral norm on its `spectral_layers()`. The source saves u, and computes v and the next u from it in
-    every forward pass, in eval mode, too. The converted u and v are these, so that sigma is the same.
+    The net needs spectral norm on its `spectral_layers()`.
 
     Raises:
         UserError: no architecture has so many blocks, a key is not in the table, or a key of the table is missing.
     """
-    own = {ours: source[theirs] for theirs, ours in _table(source, kind).items()}
-    for key in list(own):
-        prefix, _, part = key.rpartition(".")
-        if part == "running_mean":
-            own[f"{prefix}.num_batches_tracked"] = torch.tensor(0)
-        elif part == "original":
-            own[f"{prefix}.0._u"], own[f"{prefix}.0._v"] = iterate(own[key], own[f"{prefix}.0._u"])
-    return own
+    size = _size(source, kind)
+    places = _generator(size, shared=_shared(source)) if kind == "G" else _discriminator(size)
+    for index, side in _attending(source, kind).items():
+        places[f"blocks.{index}.1"] = (f"attention.{side}", {"gamma": "gamma"})
+        for part, own in ATTENTION.items():
+            places[f"blocks.{index}.1.{part}"] = (f"attention.{side}.{own}", BARE)
+    return convert(source, table_of(places), partial(_not_biggan, kind), DROPPED)
 
 
 def options(source_G: State, source_D: State | None = None) -> dict[str, str | int]:
@@ -52,7 +46,7 @@ def options(source_G: State, source_D: State | None = None) -> dict[str, str | i
     Raises:
         UserError: as translate(), or the nets are for images of different sizes.
     """
-    _table(source_G, "G")
+    translate(source_G, "G")
     size = _size(source_G, "G")
     output_nc, width = source_G["output_layer.2.weight"].shape[:2]
     # (classes, width), or (width, length of the condition)
@@ -71,39 +65,19 @@ def options(source_G: State, source_D: State | None = None) -> dict[str, str | i
         "shared_dim": shared_dim,
         "norm": "batch",
     }
-    return found | ({} if source_D is None else _options_D(source_D, size))
-
-
-def _options_D(source: State, size: int) -> dict[str, str | int]:
-    _table(source, "D")
-    if _size(source, "D") != size:
-        raise UserError(
-            f"the generator is for {size} pixels and the discriminator for {_size(source, 'D')}: "
-            "use the files of one run"
-        )
-    width = source["blocks.0.0.conv1.weight"].shape[0]
-    return {"ndf": width // D_WIDTHS[size][0][0], "attn_res_D": _joined(_attending(source, "D"))}
+    if source_D is not None:
+        translate(source_D, "D")
+        if _size(source_D, "D") != size:
+            raise UserError(
+                f"the generator is for {size} pixels and the discriminator for {_size(source_D, 'D')}: "
+                "use the files of one run"
+            )
+        found["ndf"] = source_D["blocks.0.0.conv1.weight"].shape[0] // D_WIDTHS[size][0][0]
+        found["attn_res_D"] = _joined(_attending(source_D, "D"))
+    return found
 
 
 # ---------------------------------------------------------------------- tables
-
-
-def _table(source: State, kind: Kind) -> dict[str, str]:
-    """Key in the source -> key here, for all keys except DROPPED; UserError if the keys do not match."""
-    size = _size(source, kind)
-    places = _generator(size, shared=_shared(source)) if kind == "G" else _discriminator(size)
-    for index, side in _attending(source, kind).items():
-        places |= _attention(f"blocks.{index}.1", f"attention.{side}")
-    table = {
-        f"{theirs}.{part}": f"{ours}.{own_part}"
-        for theirs, (ours, parts) in places.items()
-        for part, own_part in parts.items()
-    }
-    unknown = [key for key in source if key not in table and not key.endswith(DROPPED)]
-    facts = odd_keys(source, table, unknown)
-    if facts:
-        raise _not_biggan(kind, facts)
-    return table
 
 
 def _generator(size: int, *, shared: bool) -> Places:
@@ -133,11 +107,6 @@ def _discriminator(size: int) -> Places:
         for conv in ("conv1", "conv2") if identity else ("conv1", "conv2", "conv_sc"):
             places[f"blocks.{index}.0.{conv}"] = (f"blocks.{index}.{conv}", LAYER)
     return places
-
-
-def _attention(theirs: str, ours: str) -> Places:
-    convs = {f"{theirs}.{part}": (f"{ours}.{own}", BARE) for part, own in ATTENTION.items()}
-    return {theirs: (ours, {"gamma": "gamma"}), **convs}
 
 
 # ---------------------------------------------------------------------- the source's shape

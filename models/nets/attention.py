@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from models.nets.cpu.cpu_kernels import SpeedUp
 from models.nets.cpu.fused_attention import attend, reference_attention
+from models.nets.layers import full_precision
 from util.reference_path import is_reference_path
 
 
@@ -18,8 +19,8 @@ class SelfAttention2d(nn.Module):
     Pooled form (the authors' later code, BigGAN): no biases, key and value max-pooled 2 x 2 (the last row and
     column of odd sides are kept), value C -> C/2, and an output convolution C/2 -> C.
 
-    Logits are products of query and key, not divided by sqrt(d). They and the softmax are computed in
-    float32 under autocast, too. Rows of an attention map are queries, columns are keys.
+    Logits are products of query and key, not divided by sqrt(d), in float32 also under autocast. Rows of an
+    attention map are queries, columns are keys.
 
     Raises:
         ValueError: fewer than 8 channels.
@@ -59,36 +60,34 @@ class SelfAttention2d(nn.Module):
             weights = torch.softmax(query.flatten(2)[..., places].transpose(1, 2) @ key.flatten(2), dim=-1)
         return weights.view(len(x), len(points), *key.shape[2:])
 
-    def describe(self, cells: int) -> str:
-        """The size of a map over `cells` places, and the memory that it would take in float32."""
-        keys = -(-cells // 4) if self.pooled else cells
-        mebibytes = 4 * cells * keys / 2**20
-        return f"{cells} x {keys} places: a map would take {mebibytes:.1f} MiB an image, but none is stored"
-
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(N, C, H, W) -> query (N, C/8, H, W), key (N, C/8, Hk, Wk), value (N, C or C/2, Hk, Wk), at least float32."""
         query, key, value = self.query(x), self.key(x), self.value(x)
         if self.pooled:
             key = F.max_pool2d(key, 2, ceil_mode=True)
             value = F.max_pool2d(value, 2, ceil_mode=True)
-        return _full_precision(query), _full_precision(key), _full_precision(value)
+        return full_precision(query), full_precision(key), full_precision(value)
 
     def _residual(self, x: Tensor, mixed: Tensor) -> Tensor:
         return x + self.gamma * self.output(mixed.to(x.dtype))
 
 
 def describe(attention: nn.ModuleDict, cells: Callable[[str], int | None]) -> list[str]:
-    """One line for each attention module of a net; `cells` maps a place to its number of cells, None = unknown."""
+    """One line for each attention module: the size of a map over cells(name) places and its memory in float32."""
     lines = []
     for place, module in attention.items():
-        assert isinstance(module, SelfAttention2d)
         count = cells(place)
-        lines.append(f"attention at {place}" + ("" if count is None else f", {module.describe(count)}"))
+        line = f"attention at {place}"
+        if count is not None:
+            keys = -(-count // 4) if module.pooled else count
+            mebibytes = 4 * count * keys / 2**20
+            line += f", {count} x {keys} places: a map would take {mebibytes:.1f} MiB an image, but none is stored"
+        lines.append(line)
     return lines
 
 
 class AttentionNet(SpeedUp):
-    """A net with attention after features of some sides; it is stored beside the layers, so that no key of theirs changes."""
+    """A net with attention after features of some sides, stored beside the layers so that their keys do not change."""
 
     attention: nn.ModuleDict
     likes_channels_last = True
@@ -115,17 +114,16 @@ class AttentionNet(SpeedUp):
         return self.attention[side](x) if side in self.attention else x
 
     def describe(self, side: int | None) -> list[str]:
-        """One line for each attention module; `side` of the images in pixels does not matter."""
+        """One line for each attention module; the sides of the features do not depend on `side`, that of the images."""
         return describe(self.attention, lambda place: int(place) ** 2)
 
 
 def attention_rows(
     net: nn.Module, place: str, inputs: Sequence[Tensor], points: list[tuple[float, float]]
 ) -> Tensor:
-    """What the attention at `place` of a net looks at from a few points of its features.
+    """Rows of the attention map at `place` of a net, which runs in eval mode on `inputs`, N of each.
 
-    `inputs` are the arguments of the net, N of each; points (y, x) in [0, 1) -> (N, P, h, w), each map
-    summing to 1. The net runs in eval mode.
+    Points (y, x) in [0, 1) -> (N, P, h, w); each map sums to 1.
     """
     training = net.training
     net.eval()
@@ -142,13 +140,9 @@ def attention_rows(
 
 
 def gammas(nets: nn.ModuleDict) -> dict[str, Tensor]:
-    """gamma_<net>_<place> -> the weight that training has given to each attention module."""
+    """gamma_<net>_<place> -> gamma of each attention module."""
     return {
         f"gamma_{name}_{place}": attention.gamma
         for name, net in nets.items()
         for place, attention in getattr(net, "attention", {}).items()
     }
-
-
-def _full_precision(features: Tensor) -> Tensor:
-    return features.float() if features.dtype in (torch.float16, torch.bfloat16) else features

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.nets.attention import AttentionNet
-from models.nets.conditional import ClassEmbedding, ConditionalNorm, check_label
+from models.nets.conditional import ClassEmbedding, ConditionalNorm, check_label, check_size
 from models.nets.families import Family, register
 from models.nets.layers import Norm
 
@@ -50,10 +50,10 @@ class GBlock(nn.Module):
 
     def forward(self, x: Tensor, *condition: Tensor) -> Tensor:
         """x (N, C, H, W), the condition of the norms (N,) or (N, D) -> (N, C', 2H, 2W)."""
-        h = _upsampled(F.relu(self.bn1(x, *condition)))
+        h = F.interpolate(F.relu(self.bn1(x, *condition)), scale_factor=2)
         h = F.relu(self.bn2(self.conv1(h), *condition))
         # a 1 x 1 convolution and upsampling commute; this order takes a quarter of the operations
-        return self.conv2(h) + _upsampled(self.conv_sc(x))
+        return self.conv2(h) + F.interpolate(self.conv_sc(x), scale_factor=2)
 
 
 class DBlock(nn.Module):
@@ -109,7 +109,7 @@ class BigGANGenerator(AttentionNet):
         shared_dim: int,
     ) -> None:
         super().__init__()
-        _check_size(size)
+        check_size("BigGAN", size, SIZES)
         if hierarchical and n_classes and not shared_dim:
             raise ValueError(
                 "--hierarchical true concatenates the chunks of z to a shared class embedding, which --shared_dim 0 "
@@ -133,9 +133,8 @@ class BigGANGenerator(AttentionNet):
         check_label(label, self.n_classes, z)
         first, *chunks = z.chunk(len(self.blocks) + 1, dim=1) if self.hierarchical else [z]
         embedding = [] if label is None else [self.shared(label)]
-        conditions = [[torch.cat([*embedding, chunk], 1)] for chunk in chunks] or [embedding] * len(
-            self.blocks
-        )
+        conditions = [[torch.cat([*embedding, chunk], 1)] for chunk in chunks]
+        conditions = conditions or [embedding] * len(self.blocks)
         h = self.linear(first).view(len(z), -1, FIRST_SIDE, FIRST_SIDE)
         for block, condition in zip(self.blocks, conditions, strict=True):
             h = self.attend(block(h, *condition))
@@ -147,7 +146,7 @@ class BigGANGenerator(AttentionNet):
 
 
 class BigGANDiscriminator(AttentionNet):
-    """Image and class -> logit; the class enters by projection (Eq. 3 of arXiv:1802.05637, Miyato and Koyama 2018).
+    """Image and class -> logit; the class enters by projection (Eq. 3 of arXiv:1802.05637).
 
     Raises:
         ValueError: there is no architecture for this size, or it has no features of a side in `attn_res`.
@@ -157,7 +156,7 @@ class BigGANDiscriminator(AttentionNet):
         self, *, input_nc: int, ndf: int, size: int, n_classes: int = 0, attn_res: Sequence[int]
     ) -> None:
         super().__init__()
-        _check_size(size)
+        check_size("BigGAN", size, SIZES)
         factors, halving = D_WIDTHS[size]
         widths = [input_nc, *(ndf * factor for factor in factors)]
         self.blocks = nn.ModuleList(
@@ -171,7 +170,7 @@ class BigGANDiscriminator(AttentionNet):
         self.embed = ClassEmbedding(n_classes, widths[-1]) if n_classes else None
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
-        """x (N, input_nc, S, S) in [-1, 1], label int64 (N,) -> logits (N,)."""
+        """x (N, input_nc, S, S) in [-1, 1], label int64 (N,) or float (N, n_classes) -> logits (N,)."""
         check_label(label, self.n_classes, x)
         for block in self.blocks:
             x = block(x)
@@ -188,7 +187,7 @@ class BigGANDiscriminator(AttentionNet):
 
 
 def _norms(norm: Norm, n_classes: int, shared_dim: int, chunk: int) -> Callable[[int], nn.Module]:
-    """Number of channels -> norm, whose gain and bias depend on the label, on a vector, or on neither."""
+    """Number of channels -> a norm whose gain and bias depend on the label, on a vector, or on neither."""
     length = chunk + (shared_dim if n_classes else 0)
 
     def affine_part(channels: int) -> nn.Module:
@@ -204,11 +203,6 @@ def _norms(norm: Norm, n_classes: int, shared_dim: int, chunk: int) -> Callable[
     return make
 
 
-def _check_size(size: int) -> None:
-    if size not in SIZES:
-        raise ValueError(f"BigGAN has no architecture for {size} pixels: use {', '.join(map(str, SIZES))}")
-
-
 def _chunk(z_dim: int, chunks: int) -> int:
     if z_dim % chunks:
         fitting = dict.fromkeys([max(1, round(z_dim / chunks)) * chunks, PUBLISHED_CHUNK * chunks])
@@ -217,10 +211,6 @@ def _chunk(z_dim: int, chunks: int) -> int:
             f"use --z_dim {' or '.join(map(str, fitting))}"
         )
     return z_dim // chunks
-
-
-def _upsampled(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
 register(

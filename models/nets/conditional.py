@@ -1,4 +1,6 @@
-"""Layers that depend on a class: embeddings, one-hot vectors and conditional norms."""
+"""Parts of the nets that start from noise: checks of their inputs, class embeddings and conditional norms."""
+
+from collections.abc import Collection
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,16 +17,13 @@ class ClassEmbedding(nn.Embedding):
 
 
 class ClassVector(ClassEmbedding):
-    """A class embedding that is concatenated to noise, so it starts as N(0, 1), whatever --init_type says."""
+    """A class embedding that is concatenated to noise, so it starts as N(0, 1) with every --init_type."""
 
     keeps_initial_weights = True
 
 
 class OneHot(nn.Module):
-    """A class as a one-hot vector; weights of classes stay as they are.
-
-    `embedding_dim` is the length, named as in ClassEmbedding; 0 without classes.
-    """
+    """A class as a one-hot vector of length `embedding_dim`, 0 without classes; weights of classes stay as they are."""
 
     def __init__(self, n_classes: int) -> None:
         super().__init__()
@@ -33,6 +32,12 @@ class OneHot(nn.Module):
     def forward(self, label: Tensor) -> Tensor:
         """label int64 (N,), or weights of the classes, float (N, n_classes) -> float (N, n_classes)."""
         return label if label.is_floating_point() else F.one_hot(label, self.embedding_dim).float()
+
+
+def check_size(net: str, size: int, sizes: Collection[int]) -> None:
+    """Raise ValueError if a net has no architecture for images of `size` pixels."""
+    if size not in sizes:
+        raise ValueError(f"{net} has no architecture for {size} pixels: use {', '.join(map(str, sizes))}")
 
 
 def check_label(label: Tensor | None, n_classes: int, x: Tensor) -> None:

@@ -4,8 +4,8 @@ A family is one file in models/nets/ that describes itself in a module-level sta
 
     register(Family("name", "one line for --help", generator=build, ...))
 
-Nothing else needs an edit: the files are found by listing the folder. This module does not import torch, and names()
-reads the name and the description from the text of those files, so both must be string literals.
+All files of the folder are found. names() reads the name and the description from their text, without importing torch,
+so both must be string literals.
 """
 
 from __future__ import annotations
@@ -30,9 +30,8 @@ class Family:
     """One name for `--netG`, `--netD` or both.
 
     With source "image", `generator` is called as (input_nc, output_nc, ngf, norm_layer, use_dropout) and
-    `discriminator` as (input_nc, ndf, n_layers, norm_layer). With source "noise" both take keyword
-    arguments only: z_dim, output_nc, ngf, size, norm, n_classes or input_nc, ndf, size, norm, n_classes, as far as
-    their signatures have them, and arguments of their own.
+    `discriminator` as (input_nc, ndf, n_layers, norm_layer). With source "noise" they are called with those of the
+    keywords size, norm, n_classes, z_dim, output_nc, ngf (D: input_nc, ndf) that they have, and further keywords.
     """
 
     name: str
@@ -50,9 +49,8 @@ class Family:
     def why_not(self, side: int, n_layers: int = 3) -> str:
         """What is wrong with images of `side` pixels and which flag helps; empty if the family takes them."""
         if self.sizes and side not in self.sizes:
-            return (
-                f"has no architecture for {side} pixels: use --crop_size {' or '.join(map(str, self.sizes))}"
-            )
+            known = " or ".join(map(str, self.sizes))
+            return f"has no architecture for {side} pixels: use --crop_size {known}"
         multiple = self.side_multiple
         if side % multiple:
             near = max(multiple, round(side / multiple) * multiple)
@@ -60,13 +58,9 @@ class Family:
                 f"needs images whose sides are multiples of {multiple}, not {side} pixels: "
                 f"use --load_size {near} --crop_size {near}"
             )
-        if callable(self.smallest_side):
-            smallest, remedy = (
-                self.smallest_side(n_layers),
-                "use a larger --crop_size, a smaller --n_layers_D",
-            )
-        else:
-            smallest, remedy = self.smallest_side, "use a larger --crop_size"
+        smallest, remedy = self.smallest_side, "use a larger --crop_size"
+        if callable(smallest):
+            smallest, remedy = smallest(n_layers), f"{remedy}, a smaller --n_layers_D"
         return f"needs images of at least {smallest} pixels, not {side}: {remedy}" if side < smallest else ""
 
 

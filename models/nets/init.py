@@ -18,8 +18,8 @@ INITS: dict[str, Callable[[Tensor, float], object]] = {
 def init_weights(net: nn.Module, init_type: str = "normal", init_gain: float = 0.02) -> nn.Module:
     """Draw the weights of convolutions, linear layers and embeddings, and set their biases to 0.
 
-    Batch norm gets gains from N(1, 0.02) and biases of 0. `normal` takes `init_gain` as the standard deviation, of
-    batch norm, too (DCGAN, arXiv:1511.06434). `default` keeps torch's initial weights.
+    Batch norm gets gains from N(1, 0.02) and biases of 0. With `normal`, `init_gain` is the standard deviation of
+    all weights and gains (DCGAN, arXiv:1511.06434). `default` keeps torch's initial weights.
 
     Raises:
         ValueError: unknown name.
@@ -28,22 +28,17 @@ def init_weights(net: nn.Module, init_type: str = "normal", init_gain: float = 0
         return net
     if init_type not in INITS:
         raise ValueError(f"unknown initialisation {init_type!r}; known: default, {', '.join(INITS)}")
-    draw = INITS[init_type]
-    for module in _children_first(net):
+
+    def initialise(module: nn.Module) -> None:
         if getattr(module, "keeps_initial_weights", False):
-            continue
+            return
         if isinstance(module, WEIGHTED):
-            draw(module.weight.data, init_gain)
+            INITS[init_type](module.weight.data, init_gain)
             bias = getattr(module, "bias", None)
             if bias is not None:
                 nn.init.zeros_(bias)
         elif isinstance(module, _BatchNorm) and module.affine:
             nn.init.normal_(module.weight, 1.0, init_gain if init_type == "normal" else 0.02)
             nn.init.zeros_(module.bias)
-    return net
 
-
-def _children_first(net: nn.Module) -> list[nn.Module]:
-    found: list[nn.Module] = []
-    net.apply(found.append)
-    return found
+    return net.apply(initialise)

@@ -14,8 +14,7 @@ from models.nets.mismatch import explain_mismatch
 class TappedChain(SpeedUp):
     """`model`, a Sequential with upstream's keys, and `attention`, modules that follow some of its layers.
 
-    `taps` names the places: name -> (index of the layer that attention follows, its channels, stride
-    of its features). Attention is stored beside the chain, so that no key of the chain changes.
+    `taps`: name of a place -> (index of the layer that attention follows, its channels, the stride of its features).
     """
 
     explain_mismatch = explain_mismatch
@@ -33,18 +32,15 @@ class TappedChain(SpeedUp):
             ValueError: this net has no such place.
         """
         if tap not in self.taps:
-            raise ValueError(
-                f"{type(self).__name__} has no place {tap!r} for attention; it has: {', '.join(self.taps)}"
-            )
+            known = ", ".join(self.taps)
+            raise ValueError(f"{type(self).__name__} has no place {tap!r} for attention; it has: {known}")
         attention = SelfAttention2d(self.taps[tap][1], pooled=pooled)
         self.attention[tap] = attention
         return attention
 
     def describe(self, side: int | None) -> list[str]:
         """One line for each attention module, with the size of its map if all images have `side` pixels."""
-        return describe(
-            self.attention, lambda tap: None if side is None else (-(-side // self.taps[tap][2])) ** 2
-        )
+        return describe(self.attention, lambda tap: side and (-(-side // self.taps[tap][2])) ** 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> the output of the chain."""
@@ -68,18 +64,16 @@ def add_attention(
 ) -> nn.Module:
     """Add initialised self-attention to a net at named places, in place.
 
-    The random state is restored afterwards: with the same seed, the nets made before and after
-    equal those of a run without attention.
+    The random state is restored, so that other nets get the same initial weights as without attention.
 
     Raises:
         ValueError: the net has no such place.
     """
-    if taps and not isinstance(net, TappedChain):
-        raise ValueError(
-            f"{type(net).__name__} has no place for attention; ResNet generators and PatchGANs have"
-        )
     with torch.random.fork_rng(devices=[]):
         for tap in taps:
-            assert isinstance(net, TappedChain)
+            if not isinstance(net, TappedChain):
+                raise ValueError(
+                    f"{type(net).__name__} has no place for attention; ResNet generators and PatchGANs have"
+                )
             init_weights(net.attend_at(tap, pooled=pooled), init_type, init_gain)
     return net

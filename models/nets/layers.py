@@ -15,6 +15,11 @@ from torch.nn.utils.parametrize import register_parametrization
 from util.reference_path import is_reference_path
 
 
+def full_precision(x: Tensor) -> Tensor:
+    """float16 and bfloat16 become float32."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
 class Norm(Protocol):
     """The constructor of a norm layer; `affine` = with a learned gain and bias, if the norm can have them."""
 
@@ -28,8 +33,7 @@ class SyncBatchNorm(nn.SyncBatchNorm):
         """(N, C, H, W) -> (N, C, H, W)."""
         if x.is_cuda or not self.training or not dist.is_initialized():
             return super().forward(x)
-        dtype = x.dtype
-        x = x.float() if dtype in (torch.float16, torch.bfloat16) else x
+        dtype, x = x.dtype, full_precision(x)
         sums = torch.cat([x.sum((0, 2, 3)), (x * x).sum((0, 2, 3)), x.new_tensor([x.numel() / x.shape[1]])])
         sums = all_reduce(sums)
         count = sums[-1]
@@ -50,15 +54,11 @@ class SyncBatchNorm(nn.SyncBatchNorm):
         self.running_var.lerp_(variance, self.momentum)
 
 
-def no_norm(channels: int, *, affine: bool = False) -> nn.Module:
-    return nn.Identity()
-
-
 NORMS: dict[str, Norm] = {
     "batch": partial(nn.BatchNorm2d, affine=True, track_running_stats=True),
     "syncbatch": partial(SyncBatchNorm, affine=True, track_running_stats=True),
     "instance": partial(nn.InstanceNorm2d, affine=False, track_running_stats=False),
-    "none": no_norm,
+    "none": lambda channels, *, affine=False: nn.Identity(),
 }
 
 
@@ -74,7 +74,7 @@ def get_norm_layer(norm_type: str = "instance") -> Norm:
 
 
 def needs_bias(norm: Norm) -> bool:
-    """Whether a convolution before this norm needs a bias: batch norm has one of its own."""
+    """Whether a convolution before this norm needs a bias; batch norm adds one itself."""
     return not isinstance(norm(1), _BatchNorm)
 
 
@@ -86,7 +86,7 @@ class SpectralNorm(_SpectralNorm):
     """
 
     def forward(self, weight: Tensor) -> Tensor:
-        """weight / sigma with sigma = u W v (Eq. 19 of arXiv:1802.05957), in full precision under autocast, too."""
+        """weight / sigma with sigma = u W v (Eq. 19 of arXiv:1802.05957), also under autocast in full precision."""
         with torch.autocast(weight.device.type, enabled=False):
             sigma = torch.dot(self._u, torch.mv(self._reshape_weight_to_matrix(weight), self._v))
             return weight / sigma
@@ -101,9 +101,10 @@ def apply_spectral_norm(
 ) -> nn.Module:
     """Divide weights by their largest singular value (arXiv:1802.05957), in place, by a parametrization.
 
-    `layers` of `net` are normalised; None = spectral_layers(net). Weights are saved as `parametrizations.weight.original`, the vectors u and v are buffers.
-    The weight of a transposed convolution is (in, out, k, k): the rows of its matrix are the output channels,
-    or with rows="in" the input channels, as in heykeetae's SAGAN. Draw initial weights first.
+    Draw initial weights first. They are then saved as `parametrizations.weight.original`; the vectors u and v
+    are buffers. `layers` = None means spectral_layers(net). The weight of a transposed convolution is
+    (in, out, k, k): the rows of its matrix are the output channels, or with rows="in" the input channels, as in
+    heykeetae's SAGAN.
     """
     assert rows in ("out", "in"), rows
     for layer in spectral_layers(net) if layers is None else list(layers):
@@ -125,10 +126,10 @@ def spectral_layers(net: nn.Module, *scope: str) -> list[nn.Module]:
 
 
 def batched_forward(net: nn.Module, *inputs: Tensor, label: Tensor | None = None) -> tuple[Tensor, ...]:
-    """`net` on several inputs (N, C, H, W), concatenated to one batch where that does not change the result.
+    """The outputs of `net` for several inputs (N, C, H, W), which become one batch where that changes no result.
 
-    Batch norm mixes the images of a batch, so nets with it run on one input after the other, as all nets do on
-    inputs of different sizes and on the reference path. The `label` (N,) goes with each of the inputs.
+    Nets with batch norm, which mixes the images of a batch, get the inputs one after the other. So do all nets
+    on the reference path and if the sizes of the inputs differ. `label` (N,) belongs to each of the inputs.
     """
     labels = () if label is None else (label,)
     mixing = any(isinstance(module, _BatchNorm) for module in net.modules())

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.nets.layers import batched_forward
+from models.nets.layers import batched_forward, full_precision
+from models.training.penalties import gradient_penalty
 
 Elementwise = Callable[[Tensor], Tensor]
 
@@ -28,9 +28,9 @@ class GANLoss(nn.Module):
 
     The loss is the mean over all logits, so that a PatchGAN judges every patch.
 
-    `lambda_gp` is accepted for old callers and ignored: BaseModel.add_discriminator_phase adds the penalty.
-    `GANLoss(mode)(logits, target_is_real)` is upstream's call. It is defined for the objectives in which the
-    generator minimises the discriminator's loss on real images, so not for hinge.
+    `lambda_gp` is for plugins that do not use BaseModel.add_discriminator_phase, which adds the gradient penalty.
+    `GANLoss(mode)(logits, target_is_real)` is upstream's call. It is not defined for hinge, where the generator
+    minimises another function than the discriminator does on real images.
 
     Raises:
         ValueError: unknown name.
@@ -41,35 +41,36 @@ class GANLoss(nn.Module):
         if gan_mode not in OBJECTIVES:
             raise ValueError(f"unknown GAN objective {gan_mode!r}; known: {', '.join(OBJECTIVES)}")
         self.gan_mode = gan_mode
+        self.lambda_gp = lambda_gp or 0.0
         self._real, self._fake, self._generator = OBJECTIVES[gan_mode]
 
     def real(self, logits: Tensor) -> Tensor:
         """Loss of the discriminator on real images."""
-        return self._real(_full_precision(logits)).mean()
+        return self._real(full_precision(logits)).mean()
 
     def fake(self, logits: Tensor) -> Tensor:
         """Loss of the discriminator on generated images."""
-        return self._fake(_full_precision(logits)).mean()
+        return self._fake(full_precision(logits)).mean()
 
     def generator(self, logits: Tensor) -> Tensor:
         """Loss of the generator, from the logits of its images."""
-        return self._generator(_full_precision(logits)).mean()
+        return self._generator(full_precision(logits)).mean()
 
     def discriminator(
         self, net: nn.Module, real: Tensor, fake: Tensor, label: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """The loss terms of a discriminator on real and fake images (N, C, H, W) with the same labels (N,).
+        """The terms of a discriminator on images (N, C, H, W) with the same labels (N,).
 
-        Terms `real` and `fake`.
+        They are `real`, `fake` and, if `lambda_gp` was given, `gp`.
         """
-        on_real, on_fake = batched_forward(net, real, fake.detach(), label=label)
-        return {"real": self.real(on_real), "fake": self.fake(on_fake)}
+        fake = fake.detach()
+        on_real, on_fake = batched_forward(net, real, fake, label=label)
+        terms = {"real": self.real(on_real), "fake": self.fake(on_fake)}
+        if self.lambda_gp > 0:
+            terms["gp"] = self.lambda_gp * gradient_penalty(net, real, fake, label)
+        return terms
 
     def forward(self, logits: Tensor, target_is_real: bool) -> Tensor:
         if self.gan_mode == "hinge":
             raise ValueError("hinge has different losses for G and D: call .real, .fake or .generator")
         return self.real(logits) if target_is_real else self.fake(logits)
-
-
-def _full_precision(logits: Tensor) -> Tensor:
-    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits

@@ -52,7 +52,7 @@ class NLayerDiscriminator(TappedChain):
 
 
 class PixelDiscriminator(nn.Module):
-    """1 x 1 convolutions: each pixel is judged on its own."""
+    """1 x 1 convolutions, which judge each pixel separately."""
 
     explain_mismatch = explain_mismatch
 

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.nets.attention import AttentionNet
-from models.nets.conditional import ClassEmbedding, ConditionalNorm, check_label
+from models.nets.conditional import ClassEmbedding, ConditionalNorm, check_label, check_size
 from models.nets.families import Family, register
 from models.nets.layers import Norm
 
@@ -14,7 +14,7 @@ SIZES = (32, 64, 128, 256)  # sides of the images in pixels
 CONVOLUTIONS = nn.Conv2d | nn.ConvTranspose2d
 
 
-# name -> (layer that enlarges or keeps the features, (channels, output channels) -> convolution); together 2 x
+# name -> (layer, (channels, output channels) -> convolution), which together double the side
 UPSAMPLES: dict[str, tuple[Callable[[], nn.Module], Callable[[int, int], nn.Module]]] = {
     "deconv": (nn.Identity, lambda channels, out: nn.ConvTranspose2d(channels, out, 4, stride=2, padding=1)),
     "nearest": (
@@ -31,13 +31,8 @@ def default_attention(size: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def channels_at(width: int, size: int) -> dict[int, int]:
-    """Resolution -> channels, from 4 x 4 to half the image's side, which has `width`; channels_at(64, 64)[4] = 512.
-
-    Raises:
-        ValueError: there is no architecture for this size.
-    """
-    if size not in SIZES:
-        raise ValueError(f"SAGAN has no architecture for {size} pixels: use {', '.join(map(str, SIZES))}")
+    """Resolution -> channels, from 4 x 4 to half the image's side, which has `width`; channels_at(64, 64)[4] = 512."""
+    check_size("SAGAN", size, SIZES)
     resolutions = (2**power for power in range(2, size.bit_length() - 1))
     return {resolution: width * size // (2 * resolution) for resolution in resolutions}
 
@@ -108,7 +103,8 @@ class SAGANGenerator(Pyramid):
         below = z_dim
         for resolution, width in channels.items():
             # z is 1 x 1, so both forms begin with the same transposed convolution to 4 x 4
-            up, layer = (enlarge(), conv(below, width)) if blocks else (nn.Identity(), _first(below, width))
+            up = enlarge() if blocks else nn.Identity()
+            layer = conv(below, width) if blocks else nn.ConvTranspose2d(below, width, 4)
             blocks[resolution] = UpBlock(up, layer, _norm(width, norm, n_classes))
             below = width
         super().__init__(blocks)
@@ -127,7 +123,7 @@ class SAGANDiscriminator(Pyramid):
     """Halvings to 4 x 4 without norms, then one logit.
 
     With classes, <embed(label), sum over space of the last features> is added to the logit (projection, Eq. 3 of
-    arXiv:1802.05637, Miyato and Koyama 2018). `ndf` is the number of channels next to the image.
+    arXiv:1802.05637). `ndf` is the number of channels next to the image.
 
     Raises:
         ValueError: there is no architecture for this size, or it does not have a resolution of `attn_res`.
@@ -169,10 +165,6 @@ class SAGANDiscriminator(Pyramid):
         if self.embed is None:
             return logits
         return logits + (self.embed(label) * features.sum((2, 3))).sum(1)
-
-
-def _first(z_dim: int, width: int) -> nn.Module:
-    return nn.ConvTranspose2d(z_dim, width, 4)
 
 
 def _norm(channels: int, norm: Norm, n_classes: int) -> nn.Module:

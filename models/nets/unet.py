@@ -42,7 +42,7 @@ class UnetSkipConnectionBlock(nn.Module):
         up += [nn.Tanh()] if outermost else [norm_layer(outer_nc)]
         if use_dropout:
             up.append(nn.Dropout(0.5))
-        self.model = nn.Sequential(*down, *([submodule] if submodule is not None else []), *up)
+        self.model = nn.Sequential(*down, *([] if submodule is None else [submodule]), *up)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H, W)."""
@@ -69,16 +69,13 @@ class UnetGenerator(SpeedUp):
         super().__init__()
         self.multiple = 2**num_downs  # the sides of images in pixels are multiples of it
         wide = 8 * ngf
-        block = UnetSkipConnectionBlock(wide, wide, norm_layer=norm_layer)
+        make = partial(UnetSkipConnectionBlock, norm_layer=norm_layer)
+        block = make(wide, wide)
         for _ in range(num_downs - 5):
-            block = UnetSkipConnectionBlock(
-                wide, wide, submodule=block, norm_layer=norm_layer, use_dropout=use_dropout
-            )
+            block = make(wide, wide, submodule=block, use_dropout=use_dropout)
         for width in (4 * ngf, 2 * ngf, ngf):
-            block = UnetSkipConnectionBlock(width, 2 * width, submodule=block, norm_layer=norm_layer)
-        self.model = UnetSkipConnectionBlock(
-            output_nc, ngf, input_nc=input_nc, submodule=block, norm_layer=norm_layer, outermost=True
-        )
+            block = make(width, 2 * width, submodule=block)
+        self.model = make(output_nc, ngf, input_nc=input_nc, submodule=block, outermost=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, input_nc, H, W) in [-1, 1] -> (N, output_nc, H, W) in [-1, 1].
@@ -95,23 +92,17 @@ class UnetGenerator(SpeedUp):
         return self.model(x)
 
 
-def _build(
-    num_downs: int, input_nc: int, output_nc: int, ngf: int, norm: Norm, use_dropout: bool
-) -> UnetGenerator:
-    return UnetGenerator(input_nc, output_nc, num_downs, ngf, norm, use_dropout)
-
-
 register(
     Family(
         "unet_256",
         "U-Net with 8 halvings, for sides that are multiples of 256",
-        generator=partial(_build, 8),
+        generator=lambda input_nc, output_nc, *others: UnetGenerator(input_nc, output_nc, 8, *others),
         side_multiple=256,
     ),
     Family(
         "unet_128",
         "U-Net with 7 halvings, for sides that are multiples of 128",
-        generator=partial(_build, 7),
+        generator=lambda input_nc, output_nc, *others: UnetGenerator(input_nc, output_nc, 7, *others),
         side_multiple=128,
     ),
 )

@@ -13,8 +13,8 @@ CUT_SIDE = 1 / 2  # of a side
 class DiffAugment:
     """A forward pre-hook that augments the input of a discriminator in training mode.
 
-    Real and fake images are augmented alike, so the generator does not learn to imitate the augmentation. `kinds`
-    are keys of KINDS. The images (N, C, H, W) are in [-1, 1]; RGB images stacked along C are recoloured separately.
+    Real and fake images are augmented, so the generator does not learn to imitate the augmentation. `kinds` are keys
+    of KINDS. Images (N, C, H, W) are in [-1, 1]; RGB images concatenated along C are recoloured separately.
     """
 
     def __init__(self, kinds: Sequence[str]) -> None:
@@ -43,8 +43,8 @@ def recolour(x: Tensor) -> Tensor:
 def translate(x: Tensor) -> Tensor:
     """Shift each image by up to an eighth of a side; the uncovered border is 0 (mid grey)."""
     count, _, height, width = x.shape
-    down, right = _shifts(x, height), _shifts(x, width)
     edge_y, edge_x = int(height * LARGEST_SHIFT), int(width * LARGEST_SHIFT)
+    down, right = (torch.randint(-edge, edge + 1, (count,), device=x.device) for edge in (edge_y, edge_x))
     padded = F.pad(x, (edge_x, edge_x, edge_y, edge_y))
     rows = torch.arange(height, device=x.device)[None] + edge_y - down[:, None]
     columns = torch.arange(width, device=x.device)[None] + edge_x - right[:, None]
@@ -71,14 +71,9 @@ def _uniform(x: Tensor) -> Tensor:
     return torch.rand(len(x), 1, 1, 1, device=x.device, dtype=x.dtype)
 
 
-def _shifts(x: Tensor, side: int) -> Tensor:
-    largest = int(side * LARGEST_SHIFT)
-    return torch.randint(-largest, largest + 1, (len(x),), device=x.device)
-
-
 def _hidden(x: Tensor, side: int) -> Tensor:
     """(N, side) bool: True in an interval of half the side around a random centre."""
     length = int(side * CUT_SIDE)
     start = torch.randint(0, side + 1 - length % 2, (len(x), 1), device=x.device) - length // 2
-    places = torch.arange(side, device=x.device)[None]
-    return (places >= start) & (places < start + length)
+    offset = torch.arange(side, device=x.device) - start
+    return (offset >= 0) & (offset < length)

@@ -12,8 +12,7 @@ class EMA:
     """Copies ("shadows") that follow their nets: shadow <- d * shadow + (1 - d) * net.
 
     After n updates d = min(decay, (1 + n) / (10 + n)), so that the random initial weights soon lose their influence.
-    Buffers (running statistics, the vectors of spectral norm) are copied, not averaged: an average of
-    singular vectors is not a singular vector.
+    Buffers are copied: an average of the singular vectors of spectral norm is not a singular vector.
     """
 
     def __init__(self, decay: float) -> None:

@@ -1,4 +1,4 @@
-"""Where and how nets compute: device, precision, compilation, and fast or reference implementations."""
+"""How nets compute: device, precision, compilation, and fast or reference implementations."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,11 +16,7 @@ AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Execution:
-    """Carries out --amp, --compile and --fast on `device`.
-
-    `static`: all training images have the same size. Without `fast` everything is computed by the reference
-    implementations, for comparisons.
-    """
+    """Implements --amp, --compile and --fast on `device`; `static`: all training images have the same size."""
 
     def __init__(self, device: torch.device, *, amp: str, compiled: bool, fast: bool, static: bool) -> None:
         self.device, self.fast, self.compiled = device, fast, compiled
@@ -59,11 +55,9 @@ class Execution:
 
     @contextmanager
     def autocast_context(self) -> Iterator[None]:
-        """Within the context nets compute in the precision of --amp, and as --fast says."""
-        with (
-            reference_path(not self.fast),
-            torch.autocast(self.device.type, self.dtype, self.dtype is not None),
-        ):
+        """Within the context nets compute in the precision of --amp, with --fast off on the reference path."""
+        autocast = torch.autocast(self.device.type, self.dtype, self.dtype is not None)
+        with reference_path(not self.fast), autocast:
             yield
 
 

@@ -1,8 +1,7 @@
-"""Adam in its fused form where possible, safe with every memory format, without importing torch's compiler.
+"""Adam in its fused form where possible, for every memory format, without importing torch's compiler.
 
-torch wraps the methods of optimizers to exclude them from compilation, and imports torch._dynamo for that when the
-first optimizer is made. That takes 1.1 s on a CPU, nearly as long as `import torch`. This project does not
-compile optimizers, so Adam has the unwrapped methods.
+torch wraps the methods of optimizers to exclude them from compilation, and therefore imports torch._dynamo with the
+first optimizer, which takes 1.1 s on a CPU. This project compiles no optimizers, so Adam has the unwrapped methods.
 """
 
 import inspect
@@ -13,8 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-FUSED_DEVICES = {"cpu", "cuda"}
-FUSED_DTYPES = {torch.float32, torch.float64}
+FUSED_DTYPES = (torch.float32, torch.float64)
 
 
 class Adam(torch.optim.Adam):
@@ -33,7 +31,7 @@ def adam(parameters: Iterable[nn.Parameter], *, lr: float, betas: tuple[float, f
     Each form can load the state that the other has saved.
     """
     parameters = list(parameters)
-    fused = fused and all(p.device.type in FUSED_DEVICES and p.dtype in FUSED_DTYPES for p in parameters)
+    fused = fused and all(p.device.type in ("cpu", "cuda") and p.dtype in FUSED_DTYPES for p in parameters)
     optimizer = Adam(parameters, lr=lr, betas=betas, fused=fused or None)
     optimizer.register_load_state_dict_pre_hook(_checked_state)
     optimizer.register_load_state_dict_post_hook(_align_states)
@@ -67,7 +65,7 @@ def _checked_state(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any
 
 
 def _check_value(name: str, value: object, parameter: Tensor, *, is_step: bool) -> None:
-    shape, dtypes = (torch.Size(), FUSED_DTYPES) if is_step else (parameter.shape, {parameter.dtype})
+    shape, dtypes = (torch.Size(), FUSED_DTYPES) if is_step else (parameter.shape, (parameter.dtype,))
     if not isinstance(value, Tensor) or value.layout is not torch.strided or value.is_meta:
         raise ValueError(f"{name} is not a tensor with values")
     if value.shape != shape or value.dtype not in dtypes:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from models.training.phases import Terms
+from models.training.step import Terms
 from util.compiling import eager_call
 from util.errors import UserError
 
@@ -18,7 +18,7 @@ Inputs = Callable[[], dict[str, Tensor]]  # name of a discriminator -> the image
 
 @dataclass(frozen=True)
 class DiscriminatorLoss:
-    """The terms of the discriminators `nets` on one batch; see BaseModel.add_discriminator_phase."""
+    """The terms of discriminators on one batch; see BaseModel.add_discriminator_phase."""
 
     nets: dict[str, nn.Module]
     adversarial: AdversarialLoss
@@ -27,7 +27,8 @@ class DiscriminatorLoss:
     label: Callable[[], Tensor | None]
     lambda_gp: float
     r1_gamma: float
-    sum_weight: float | None  # the terms are each discriminator's sum times this; None: they are its parts
+    # None: every part of the loss is a term; else each discriminator has one term, sum_weight * the sum of its parts
+    sum_weight: float | None
 
     def terms(self) -> Terms:
         """adversarial loss + lambda_gp * gradient penalty, as in Eq. 3 of arXiv:1704.00028."""

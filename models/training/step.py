@@ -2,34 +2,44 @@
 
 from argparse import Namespace
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from models.training.diffaug import DiffAugment
 from models.training.ema import EMA
 from models.training.execution import Execution
 from models.training.orthogonal_regularisation import add_orthogonal_gradient
-from models.training.phases import (
-    DISCRIMINATOR,
-    GENERATOR,
-    Batch,
-    Phase,
-    Terms,
-    add_share,
-    split_batch,
-    total,
-)
 from util import distributed
 from util.errors import RunFault, UserError
 from util.power_iteration import before_update
-from util.run import checkpoint
 
+Batch = dict[str, Tensor | list[str]]
+Terms = dict[str, Tensor]
+
+GENERATOR, DISCRIMINATOR = "generator", "discriminator"  # the roles of networks that flags refer to
 CHECK_EVERY = 100  # steps between checks of the losses on GPUs, where each check waits for the device
 
 
+@dataclass(frozen=True)
+class Phase:
+    """One optimizer update: minimise scale * sum(terms()) over the weights of `nets`, every `every` steps."""
+
+    name: str
+    role: str  # of the networks that learn
+    nets: tuple[str, ...]
+    terms: Callable[[], Terms]
+    optimizer: torch.optim.Optimizer
+    every: int
+    scale: float
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+
 class TrainingStep:
-    """Runs phases over named networks; BaseModel adds the contract with the plugin and the data on disk."""
+    """Runs phases over named networks; BaseModel adds the contract with plugins and the saved files."""
 
     set_input: Callable[[Batch], None]  # written by the plugin
     forward: Callable[[], None]
@@ -41,8 +51,6 @@ class TrainingStep:
         self.nets = nn.ModuleDict()
         self.roles: dict[str, str] = {}  # name of a net -> "generator", "discriminator" or another word
         self.phases: list[Phase] = []
-        self.has_discriminator_phase = False
-        self.local_state = checkpoint.StateBag()  # what differs between processes
         self.ema = EMA(opt.ema_decay if self.is_train else 0.0)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=opt.amp == "fp16" and self.is_train)
         self.steps = 0
@@ -55,31 +63,6 @@ class TrainingStep:
         )
         self._terms: dict[str, Terms] = {}  # phase -> its terms in the last step that ran it
 
-    def check_flags(self) -> None:
-        """Raise UserError for a flag of training that these networks and phases cannot honour."""
-        if not self.is_train:
-            return
-        phase = "" if self.has_discriminator_phase else "a phase of add_discriminator_phase"
-        net = "" if DISCRIMINATOR in self.roles.values() else "a discriminator"
-        average = "" if self.ema.shadows else "a network whose weights are averaged"
-        lacking = {
-            "r1_gamma": phase,
-            "lambda_gp": phase,
-            "diffaug": net,
-            "ortho_D": net,
-            "ema_decay": average,
-        }
-        for flag, what in lacking.items():
-            value = getattr(self.opt, flag)
-            if value and what:
-                wgan = flag == "lambda_gp" and self.opt.gan_mode == "wgangp"
-                raise UserError(
-                    f"--{flag} {','.join(value) if flag == 'diffaug' else value} needs {what}, which --model "
-                    f"{self.opt.model} does not have: leave it out"
-                    + ", and --gan_mode wgangp, which sets it"
-                    * wgan
-                )
-
     def optimize_parameters(self, batch: Batch) -> None:
         """One training step: run every phase that is due on this batch.
 
@@ -90,7 +73,7 @@ class TrainingStep:
         self.execution.begin_step(phase.optimizer for phase in self.phases)
         due = [phase for phase in self.phases if self.steps % phase.every == 0]
         learners = dict.fromkeys(net for phase in due for net in phase.nets)
-        parts = split_batch(batch, self.opt.accumulate)
+        parts = _split(batch, self.opt.accumulate)
         for name in learners:
             before_update(self.nets[name])
         if len(parts) == 1:  # one forward pass serves every phase
@@ -107,71 +90,24 @@ class TrainingStep:
             self.ema.update(self.nets)
         self.steps += 1
 
-    def update_learning_rate(self, factor: float) -> None:
-        """Set the rate of every optimizer to `factor` times its initial one."""
-        for phase in self.phases:
-            for group in phase.optimizer.param_groups:
-                group["lr"] = factor * phase.optimizer.defaults["lr"]
-
-    def generator_loss(self) -> float:
-        """The sum of the last terms of the phases that train a generator; `--lr_policy plateau` watches it."""
-        phases = [phase for phase in self.phases if phase.role == GENERATOR]
-        terms = [term for phase in phases for term in self._terms.get(phase.name, {}).values()]
-        return distributed.mean({"G": sum(term.item() for term in terms)})["G"]
-
-    def check_finite(self) -> None:
-        """Raise RunFault on all processes if a term of the last step is not finite on any; all must call it."""
-        bad = [name for name, term in self._last_terms().items() if not torch.isfinite(term)]
-        if distributed.any_rank(bool(bad)):
-            raise RunFault(
-                f"the loss {', '.join(bad) or 'of another process'} is not a finite number at step {self.steps + 1}; "
-                "the last saved state is intact: resume from it with --continue_train and a lower --lr, with "
-                "--clip_grad 1, or without --amp"
-            )
-
-    def _assign_role(self, nets: Iterable[str], role: str) -> None:
-        """Give a role to those of `nets` that have none yet."""
-        for name in nets:
-            if name not in self.roles and role == DISCRIMINATOR and self.is_train and self.opt.diffaug:
-                self.nets[name].register_forward_pre_hook(DiffAugment(self.opt.diffaug))
-            self.roles.setdefault(name, role)
-
-    def _last_terms(self) -> Terms:
-        return {name: term for terms in self._terms.values() for name, term in terms.items()}
-
-    def _train_only(self, names: Iterable[str]) -> None:
-        """Freeze all other nets. `--fast off` leaves them trainable: their gradients are computed and discarded."""
-        if not self.execution.fast:
-            names = (name for phase in self.phases for name in phase.nets)
-        names = set(names)
-        for name, net in self.nets.items():
-            net.requires_grad_(name in names)
-
     def _forward(self, batch: Batch, learners: Iterable[str]) -> None:
         self._train_only(learners)
         with self.execution.autocast_context():
             self._read_batch(batch)
             self.forward()
 
-    def _read_batch(self, batch: Batch) -> None:
-        try:
-            self.set_input(batch)
-        except KeyError as error:
-            if error.args[0] in batch:
-                raise
-            raise UserError(
-                f"--model {self.opt.model} needs {error} in each item, but --dataset_mode "
-                f"{self.opt.dataset_mode} gives {', '.join(batch)}: choose another --dataset_mode"
-            ) from error
-
     def _backward(self, phase: Phase, share: float) -> None:
+        """Add the gradient of share * scale * (the sum of the phase's terms), and log share * terms."""
         self._train_only(phase.nets)
         with self.execution.autocast_context():
             terms = phase.terms()
-        add_share(self._terms[phase.name], terms, share)
+        sums = self._terms[phase.name]
+        for name, term in terms.items():
+            sums[name] = sums.get(name, torch.zeros_like(term.detach())) + share * term.detach()
         if self.device.type == "cpu" or self.steps % CHECK_EVERY == 0:
             self.check_finite()
-        self.scaler.scale(share * phase.scale * total(terms)).backward()
+        full = [term if term.dtype == torch.float64 else term.float() for term in terms.values()]
+        self.scaler.scale(share * phase.scale * torch.stack(full).sum()).backward()
 
     def _update(self, phase: Phase) -> None:
         distributed.average_gradients(phase.parameters)
@@ -185,11 +121,76 @@ class TrainingStep:
         self.scaler.step(phase.optimizer)
         self.scaler.update()
 
+    def _train_only(self, names: Iterable[str]) -> None:
+        """Freeze all other nets. `--fast off` leaves them trainable: their gradients are computed and discarded."""
+        if not self.execution.fast:
+            names = (name for phase in self.phases for name in phase.nets)
+        names = set(names)
+        for name, net in self.nets.items():
+            net.requires_grad_(name in names)
+
+    def _read_batch(self, batch: Batch) -> None:
+        try:
+            self.set_input(batch)
+        except KeyError as error:
+            if error.args[0] in batch:
+                raise
+            raise UserError(
+                f"--model {self.opt.model} needs {error} in each item, but --dataset_mode "
+                f"{self.opt.dataset_mode} gives {', '.join(batch)}: choose another --dataset_mode"
+            ) from error
+
     def _orthogonal_strengths(self, phase: Phase) -> dict[str, float]:
         """Net -> --ortho_G or --ortho_D if it applies: once a step, in the first phase of each optimizer."""
         earlier = self.phases[: self.phases.index(phase)]
         if any(phase.optimizer is other.optimizer for other in earlier):
             return {}
         by_role = {GENERATOR: self.opt.ortho_G, DISCRIMINATOR: self.opt.ortho_D}
-        strengths = {name: by_role.get(self.roles[name], 0.0) for name in phase.nets}
+        strengths = {name: by_role.get(self.roles.get(name, ""), 0.0) for name in phase.nets}
         return {name: strength for name, strength in strengths.items() if strength > 0}
+
+    def check_finite(self) -> None:
+        """Raise RunFault on all processes if a term of the last step is not finite on any; all must call it."""
+        bad = [name for name, term in self._last_terms().items() if not torch.isfinite(term)]
+        if distributed.any_rank(bool(bad)):
+            raise RunFault(
+                f"the loss {', '.join(bad) or 'of another process'} is not a finite number at step {self.steps + 1}; "
+                "the last saved state is intact: resume from it with --continue_train and a lower --lr, with "
+                "--clip_grad 1, or without --amp"
+            )
+
+    def generator_loss(self) -> float:
+        """The sum of the last terms of the generators' phases, which `--lr_policy plateau` watches.
+
+        If no network has that role, it is the sum over all phases but those of discriminators.
+        """
+        generators = [phase for phase in self.phases if phase.role == GENERATOR]
+        phases = generators or [phase for phase in self.phases if phase.role != DISCRIMINATOR]
+        terms = [term for phase in phases for term in self._terms.get(phase.name, {}).values()]
+        return distributed.mean({"G": sum(term.item() for term in terms)})["G"]
+
+    def update_learning_rate(self, factor: float) -> None:
+        """Set the rate of every optimizer to `factor` times its initial one."""
+        for phase in self.phases:
+            for group in phase.optimizer.param_groups:
+                group["lr"] = factor * phase.optimizer.defaults["lr"]
+
+    def _load_progress(self, terms: dict[str, Terms], steps: int) -> None:
+        """Take over the terms of each phase and the number of steps; raises ValueError if they cannot be that."""
+        values = [value for phase in terms.values() for value in phase.values()]
+        if not all(isinstance(value, Tensor) and value.ndim == 0 for value in values):
+            raise ValueError("the saved loss terms are not numbers")
+        if type(steps) is not int or steps < 0:
+            raise ValueError(f"{steps} is not a number of steps")
+        self._terms, self.steps = terms, steps
+
+    def _last_terms(self) -> Terms:
+        return {name: term for terms in self._terms.values() for name, term in terms.items()}
+
+
+def _split(batch: Batch, parts: int) -> list[Batch]:
+    """Cut every entry of a batch into `parts` equal pieces along its first axis."""
+    size = len(next(iter(batch.values())))
+    assert size % parts == 0, (size, parts)
+    step = size // parts
+    return [{key: value[i : i + step] for key, value in batch.items()} for i in range(0, size, step)]

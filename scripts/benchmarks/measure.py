@@ -1,146 +1,129 @@
-"""Runs two forms of the same work in turn and computes medians, ratios and rates from their times."""
-
-from __future__ import annotations
+"""Runs two forms of the same work in turn, and computes medians, ratios and rates from their times."""
 
 import ctypes
 import statistics
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-LEAST_ROUNDS = 3
-Record = dict[str, Any]  # one line of the results, with the keys that --json writes
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from options.train_options import TrainOptions
+
+ROOT = Path(__file__).resolve().parents[2]
+CLEAR_REFS = Path("/proc/self/clear_refs")  # Linux only
+Record = dict[str, Any]  # one row of the table, with the keys that --json writes
 
 
-class Reading(NamedTuple):
-    """One run: its seconds, and the MiB that it took beyond those in use before (None = not measured)."""
+@dataclass
+class Reading:
+    seconds: float = 0.0
+    peak_mib: float | None = None  # memory in addition to what was in use before; None = not measured
 
-    seconds: float
-    peak_mib: float | None = None
 
-
-# Work that measures itself: with True it measures its memory, and the seconds are then too long to be used.
+# Work that measures itself. With True it measures its memory, which makes the seconds too long.
 Form = Callable[[bool], Reading]
 
 
-class Gauge:
-    """Measures what happens between start() and stop(), on CUDA including all queued work.
+@contextmanager
+def gauge(device: str, memory: bool) -> Iterator[Reading]:
+    """Measure the block, on CUDA including all queued work; the reading is complete after the block."""
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+    if memory and device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    elif memory and CLEAR_REFS.exists():
+        ctypes.CDLL(None).malloc_trim(0)
+        CLEAR_REFS.write_text("5")  # resets VmHWM
+    reading, before = Reading(), _memory_mib(device)[0] if memory else None
+    wait()
+    start = time.perf_counter()
+    yield reading
+    wait()
+    reading.seconds = time.perf_counter() - start
+    if before is not None:
+        reading.peak_mib = _memory_mib(device)[1] - before
 
-    This module imports torch late and nothing else of the project, because the processes of other
-    repositories use it.
-    """
 
-    def __init__(self, device: str) -> None:
-        self._cuda = None
-        if device == "cuda":
-            import torch
+def _memory_mib(device: str) -> Any:
+    """(memory in use, its peak), or None, None where the system does not report them."""
+    if device == "cuda":
+        return torch.cuda.memory_allocated() / 2**20, torch.cuda.max_memory_allocated() / 2**20
+    if not CLEAR_REFS.exists():
+        return None, None
+    status = Path("/proc/self/status").read_text()
+    return [int(status.split(f"{field}:")[1].split()[0]) / 1024 for field in ("VmRSS", "VmHWM")]
 
-            self._cuda = torch.cuda
-        self._before: float | None = None
-        self._started = 0.0
 
-    def start(self, memory: bool) -> None:
-        self._before = self._reset_peak() if memory else None
-        if self._cuda:
-            self._cuda.synchronize()
-        self._started = time.perf_counter()
+@dataclass(frozen=True)
+class Setting:
+    """The command line, with a folder and an exit stack that belong to one entry."""
 
-    def stop(self) -> Reading:
-        if self._cuda:
-            self._cuda.synchronize()
-        seconds = time.perf_counter() - self._started
-        return Reading(seconds, None if self._before is None else self._peak() - self._before)
+    device: str = "cpu"
+    flags: Sequence[str] = ()  # of train.py, for both forms, after those of the entry
+    fast_flags: Sequence[str] = ()  # for the fast form only
+    peer: Any = None  # the peers.Peer to compare with, None = the reference path
+    folder: Path = Path()
+    stack: ExitStack = field(default_factory=ExitStack)
 
     def timed(self, work: Callable[[], object]) -> Form:
         def run(memory: bool) -> Reading:
-            self.start(memory)
-            work()
-            return self.stop()
+            with gauge(self.device, memory) as reading:
+                work()
+            return reading
 
         return run
 
-    def _reset_peak(self) -> float | None:
-        """Reset the peak; -> MiB in use now, None where the system does not report memory."""
-        if self._cuda:
-            self._cuda.reset_peak_memory_stats()
-            return self._cuda.memory_allocated() / 2**20
-        with suppress(OSError, AttributeError):  # Linux only
-            ctypes.CDLL(None).malloc_trim(0)
-            Path("/proc/self/clear_refs").write_text("5")
-            return _status_mib("VmRSS")
-        return None
+    def both(self, words: str, prepare: Callable[[Namespace], Callable[[], object]]) -> list[Form]:
+        """The fast form and the reference path of the work that `prepare` makes from the options."""
+        return [self.timed(prepare(self.options(words, fast=fast))) for fast in (True, False)]
 
-    def _peak(self) -> float:
-        if self._cuda:
-            return self._cuda.max_memory_allocated() / 2**20
-        return _status_mib("VmHWM")
-
-
-def _status_mib(field: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
+    def options(self, words: str, *, fast: bool = True) -> Namespace:
+        """The options of a training run with the flags of an entry; `fast` is --fast auto, else off."""
+        data = self.folder / "data"
+        run = ["--checkpoints_dir", str(self.folder), "--dataroot", str(data if data.is_dir() else ROOT)]
+        run += ["--display", "console", "--device", self.device, "--fast", "auto" if fast else "off"]
+        return TrainOptions().parse([*run, *words.split(), *self.flags, *(self.fast_flags if fast else ())])
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is timed: the fast form, and the baseline that it is compared with (None where nothing can run)."""
+    """What is timed: the fast form, and the baseline that it is compared with where one can run."""
 
-    fast: Form
-    baseline: Form | None
-    against: str  # what the baseline is
+    forms: Sequence[Form]
+    against: str = "reference path"  # what the baseline is
     units: int = 1  # steps, images, ... of one run; times are reported for one unit
     images: int = 0  # per unit; 0 = the work is not about images
-    flops: float = 0.0  # per unit on the reference path; 0 = unknown
-    counted: bool = False  # count the FLOPs while the baseline warms up
-    warm_ups: int = 1  # runs of each form that do not count
-    note: Callable[[], str] = str  # further results, called after the last run
+    on_device: bool = False  # CUDA needs several runs to warm up; the FLOPs of the baseline are counted
 
 
-def measure(name: str, case: Case, *, budget_s: float, best_flops: Callable[[], float]) -> Record:
-    """Run both forms in turn for `budget_s` seconds, but at least three rounds, after runs that do not count.
-
-    `ratio` is the median over pairs of neighbouring runs, because other programs slow both down alike.
-    `best_flops` returns the FLOP/s that the machine can reach; it is called only where FLOPs are known.
-    """
-    flops = _warm_up(case)
-    forms = [case.fast] if case.baseline is None else [case.fast, case.baseline]
+def measure(name: str, case: Case, *, seconds: float, warm_ups: int = 1) -> Record:
+    """Run the forms in turn for this time, but at least three rounds, after runs that do not count."""
+    forms, counter = case.forms, FlopCounterMode(display=False)
+    for form in forms:
+        for _ in range(warm_ups if case.on_device else 1):
+            with counter if case.on_device and form is not forms[0] else nullcontext():
+                form(False)
     peaks = [form(True).peak_mib for form in forms]
-    runs: list[list[float]] = [[] for _ in forms]
-    end = time.perf_counter() + budget_s
-    while len(runs[0]) < LEAST_ROUNDS or time.perf_counter() < end:
+    times: list[list[float]] = [[] for _ in forms]
+    end = time.perf_counter() + seconds
+    while len(times[0]) < 3 or time.perf_counter() < end:
         # the order alternates, so that what one form leaves in the caches affects both alike
-        turns = list(zip(forms, runs, strict=True))
-        for form, seconds in turns if len(runs[0]) % 2 else reversed(turns):
-            seconds.append(form(False).seconds / case.units)
-    record: Record = {"name": name, "against": case.against, "rounds": len(runs[0])}
-    for prefix, times, peak in zip(("", "baseline_"), [*runs, []], [*peaks, None], strict=False):
-        median = statistics.median(times) if times else None
+        turns = list(zip(forms, times, strict=True))
+        for form, series in turns if len(times[0]) % 2 else reversed(turns):
+            series.append(form(False).seconds / case.units)
+    record: Record = {"name": name, "against": case.against, "rounds": len(times[0])}
+    for prefix, series, peak in zip(("", "baseline_"), [*times, []], [*peaks, None], strict=False):
+        median = statistics.median(series) if series else None
         record[f"{prefix}seconds"], record[f"{prefix}peak_mib"] = median, peak
         record[f"{prefix}images_per_s"] = case.images / median if case.images and median else None
-    ratios = [slow / fast for fast, slow in zip(*runs, strict=True)] if case.baseline else []
+    # of neighbouring runs, because other programs slow both down alike
+    ratios = [slow / fast for fast, slow in zip(*times, strict=True)] if times[1:] else []
     quartiles = statistics.quantiles(ratios, n=4, method="inclusive") if ratios else [None] * 3
     record |= dict(zip(("ratio_low", "ratio", "ratio_high"), quartiles, strict=True))
-    flops_per_s = flops / record["seconds"]
-    record["gflops"] = flops_per_s / 1e9 if flops else None
-    record["of_ceiling"] = flops_per_s / best_flops() if flops else None
-    return record | {"note": case.note()}
-
-
-def _warm_up(case: Case) -> float:
-    """Run each form without counting; -> the FLOPs of a unit."""
-    for _ in range(case.warm_ups):
-        case.fast(False)
-    if case.baseline is None:
-        return case.flops
-    for _ in range(case.warm_ups - case.counted):
-        case.baseline(False)
-    if not case.counted:
-        return case.flops
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter:
-        case.baseline(False)
-    return counter.get_total_flops() / case.units
+    flops = counter.get_total_flops() / case.units
+    return record | {"gflops": flops / record["seconds"] / 1e9 if flops else None}

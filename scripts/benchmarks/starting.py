@@ -1,97 +1,65 @@
 """How long train.py takes to answer a question, to finish its imports, and to begin its first step."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.benchmarks.files import write_photos
-from scripts.benchmarks.measure import Case, Form, Reading
-from scripts.benchmarks.peers import Peer
-from scripts.benchmarks.setting import ROOT, Setting
+from scripts.benchmarks.measure import ROOT, Case, Form, Reading, Setting
 from util.errors import UserError
 
 # time.monotonic() is the same clock in all processes of a machine
-REPORT = "import sys, time; print('benchmark: ready at', time.monotonic(), flush=True); sys.exit()"
-IMPORT_TORCH = ["-c", f"import torch; {REPORT}"]
+REPORT = "print('benchmark: ready at', time.monotonic(), flush=True), sys.exit()"
 # train.py up to the first call after the imports of its main()
-IMPORTED = f"""
-import data
-def ready(opt):
-    import data.loader
-    {REPORT}
-data.create_dataset = ready
-import train
-train.main()
-"""
-FIRST_STEP = f"""
+IMPORTED = f"""import sys, time, data
+data.create_dataset = lambda opt: (__import__("data.loader"), {REPORT})
+import train; train.main()"""
+FIRST_STEP = f"""import sys, time
 from models.base_model import BaseModel
-def ready(model, batch):
-    {REPORT}
-BaseModel.optimize_parameters = ready
-import train
-train.main()
-"""
+BaseModel.optimize_parameters = lambda model, batch: ({REPORT})
+import train; train.main()"""
 # what upstream's train.py imports, and the plugins that it loads while it parses
-PEER_IMPORTED = f"""
-from options.train_options import TrainOptions
-from data import create_dataset
-from models import create_model
-from util.visualizer import Visualizer
-import data.unaligned_dataset, models.cycle_gan_model
-{REPORT}
-"""
+PEER_IMPORTED = f"""import options.train_options, util.visualizer, data.unaligned_dataset, models.cycle_gan_model, sys, time
+{REPORT}"""
 
 
-def question_case(words: str, setting: Setting) -> Case:
+def question(setting: Setting, *words: str) -> Case:
     """train.py with flags that make it print something and exit."""
-    command = ["train.py", *words.split()]
-    return _compared(setting.peer, program(command, ROOT), command)
+    return _start(setting, ["train.py", *words], ["train.py", *words])
 
 
-def imports_case(setting: Setting) -> Case:
-    words = f"--model cycle_gan --dataroot {setting.folder} --checkpoints_dir {setting.folder}"
-    return _compared(setting.peer, program(["-c", IMPORTED, *words.split()], ROOT), ["-c", PEER_IMPORTED])
+def imports(setting: Setting) -> Case:
+    flags = f"--model cycle_gan --dataroot {setting.folder} --checkpoints_dir {setting.folder}"
+    return _start(setting, ["-c", IMPORTED, *flags.split()], ["-c", PEER_IMPORTED])
 
 
-def first_step_case(setting: Setting) -> Case:
+def first_step(setting: Setting) -> Case:
     """From launch until the first step of a CycleGAN of full size has its batch."""
     write_photos(setting.folder / "data", count=8)
-    words = f"--model cycle_gan --dataroot {setting.folder}/data --checkpoints_dir {setting.folder}"
-    command = [*words.split(), "--display", "console", "--device", setting.device]
-    command += [*setting.flags, *setting.fast_flags]
-    return _compared(None, program(["-c", FIRST_STEP, *command], ROOT), [])
+    flags = f"--model cycle_gan --dataroot {setting.folder}/data --checkpoints_dir {setting.folder}"
+    flags += f" --display console --device {setting.device}"
+    return _start(setting, ["-c", FIRST_STEP, *flags.split(), *setting.flags, *setting.fast_flags], [])
 
 
-def _compared(peer: Peer | None, fast: Form, words: Sequence[str]) -> Case:
-    """Compare with the peer's program; without a peer, or if its program fails, with `import torch`."""
-    note = ""
-    if peer:
-        baseline = program(words, peer.path)
-        try:
-            baseline(False)
-            return Case(fast, baseline, peer.title)
-        except UserError as error:
-            note = str(error)
-    return Case(fast, program(IMPORT_TORCH, ROOT), "import torch", note=lambda: note)
+def _start(setting: Setting, command: list[str], peer_command: list[str]) -> Case:
+    """Compare with the peer's program, or without a peer with `import torch`."""
+    torch_only = ["-c", f"import sys, time, torch; {REPORT}"]
+    baseline = program(peer_command, setting.peer.path) if setting.peer else program(torch_only, ROOT)
+    return Case([program(command, ROOT), baseline], setting.peer.title if setting.peer else "import torch")
 
 
-def program(words: Sequence[str], folder: Path) -> Form:
+def program(words: list[str], folder: Path) -> Form:
     """Runs Python in `folder` and reads the seconds until it executes REPORT, or else until it exits."""
 
     def run(memory: bool) -> Reading:
-        start = time.monotonic()
-        command = [sys.executable, *words]
+        start, command = time.monotonic(), [sys.executable, *words]
         done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         end = time.monotonic()
         if done.returncode:
-            reason = " ".join(done.stderr.strip().splitlines()[-1:]) or f"exit code {done.returncode}"
-            what = "importing its modules" if words[0] == "-c" else " ".join(words)
-            raise UserError(f"{folder}: {what} failed: {reason}")
+            reason = "".join(done.stderr.splitlines()[-1:])
+            raise UserError(f"a program in {folder} failed with exit code {done.returncode}: {reason}")
         ready = re.search(r"^benchmark: ready at (\S+)$", done.stdout, re.MULTILINE)
         return Reading((float(ready[1]) if ready else end) - start)
 

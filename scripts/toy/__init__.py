@@ -1,4 +1,1 @@
-"""The built-in data set: animals and scenes drawn from a seed, and the score of translations of them.
-
-Only scripts and tests use this package.
-"""
+"""The built-in data set, drawn from a seed, and the score of its translations; only for scripts and tests."""

@@ -16,35 +16,26 @@ SAMPLES = 97  # points along a spine
 BEFORE = np.maximum(np.arange(SAMPLES) - 1, 0)  # neighbours of each, for its direction
 AFTER = np.minimum(np.arange(SAMPLES) + 1, SAMPLES - 1)
 
-HIND_LEG: Spine = [
-    (0, 0, 0.19),
-    (0.02, -0.12, 0.145),
-    (0.01, -0.27, 0.078),
-    (-0.07, -0.4, 0.047),
-    (-0.05, -0.54, 0.032),
-    (-0.03, -0.66, 0.031),
-]
-FORE_LEG: Spine = [
-    (0, 0, 0.11),
-    (0, -0.14, 0.08),
-    (0.02, -0.32, 0.045),
-    (0.01, -0.47, 0.03),
-    (0.02, -0.6, 0.031),
-]
-TRUNK: Spine = [
-    (-0.545, 0.785, 0.035),
-    (-0.52, 0.78, 0.1),
-    (-0.48, 0.775, 0.145),
-    (-0.42, 0.77, 0.182),
-    (-0.3, 0.77, 0.207),
-    (-0.1, 0.755, 0.205),
-    (0.13, 0.74, 0.215),
-    (0.28, 0.74, 0.205),
-    (0.4, 0.745, 0.17),
-    (0.46, 0.75, 0.14),
-    (0.5, 0.755, 0.1),
-    (0.525, 0.76, 0.035),
-]
+
+def _points(x: list[float], y: list[float], r: list[float]) -> Spine:
+    return list(zip(x, y, r, strict=True))
+
+
+HIND_LEG = _points(
+    x=[0, 0.02, 0.01, -0.07, -0.05, -0.03],
+    y=[0, -0.12, -0.27, -0.4, -0.54, -0.66],
+    r=[0.19, 0.145, 0.078, 0.047, 0.032, 0.031],
+)
+FORE_LEG = _points(
+    x=[0, 0, 0.02, 0.01, 0.02],
+    y=[0, -0.14, -0.32, -0.47, -0.6],
+    r=[0.11, 0.08, 0.045, 0.03, 0.031],
+)
+TRUNK = _points(
+    x=[-0.545, -0.52, -0.48, -0.42, -0.3, -0.1, 0.13, 0.28, 0.4, 0.46, 0.5, 0.525],
+    y=[0.785, 0.78, 0.775, 0.77, 0.77, 0.755, 0.74, 0.74, 0.745, 0.75, 0.755, 0.76],
+    r=[0.035, 0.1, 0.145, 0.182, 0.207, 0.205, 0.215, 0.205, 0.17, 0.14, 0.1, 0.035],
+)
 HEAD = [(0.0, 0.08), (0.1, 0.095), (0.24, 0.068), (0.36, 0.05), (0.42, 0.047)]  # from the poll, radius
 MUZZLE = [(0.34, 0.053), (0.38, 0.051), (0.425, 0.048)]
 
@@ -170,12 +161,8 @@ def _neck_and_head(raised: float) -> Iterator[Part]:
     yield Part(_spine(far_ear, (0.025, 0.025, 0.004)), Ink.FAR_COAT)
     neck = _spine([base, middle, poll], (0.19, 0.135, 0.085))
     yield Part(neck, stripes=3, first=0.06, taper=0.7, round_ends=(-1,))
-    mane: list[Point] = [
-        np.array([0.2, 0.94]),
-        middle + 0.155 * over,
-        poll + 0.1 * over,
-        poll + 0.05 * towards + 0.08 * over,
-    ]
+    top = poll + 0.05 * towards + 0.08 * over
+    mane: list[Point] = [np.array([0.2, 0.94]), middle + 0.155 * over, poll + 0.1 * over, top]
     yield Part(_spine(mane, (0.015, 0.045, 0.045, 0.02)), Ink.DARK)
     head = _spine([poll + t * along for t, _ in HEAD], [r for _, r in HEAD])
     yield Part(head, stripes=2, first=0.36, last=0.76, taper=0.5)

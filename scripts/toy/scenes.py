@@ -16,23 +16,15 @@ from PIL import Image, ImageDraw, ImageFilter
 from scripts.toy.animals import ANIMAL_INKS, Animal, Ink, paint_animal, polygon, smooth
 
 Style = Literal["brown", "striped"]
+Range = tuple[float, float]
 Colour = tuple[float, float, float]  # 8-bit grey levels of red, green, blue
 
+# of coat, stripe, far coat, far stripe, and dark parts
+_BROWN = [(150, 86, 42), (104, 62, 40), (112, 65, 33), (78, 46, 30), (52, 33, 26)]
+_STRIPED = [(244, 240, 230), (27, 25, 27), (186, 182, 175), (22, 20, 23), (32, 28, 29)]
 COATS: dict[Style, dict[Ink, Colour]] = {
-    "brown": {
-        Ink.COAT: (150, 86, 42),
-        Ink.STRIPE: (104, 62, 40),
-        Ink.FAR_COAT: (112, 65, 33),
-        Ink.FAR_STRIPE: (78, 46, 30),
-        Ink.DARK: (52, 33, 26),
-    },
-    "striped": {
-        Ink.COAT: (244, 240, 230),
-        Ink.STRIPE: (27, 25, 27),
-        Ink.FAR_COAT: (186, 182, 175),
-        Ink.FAR_STRIPE: (22, 20, 23),
-        Ink.DARK: (32, 28, 29),
-    },
+    "brown": dict(zip(ANIMAL_INKS, _BROWN, strict=True)),
+    "striped": dict(zip(ANIMAL_INKS, _STRIPED, strict=True)),
 }
 # Colours of a green meadow and of a dry savannah; a scene lies between them.
 LAND: dict[Ink, tuple[Colour, Colour]] = {
@@ -77,14 +69,7 @@ def draw_scene(seed: int, split: str, index: int) -> Scene:
     )
 
 
-def _draw_animal(
-    rng: np.random.Generator,
-    facing: int,
-    *,
-    middle: float,
-    y: tuple[float, float],
-    height: tuple[float, float],
-) -> Animal:
+def _draw_animal(rng: np.random.Generator, facing: int, *, middle: float, y: Range, height: Range) -> Animal:
     """An animal whose outline is centred near `middle`, with `y` and `height` in the given ranges."""
     tall = rng.uniform(*height)
     return Animal(
@@ -153,12 +138,9 @@ def _paint_backdrop(draw: ImageDraw.ImageDraw, scene: Scene, pixels: int) -> Non
             _ellipse(draw, (cx - 0.15 * r, cy - 0.25 * r), (0.7 * r, 0.5 * r), pixels, Ink.LEAF)
 
 
-def _ellipse(
-    draw: ImageDraw.ImageDraw, at: tuple[float, float], radii: tuple[float, float], pixels: int, ink: Ink
-) -> None:
+def _ellipse(draw: ImageDraw.ImageDraw, at: Range, radii: Range, pixels: int, ink: Ink) -> None:
     (x, y), (rx, ry) = at, radii
-    box = [pixels * v for v in (x - rx, y - ry, x + rx, y + ry)]
-    draw.ellipse(box, fill=int(ink))
+    draw.ellipse([pixels * v for v in (x - rx, y - ry, x + rx, y + ry)], fill=int(ink))
 
 
 def _paint_blades(draw: ImageDraw.ImageDraw, scene: Scene, pixels: int) -> None:

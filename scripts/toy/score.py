@@ -17,19 +17,14 @@ def score(results: Path, dataroot: Path) -> dict[str, float]:
     `results` holds <stem>_fake_B.png and <stem>_fake_A.png, `dataroot` testA, testA_truth, testB and
     testB_truth. The keys, for A_to_B, B_to_A and their mean: `<name>_mae` of the translations,
     `<name>_copy_mae` of the unchanged inputs, and `<name>_lower_percent`, by how much the first is lower.
-
-    Raises:
-        UserError: an image is missing, unreadable or of another size.
+    UserError names an image that is missing, unreadable or of another size.
     """
     figures: dict[str, float] = {}
     for direction, (folder, label) in DIRECTIONS.items():
         translated, copied = _errors(results, dataroot, folder, label)
         figures |= _figures(direction, translated, copied)
-    translated, copied = (
-        sum(figures[f"{direction}_{kind}"] for direction in DIRECTIONS) / len(DIRECTIONS)
-        for kind in ("mae", "copy_mae")
-    )
-    return figures | _figures("mean", translated, copied)
+    means = (sum(figures[f"{name}_{kind}"] for name in DIRECTIONS) / 2 for kind in ("mae", "copy_mae"))
+    return figures | _figures("mean", *means)
 
 
 def summary(figures: Mapping[str, float]) -> str:
@@ -42,11 +37,8 @@ def summary(figures: Mapping[str, float]) -> str:
 
 
 def _figures(name: str, translated: float, copied: float) -> dict[str, float]:
-    return {
-        f"{name}_mae": translated,
-        f"{name}_copy_mae": copied,
-        f"{name}_lower_percent": 100 * (1 - translated / copied),
-    }
+    lower = 100 * (1 - translated / copied)
+    return {f"{name}_mae": translated, f"{name}_copy_mae": copied, f"{name}_lower_percent": lower}
 
 
 def _errors(results: Path, dataroot: Path, folder: str, label: str) -> tuple[float, float]:
@@ -67,13 +59,9 @@ def _errors(results: Path, dataroot: Path, folder: str, label: str) -> tuple[flo
                 f"the {label} of {source.name} is {w}x{h} and the truth {W}x{H}: "
                 f"run test.py with --load_size {W} --crop_size {W}"
             )
-        errors.append([_difference(translation, truth), _difference(_read(source), truth)])
+        errors.append([float(np.abs(image - truth).mean()) / 255 for image in (translation, _read(source))])
     translated, copied = np.mean(errors, axis=0).tolist()
     return translated, copied
-
-
-def _difference(image: np.ndarray, truth: np.ndarray) -> float:
-    return float(np.abs(image - truth).mean()) / 255
 
 
 def _read(path: Path) -> np.ndarray:

@@ -68,9 +68,6 @@ class Drawn:
     labels: Tensor | None  # requested, (FAKES,) int64
 
 
-# ---------------------------------------------------------------------- the judges
-
-
 @pytest.fixture(scope="module")
 def digits_judge() -> MnistClassifier:
     learned, unseen = digits("train"), digits("t10k")
@@ -94,23 +91,17 @@ def photo_judge() -> Resnet20:
 
 def digits(part: str) -> tuple[Tensor, Tensor]:
     """MNIST's own files of `part`, train or t10k: images (N, 1, 28, 28) in [-1, 1] and their labels (N,)."""
-    raw = DATA / "mnist" / "MNIST" / "raw"
-    images = np.frombuffer(
-        gzip.decompress((raw / f"{part}-images-idx3-ubyte.gz").read_bytes()), np.uint8, offset=16
-    )
-    labels = np.frombuffer(
-        gzip.decompress((raw / f"{part}-labels-idx1-ubyte.gz").read_bytes()), np.uint8, offset=8
-    )
-    x, y = torch.tensor(images), torch.tensor(labels)
-    return x.view(-1, 1, 28, 28) / 127.5 - 1, y.long()
+
+    def stored(name: str, offset: int) -> Tensor:
+        path = DATA / "mnist" / "MNIST" / "raw" / f"{part}-{name}-ubyte.gz"
+        return torch.tensor(np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=offset))
+
+    return stored("images-idx3", 16).view(-1, 1, 28, 28) / 127.5 - 1, stored("labels-idx1", 8).long()
 
 
 def share_of(judge: Judge, images: Tensor, labels: Tensor) -> float:
     """The share of images that the classifier labels like `labels`."""
     return (judge.look(images).labels == labels).float().mean().item()
-
-
-# ---------------------------------------------------------------------- the four families
 
 
 def test_cgan_draws_the_requested_digits(tmp_path: Path, digits_judge: MnistClassifier) -> None:
@@ -160,9 +151,6 @@ def judge_likeness(drawn: Drawn, judge: Judge) -> None:
     print(f"  mean distance of {PAIRED} images from each other: {spread:.2f} drawn, {real_spread:.2f} real")
     assert after <= before / 2
     assert spread >= real_spread / 2
-
-
-# ---------------------------------------------------------------------- training and drawing
 
 
 def train_and_draw(model: str, dataroot: Path, folder: Path) -> Drawn:

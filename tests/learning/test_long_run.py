@@ -71,18 +71,8 @@ def test_memory_and_step_time_do_not_grow(tmp_path: Path) -> None:
 def train(data: Path, folder: Path) -> list[Mark]:
     """Run train.py and measure it about every 250 steps."""
     (folder / "one_layer_model.py").write_text(PLUGIN)
-    words = [
-        "train.py",
-        "--plugin_path",
-        str(folder),
-        "--dataroot",
-        str(data),
-        "--checkpoints_dir",
-        str(folder),
-        "--name",
-        "r",
-        *FLAGS,
-    ]
+    place = {"--plugin_path": folder, "--dataroot": data, "--checkpoints_dir": folder, "--name": "r"}
+    words = ["train.py", *(str(word) for pair in place.items() for word in pair), *FLAGS]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with (folder / "output.txt").open("w") as output:
         process = subprocess.Popen(

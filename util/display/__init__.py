@@ -1,5 +1,4 @@
-"""What a run shows while it trains: losses and images, sent to one backend after another.
+"""What a run shows while it trains: the display backends (`--display`) and their log files.
 
-The display backends (`--display`) and the log files that they write belong here. `util/pages` writes
-HTML, and `util/imaging` arranges images.
+`util/pages` writes the HTML, and `util/imaging` arranges the images.
 """

@@ -1,9 +1,8 @@
-"""A text file that grows by lines and, when a run resumes, is cut back to where the run continues."""
+"""A text file that grows by lines. When a run resumes, the lines after the position that it resumes at are removed."""
 
 import errno
-import mmap
-import os
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,48 +12,10 @@ Position = tuple[float, ...]
 ParsePosition = Callable[[str], Position | None]
 
 
-def rewind(file: BinaryIO, position: ParsePosition, limit: Position | None) -> None:
-    """Remove an incomplete last line and, with a `limit`, the last run's lines after that position.
-
-    Lines without a position (headers) stay. Positions increase within a run, so where they decrease, a new
-    run began; lines of earlier runs stay. The file is read backwards, and only as far as lines are removed.
-    """
-
-    def parse(line: bytes) -> Position | None:
-        return position(line.decode("utf-8", errors="replace").removesuffix("\n"))
-
-    end = file.seek(0, os.SEEK_END)
-    if not end:
-        return
-    with mmap.mmap(file.fileno(), end, access=mmap.ACCESS_READ) as text:
-        later: Position | None = None
-        for start, line in _lines_from_the_end(text):
-            if not line.endswith(b"\n"):
-                end = start
-                continue
-            here = parse(line) if limit else None
-            if limit is None or (here and (here <= limit or (later and here > later))):
-                break
-            if here:
-                end, later = start, here
-        removed = text[end:].split(b"\n")[:-1]
-    file.truncate(end)
-    file.writelines(line + b"\n" for line in removed if parse(line) is None)
-
-
-def _lines_from_the_end(text: mmap.mmap) -> Iterator[tuple[int, bytes]]:
-    """Yield (offset, line with its newline) from the last line to the first."""
-    end = len(text)
-    while end:
-        start = text.rfind(b"\n", 0, end - 1) + 1
-        yield start, text[start:end]
-        end = start
-
-
 class AppendLog:
-    """Opens `path` for appending; with a `limit`, removes the lines after it first."""
+    """Opens `path` for appending, after removing the last run's lines after `limit`."""
 
-    def __init__(self, path: Path, *, position: ParsePosition, limit: Position | None) -> None:
+    def __init__(self, path: Path, position: ParsePosition, limit: Position = (math.inf,)) -> None:
         self.path = path
         make_folder(path.parent)
         try:
@@ -75,3 +36,27 @@ class AppendLog:
 
     def close(self) -> None:
         self._file.close()
+
+
+def rewind(file: BinaryIO, position: ParsePosition, limit: Position) -> None:
+    """Remove an incomplete last line, and the last run's lines whose position is after `limit`.
+
+    Positions increase within a run, so where they decrease, a new run began. Lines of earlier runs and lines
+    without a position (headers) stay.
+    """
+
+    def parse(line: bytes) -> Position | None:
+        return position(line.decode("utf-8", errors="replace"))
+
+    file.seek(0)
+    *lines, _incomplete = file.read().split(b"\n")
+    end, later = len(lines), None
+    for index in reversed(range(len(lines))):
+        here = parse(lines[index])
+        if here and (here <= limit or (later and here > later)):
+            break
+        if here:
+            end, later = index, here
+    headers = [line for line in lines[end:] if parse(line) is None]
+    file.truncate(sum(len(line) + 1 for line in lines[:end]))
+    file.write(b"".join(line + b"\n" for line in headers))

@@ -9,13 +9,15 @@ _POSITION = re.compile(r"\(epoch: (\d+), iters: (\d+), ")
 
 
 def loss_line(values: Mapping[str, float], clock: Clock) -> str:
-    """Return the line without its newline, with three decimals and a trailing space, as other scripts parse it.
+    """Return the line without its newline, with the trailing space that scripts for upstream's files expect.
 
     iters: images of this epoch; time: seconds per image; data: seconds that the step waited for its batch.
     """
-    position = f"(epoch: {clock.epoch}, iters: {clock.epoch_images}, "
-    times = f"time: {clock.step_s:.3f}, data: {clock.data_s:.3f}) "
-    return position + times + "".join(f"{name}: {value:.3f} " for name, value in values.items())
+    losses = "".join(f"{name}: {value:.3f} " for name, value in values.items())
+    return (
+        f"(epoch: {clock.epoch}, iters: {clock.epoch_images}, time: {clock.step_s:.3f}, "
+        f"data: {clock.data_s:.3f}) {losses}"
+    )
 
 
 def line_position(line: str) -> tuple[int, int] | None:

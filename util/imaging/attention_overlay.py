@@ -21,7 +21,7 @@ def stretch(weights: Tensor) -> Tensor:
 
 
 def heat(weights: Tensor) -> Tensor:
-    """Convert maps (N, H, W) to colours (N, 3, H, W) in [-1, 1], each from its minimum to its maximum."""
+    """Convert maps (N, H, W), each stretched to the whole colour ramp, to colours (N, 3, H, W) in [-1, 1]."""
     position = stretch(weights) * (len(COLOUR_RAMP) - 1)
     index = position.floor().clamp(max=len(COLOUR_RAMP) - 2).long()
     ramp = COLOUR_RAMP.to(weights.device)
@@ -31,19 +31,17 @@ def heat(weights: Tensor) -> Tensor:
 
 
 def overlay(images: Tensor, rows: Tensor, points: list[Point]) -> Tensor:
-    """Draw what each query point attends to over the image, one picture per point side by side.
+    """Draw the attention map of each query point over the image, one picture per point, side by side.
 
     images (N, C, H, W) in [-1, 1], attention maps `rows` (N, P, h, w), points (y, x) in [0, 1)
     -> (N, 3, H, P * W) in [-1, 1]. The opacity of a map grows with its weights, so that the image stays
-    visible where the query does not look.
+    visible where the weights are small.
     """
     images = images.float()
     base = images if images.shape[1] == 3 else images[:, :1].expand(-1, 3, -1, -1)
+    maps = F.interpolate(rows.float(), size=base.shape[2:], mode="bilinear")
     pictures = []
-    for index, point in enumerate(points):
-        weights = F.interpolate(rows[:, index : index + 1].float(), size=base.shape[2:], mode="bilinear")[
-            :, 0
-        ]
+    for weights, point in zip(maps.unbind(1), points, strict=True):
         opacity = MIN_OPACITY + (MAX_OPACITY - MIN_OPACITY) * stretch(weights)[:, None]
         picture = (1 - opacity) * base + opacity * heat(weights)
         _mark(picture, point)

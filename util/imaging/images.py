@@ -1,6 +1,5 @@
 """Converts image tensors to uint8 arrays, grids and image files."""
 
-import io
 import math
 import zlib
 from pathlib import Path
@@ -10,10 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from util.files import write_whole
+from util.files import write_atomically
 
 GAP = 2  # pixels between the images of a grid
-# a third of the time of Pillow's default, for PNG files as small; other formats ignore it
+# as small as Pillow's default PNG files in a third of the time; other formats ignore it
 FAST_PNG = {"compress_level": 1, "compress_type": zlib.Z_RLE}
 
 
@@ -34,21 +33,16 @@ def sheet(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     """Arrange images (N, H, W, C) uint8 row by row on a white grid (h, w, C), nearly square by default."""
     columns = columns or math.ceil(math.sqrt(len(images)))
     tensor = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
-    return _arrange(tensor, columns, GAP, white=255)[0].permute(1, 2, 0).contiguous().numpy()
+    return grid(tensor, columns, white=255)[0].permute(1, 2, 0).contiguous().numpy()
 
 
-def grid(images: Tensor, columns: int, gap: int = GAP) -> Tensor:
-    """Arrange images (N, C, H, W) in [-1, 1] row by row on a white grid (1, C, h, w), `gap` pixels apart."""
-    return _arrange(images, columns, gap, white=1)
-
-
-def _arrange(images: Tensor, columns: int, gap: int, white: float) -> Tensor:
+def grid(images: Tensor, columns: int, white: float = 1) -> Tensor:
+    """Arrange images (N, C, H, W), by default in [-1, 1], row by row on a white grid (1, C, h, w)."""
     count, channels, height, width = images.shape
-    rows = math.ceil(count / columns)
-    size = (rows * (height + gap) - gap, columns * (width + gap) - gap)
+    size = (math.ceil(count / columns) * (height + GAP) - GAP, columns * (width + GAP) - GAP)
     canvas = images.new_full((1, channels, *size), white)
     for index, image in enumerate(images):
-        top, left = index // columns * (height + gap), index % columns * (width + gap)
+        top, left = index // columns * (height + GAP), index % columns * (width + GAP)
         canvas[0, :, top : top + height, left : left + width] = image
     return canvas
 
@@ -56,7 +50,7 @@ def _arrange(images: Tensor, columns: int, gap: int, white: float) -> Tensor:
 def save_image(image: np.ndarray, path: str | Path, aspect_ratio: float = 1.0) -> None:
     """Write image (H, W, C) with C = 1, 3 or 4, or (H, W), uint8, in the format of the path's extension.
 
-    aspect_ratio above 1 widens the image by that factor; below 1 it makes it taller by the inverse.
+    An aspect_ratio above 1 widens the image by that factor; one below 1 makes it taller by the inverse.
     Raises RunFault if the file cannot be written.
     """
     path = Path(path)
@@ -65,13 +59,12 @@ def save_image(image: np.ndarray, path: str | Path, aspect_ratio: float = 1.0) -
         width, height = picture.size
         size = (round(width * max(aspect_ratio, 1.0)), round(height * max(1 / aspect_ratio, 1.0)))
         picture = picture.resize(size, Image.Resampling.BICUBIC)
-    buffer = io.BytesIO()
-    picture.save(buffer, format=Image.registered_extensions()[path.suffix.lower()], **FAST_PNG)
-    write_whole(path, buffer.getvalue())
+    kind = Image.registered_extensions()[path.suffix.lower()]
+    write_atomically(path, lambda file: picture.save(file, format=kind, **FAST_PNG))
 
 
 def image_size(path: Path) -> tuple[int, int] | None:
-    """Return (width, height) of an image file, read from its header; None if it is missing or no image."""
+    """Return (width, height) of an image file; None if it is missing or not an image."""
     try:
         with Image.open(path) as picture:
             return picture.size

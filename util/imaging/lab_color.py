@@ -13,7 +13,7 @@ DELTA = 6 / 29
 
 
 def rgb_to_lab(rgb: np.ndarray) -> np.ndarray:
-    """Convert rgb (H, W, 3) uint8 to float32 (H, W, 3): L in [0, 100], a and b within about [-108, 99]."""
+    """Convert rgb (H, W, 3) uint8 to float32 (H, W, 3): L in [0, 100], a and b in about [-108, 99]."""
     assert rgb.dtype == np.uint8 and rgb.shape[-1] == 3, (rgb.dtype, rgb.shape)
     value = rgb / 255
     linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)

@@ -1,4 +1,4 @@
-"""The inputs of sample sheets: the noise and the label of every image, without a model.
+"""The inputs of sample sheets: the noise and the label of every image.
 
 To add a sheet, write a function from Plan to Sheet and add it to SHEETS.
 """
@@ -17,15 +17,16 @@ from util.plugins import unknown
 
 MAX_CLASSES = 10  # shown by default
 SEEDS_PER_LOOP = 4
+MAX_PAIRS = 3  # named in a caption
 MIN_COSINE = -1 + 1e-6  # there is no shortest arc between opposite vectors
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the sheets of a run are made from. `n_classes` is 0 for a model without labels.
+    """What the sheets are made from. `n_classes` is 0 for a model without labels.
 
-    `classes` are the classes to show; by default the first ten, and all of them in the grid. A sheet has
-    `columns` seeds side by side; an interpolation has `columns` rows of `steps` images.
+    `classes` are the classes to show: by default the first ten, but all of them in the grid. A sheet has `columns`
+    seeds side by side; an interpolation has `columns` rows of `steps` images.
     """
 
     z_dim: int
@@ -41,17 +42,6 @@ class Plan:
     def shown_classes(self) -> tuple[int, ...]:
         return self.classes or tuple(range(min(self.n_classes, MAX_CLASSES)))
 
-    @property
-    def seed_pairs(self) -> list[tuple[int, int]]:
-        """The two seeds of each row of an interpolation."""
-        return [(seed, seed + 1) for seed in range(self.seed, self.seed + 2 * self.columns, 2)]
-
-    @property
-    def class_pairs(self) -> list[tuple[int, int]]:
-        """The two classes of each row of an interpolation."""
-        shown = self.shown_classes
-        return [(shown[row % len(shown)], shown[(row + 1) % len(shown)]) for row in range(self.columns)]
-
     def z(self, count: int) -> Tensor:
         """Return z (count, z_dim) of the first `count` seeds."""
         return seeded_batch(self.seed, count, self.z_dim, self.truncation)
@@ -62,7 +52,7 @@ class Plan:
         return torch.tensor([classes[index % len(classes)] for index in indices]) if self.n_classes else None
 
     def seed_labels(self, count: int) -> Tensor | None:
-        """Return the labels that test.py gives to the first `count` seeds."""
+        """Return the labels of the first `count` seeds, the same as in test.py."""
         return self.labels(range(self.seed, self.seed + count), self.classes or range(self.n_classes))
 
     def seed_range(self, count: int) -> str:
@@ -73,8 +63,8 @@ class Plan:
 class Sheet:
     """The inputs of a sheet, row by row: z (N, z_dim); label int64 (N,), float (N, n_classes) or None.
 
-    `shows` is the label of the model's images to draw. `files` are file names for the single images, empty
-    if they are not saved. With `fps` > 0 the rows are the frames of an animation.
+    `shows` is the key of the model's visuals to draw. `files` are the file names of the images that are also
+    saved separately. With `fps` > 0 the rows are the frames of an animation.
     """
 
     name: str
@@ -91,18 +81,19 @@ class Sheet:
 def make(names: Sequence[str], plan: Plan) -> list[Sheet]:
     """Return the sheets with these names; without names, all that fit the plan.
 
-    Raises:
-        UserError: a sheet does not exist, or needs more classes than the plan shows.
+    Raises UserError if there is no such sheet, or if it needs more classes than the plan shows.
     """
     shown = len(plan.shown_classes)
     for name in names:
         if name not in SHEETS:
             raise UserError(unknown("--sheets", name, SHEETS))
-        needed = MIN_CLASSES.get(name, 0)
-        if shown < needed:
-            reason = f"only {shown} is shown" if plan.n_classes else "the model knows no labels"
-            classes = "1 class" if needed == 1 else f"{needed} classes"
-            raise UserError(f"--sheets {name} needs {classes}, but {reason}: leave it out")
+        if shown < MIN_CLASSES.get(name, 0):
+            reason = (
+                f"at least {MIN_CLASSES[name]} classes, but only {shown} is shown"
+                if shown
+                else "a model with labels"
+            )
+            raise UserError(f"--sheets {name} needs {reason}: leave this sheet out")
     return [SHEETS[name](plan) for name in names or SHEETS if shown >= MIN_CLASSES.get(name, 0)]
 
 
@@ -121,11 +112,8 @@ def grid(plan: Plan) -> Sheet:
 
 
 def attention(plan: Plan) -> Sheet:
-    count = plan.columns
-    caption = (
-        f"Seeds {plan.seed_range(count)}; bright regions are what the generator attends to from a green point"
-    )
-    label = plan.seed_labels(count)
+    count, label = plan.columns, plan.seed_labels(plan.columns)
+    caption = f"Seeds {plan.seed_range(count)}. Bright: what the generator attends to from the green point"
     return Sheet("attention", "Attention", caption, plan.z(count), label, count, shows="attn_G")
 
 
@@ -133,49 +121,46 @@ def classes(plan: Plan) -> Sheet:
     rows, columns = len(plan.shown_classes), plan.columns
     z = plan.z(columns).repeat(rows, 1)
     label = plan.labels(row for row in range(rows) for _ in range(columns))
-    caption = f"Rows: classes {_listed(plan.shown_classes, 10)}. Columns: seeds {plan.seed_range(columns)}"
+    caption = f"Rows: classes {_join(plan.shown_classes, 10)}. Columns: seeds {plan.seed_range(columns)}"
     return Sheet("classes", "Classes", caption, z, label, columns)
 
 
 def interpolate_z(plan: Plan) -> Sheet:
     label = plan.labels(row for row in range(plan.columns) for _ in range(plan.steps))
-    caption = f"Rows: from one seed to another, {_listed_pairs(plan.seed_pairs)}"
-    caption += "; one class per row" * bool(plan.n_classes)
-    return Sheet("interpolate_z", "Interpolation in z", caption, _arcs(plan), label, plan.steps)
+    z, seeds = _arcs(plan)
+    caption = f"Rows: {seeds}" + "; one class per row" * bool(plan.n_classes)
+    return Sheet("interpolate_z", "Interpolation in z", caption, z, label, plan.steps)
 
 
 def interpolate_label(plan: Plan) -> Sheet:
     z = plan.z(plan.columns).repeat_interleave(plan.steps, dim=0)
-    seeds, pairs = plan.seed_range(plan.columns), _listed_pairs(plan.class_pairs)
-    caption = f"Rows: one seed each, {seeds}, from one class to the next, {pairs}"
-    return Sheet("interpolate_label", "Interpolation in the label", caption, z, _mixtures(plan), plan.steps)
+    label, classes = _mixtures(plan)
+    caption = f"Rows: one seed each, {plan.seed_range(plan.columns)}, {classes}"
+    return Sheet("interpolate_label", "Interpolation in the label", caption, z, label, plan.steps)
 
 
 def interpolate_both(plan: Plan) -> Sheet:
-    seeds, pairs = _listed_pairs(plan.seed_pairs), _listed_pairs(plan.class_pairs)
-    caption = f"Rows: from one seed to another, {seeds}, and from one class to the next, {pairs}"
-    title = "Interpolation in z and label"
-    return Sheet("interpolate_both", title, caption, _arcs(plan), _mixtures(plan), plan.steps)
+    (z, seeds), (label, classes) = _arcs(plan), _mixtures(plan)
+    caption = f"Rows: {seeds}, and {classes}"
+    return Sheet("interpolate_both", "Interpolation in z and label", caption, z, label, plan.steps)
 
 
 def truncation(plan: Plan) -> Sheet:
     values = sorted(plan.truncations)
     z = torch.cat([seeded_batch(plan.seed, plan.columns, plan.z_dim, value) for value in values])
     label = plan.labels(column for _ in values for column in range(plan.columns))
-    limits = _listed(["none" if value == math.inf else f"{value:g}" for value in values], 10)
+    limits = _join(["none" if value == math.inf else f"{value:g}" for value in values], 10)
     caption = f"Rows: truncation of z, {limits}. Columns: seeds {plan.seed_range(plan.columns)}"
     return Sheet("truncation", "Truncation", caption, z, label, plan.columns)
 
 
 def loop(plan: Plan, *, frames: int, fps: int) -> Sheet:
-    """The frames of an animation, one per row. Each column moves through its own seeds back to the first."""
+    """The frames of an animation, one per row. Each column moves through its own seeds and back to the first."""
     seeds = plan.z(plan.columns * SEEDS_PER_LOOP).unflatten(0, (plan.columns, SEEDS_PER_LOOP))
     position = torch.arange(frames, dtype=torch.float64) * SEEDS_PER_LOOP / frames  # in seeds
-    arcs = []
-    for start in range(SEEDS_PER_LOOP):
-        fractions = position[(position >= start) & (position < start + 1)] - start
-        arcs.append(slerp(seeds[:, start], seeds[:, (start + 1) % SEEDS_PER_LOOP], fractions))
-    z = torch.cat(arcs, dim=1).transpose(0, 1).flatten(0, 1)
+    start = position.long()
+    path = slerp(seeds[:, start], seeds[:, (start + 1) % SEEDS_PER_LOOP], position - start)
+    z = path.transpose(0, 1).flatten(0, 1)
     label = plan.labels(column for _ in range(frames) for column in range(plan.columns))
     caption = f"Each image moves through {SEEDS_PER_LOOP} seeds, in {frames} frames"
     return Sheet("interpolation", "Animated interpolation", caption, z, label, plan.columns, fps=fps)
@@ -190,13 +175,12 @@ MIN_CLASSES = {"classes": 1, "interpolate_label": 2, "interpolate_both": 2}
 
 
 def slerp(start: Tensor, end: Tensor, fractions: Tensor) -> Tensor:
-    """Interpolate along great circles: (N, D), (N, D), fractions (S,) in [0, 1] -> (N, S, D).
+    """Interpolate along great circles: (N, S or 1, D), (N, S or 1, D), fractions (S,) in [0, 1] -> (N, S, D).
 
-    Noise lies near a sphere of radius sqrt(D). The straight line between two points leaves it for a region
-    that the network has not seen in training (White, arXiv:1609.04468). So the direction is interpolated on
-    the sphere, and the length linearly.
+    Noise lies near a sphere of radius sqrt(D), and a straight line would pass through regions that the network
+    has not seen in training (White, arXiv:1609.04468). The length is interpolated linearly.
     """
-    a, b, t = start.double()[:, None], end.double()[:, None], fractions.double()[None, :, None]
+    a, b, t = start.double(), end.double(), fractions.double()[:, None]
     angle = torch.acos(F.cosine_similarity(a, b, dim=2).clamp(MIN_COSINE, 1))[..., None] / math.pi
     # sin(share * angle) / sin(angle), defined for angle 0 as well
     from_a, from_b = (share * torch.sinc(share * angle) / torch.sinc(angle) for share in (1 - t, t))
@@ -204,21 +188,22 @@ def slerp(start: Tensor, end: Tensor, fractions: Tensor) -> Tensor:
     return (torch.lerp(a.norm(dim=2, keepdim=True), b.norm(dim=2, keepdim=True), t) * direction).float()
 
 
-def _arcs(plan: Plan) -> Tensor:
-    """From one seed of each pair to the other, in steps: (columns * steps, z_dim)."""
+def _arcs(plan: Plan) -> tuple[Tensor, str]:
+    """For each row, z (columns * steps, z_dim) on the way from one seed to the next; and the caption."""
     z = plan.z(2 * plan.columns)
-    return slerp(z[0::2], z[1::2], torch.linspace(0, 1, plan.steps)).flatten(0, 1)
+    arcs = slerp(z[0::2, None], z[1::2, None], torch.linspace(0, 1, plan.steps)).flatten(0, 1)
+    seeds = range(plan.seed, plan.seed + 2 * plan.columns, 2)
+    return arcs, "from one seed to another, " + _join([f"{seed} to {seed + 1}" for seed in seeds], MAX_PAIRS)
 
 
-def _mixtures(plan: Plan) -> Tensor:
-    """From one class of each pair to the other, as class weights: (columns * steps, n_classes)."""
-    start, end = F.one_hot(torch.tensor(plan.class_pairs), plan.n_classes).float()[:, None].unbind(2)
-    return torch.lerp(start, end, torch.linspace(0, 1, plan.steps)[:, None]).flatten(0, 1)
+def _mixtures(plan: Plan) -> tuple[Tensor, str]:
+    """For each row, weights (columns * steps, n_classes) from one class to the next; and the caption."""
+    shown = plan.shown_classes
+    pairs = [(shown[row % len(shown)], shown[(row + 1) % len(shown)]) for row in range(plan.columns)]
+    start, end = F.one_hot(torch.tensor(pairs), plan.n_classes).float()[:, None].unbind(2)
+    mixtures = torch.lerp(start, end, torch.linspace(0, 1, plan.steps)[:, None]).flatten(0, 1)
+    return mixtures, "from one class to the next, " + _join([f"{a} to {b}" for a, b in pairs], MAX_PAIRS)
 
 
-def _listed(items: Sequence[object], limit: int) -> str:
+def _join(items: Sequence[object], limit: int) -> str:
     return ", ".join(map(str, items[:limit])) + ", ..." * (len(items) > limit)
-
-
-def _listed_pairs(pairs: Sequence[tuple[int, int]]) -> str:
-    return _listed([f"{start} to {end}" for start, end in pairs], 3)

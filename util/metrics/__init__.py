@@ -1,1 +1,1 @@
-"""Measures of image quality, one per file; each takes tensors and knows no model or data set."""
+"""Measures of image quality as functions of tensors, one per file."""

@@ -17,13 +17,12 @@ def statistics(features: Tensor) -> Statistics:
 def frechet_distance(a: Statistics, b: Statistics) -> float:
     """Squared Frechet distance of two Gaussians: |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) >= 0.
 
-    With Inception features this is the FID (arXiv:1706.08500); with others, name the feature extractor.
-    Values are comparable only for the same extractor and a similar number of images: fewer images give
-    larger values.
+    With Inception features this is the FID (arXiv:1706.08500). Values are comparable only for the same feature
+    extractor and a similar number of images: fewer images give larger values.
     """
     (mean_a, covariance_a), (mean_b, covariance_b) = a, b
-    # For C = F F^T, the singular values of F1^T F2 are the square roots of the eigenvalues of C1 C2. Computing
-    # them directly is exact to rounding; square roots of eigenvalues lose half of the digits if C is singular.
+    # For C = F F^T, the singular values of F1^T F2 are the square roots of the eigenvalues of C1 C2. They are exact
+    # to rounding, while square roots of computed eigenvalues lose half of the digits if C is singular.
     overlap = torch.linalg.svdvals(_factor(covariance_a).T @ _factor(covariance_b)).sum()
     distance = (mean_a - mean_b).square().sum() + covariance_a.trace() + covariance_b.trace() - 2 * overlap
     return max(distance.item(), 0.0)

@@ -1,4 +1,4 @@
-"""A web page with rows of images, built with dominate; it opens from a file and loads nothing from the internet."""
+"""A web page with rows of images, built with dominate; it needs neither a server nor the internet."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ import dominate
 from dominate import tags
 from dominate.util import raw
 
-from util.files import make_folder, write_whole
+from util.files import make_folder, write_atomically
 from util.imaging.images import image_size
 from util.pages.page_style import STYLE
 
@@ -28,15 +28,11 @@ def delete_pages(folder: Path, first: int) -> None:
         first += 1
 
 
-def url(path: str) -> str:
-    """Quote a relative path with forward slashes as a link."""
-    return quote(path, errors="surrogateescape")
-
-
 def rows(labels: Iterable[str], max_length: int = 6) -> list[list[str]]:
-    """Arrange labels in rows for comparison: a new row at each real image, and separate rows for attention.
+    """Arrange labels in rows: real_A fake_B rec_A | real_B fake_A rec_B | attn_A attn_B.
 
-    real_A fake_B rec_A | real_B fake_A rec_B | attn_A attn_B; pix2pix's real_A fake_B real_B stays one row.
+    Attention has rows of its own. A real image starts a row unless the row before it is short, as in pix2pix:
+    real_A fake_B real_B.
     """
     result: list[list[str]] = []
     for label in labels:
@@ -53,8 +49,8 @@ def rows(labels: Iterable[str], max_length: int = 6) -> list[list[str]]:
 class HTML:
     """One page in `web_dir`, with its images in `web_dir`/images.
 
-    `add_header` opens a section; the images and panels that follow go into it. With `refresh` > 0 the browser
-    reloads the page every `refresh` seconds. Raises RunFault if the folder cannot be created.
+    `add_header` opens a section, to which images are added. With `refresh` > 0 the browser reloads the
+    page every `refresh` seconds. Raises RunFault if the folder cannot be created.
     """
 
     def __init__(self, web_dir: str | Path, title: str, refresh: int = 0) -> None:
@@ -76,10 +72,10 @@ class HTML:
 
     def add_links(self, links: Sequence[tuple[str, str]]) -> None:
         """Add a line of links, each a (text, file in web_dir)."""
-        self._main.add(tags.nav(*(tags.a(text, href=url(target)) for text, target in links)))
+        self._main.add(tags.nav(*(tags.a(text, href=target) for text, target in links)))
 
     def lay_side_by_side(self) -> None:
-        """Place the following sections side by side where they fit."""
+        """Place the sections that follow side by side where they fit."""
         self._main = self._main.add(tags.div(cls="cards"))
 
     def add_header(self, text: str) -> None:
@@ -87,38 +83,31 @@ class HTML:
         self._section = self._main.add(tags.section(tags.h3(text)))
 
     def pop_section(self) -> str:
-        """Remove the open section from the page and return its HTML, for add_section() of any page."""
+        """Remove the open section from the page, and return its HTML for add_section()."""
         self._main.remove(self._section)
         return self._section.render()
 
     def add_section(self, section: str) -> None:
-        """Add a section that pop_section() returned."""
+        """Add the HTML of a section."""
         self._main.add(raw(section))
 
-    def add_panel(self, content: str) -> None:
-        """Add HTML to the open section."""
-        self._section.add(raw(content))
+    def add_panel(self, heading: str, content: str) -> None:
+        """Add a section with HTML."""
+        self._main.add(tags.section(tags.h3(heading), raw(content)))
 
-    def add_images(self, files: Mapping[str, str], width: int = 400) -> None:
+    def add_images(self, files: Mapping[str, str], width: int | None = None) -> None:
         """Add a row of images, caption -> file name in images/; a click opens the file.
 
-        Missing files are left out. Images are `width` pixels wide; large and wide ones up to twice as wide.
+        Missing files are left out. Images are `width` pixels wide (large and wide ones up to twice as wide), by
+        default as wide as the file.
         """
         row = tags.div(cls="row")
         for text, name in files.items():
             size = image_size(self.img_dir / name)
             if size is not None:
-                width_at_full_height = width * size[0] // size[1]
-                shown = max(width, min(max(size[0], width_at_full_height), MAX_ENLARGEMENT * width))
-                row.add(_figure(name, text, size, shown))
+                row.add(_figure(name, text, size, size[0] if width is None else _shown_width(size, width)))
         if len(row):
             self._section.add(row)
-
-    def add_picture(self, name: str, text: str) -> None:
-        """Add an image of images/ in its own size, or as wide as the page; a click opens the file."""
-        size = image_size(self.img_dir / name)
-        assert size is not None, name
-        self._section.add(tags.div(_figure(name, text, size, size[0]), cls="row"))
 
     def add_table(self, title: str, rows: Mapping[str, object]) -> None:
         """Add a collapsed section with a table of names and values."""
@@ -127,11 +116,15 @@ class HTML:
 
     def save(self, name: str = "index.html") -> None:
         """Write the page atomically. Raises RunFault if that fails."""
-        write_whole(self.web_dir / name, self.doc.render().encode("utf-8", errors="replace"))
+        write_atomically(self.web_dir / name, self.doc.render().encode("utf-8", errors="replace"))
+
+
+def _shown_width(size: tuple[int, int], width: int) -> int:
+    return max(width, min(max(size[0], width * size[0] // size[1]), MAX_ENLARGEMENT * width))
 
 
 def _figure(name: str, text: str, size: tuple[int, int], shown_width: int) -> Any:
-    source, (width, height) = url(f"images/{name}"), size
+    source, (width, height) = quote(f"images/{name}", errors="surrogateescape"), size
     picture = tags.img(src=source, width=width, height=height, loading="lazy", alt=text, title=text)
     style = f"flex:0 1 {shown_width}px"
     return tags.figure(tags.a(picture, href=source), tags.figcaption(text), style=style)

@@ -1,23 +1,24 @@
-"""The losses of a run so far, in bounded memory, for drawing curves."""
+"""The losses of a run so far, in bounded memory."""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from statistics import fmean
 from typing import Self
 
 from util.run.lifecycle import Run
 
-MAX_BYTES = 8_000_000  # about 25,000 records; only every k-th line of a larger losses.jsonl is read
+MAX_BYTES = 8_000_000  # about 25,000 lines; of a larger losses.jsonl only every n-th line is read
 Point = tuple[float, float, float, float]  # x, mean, minimum, maximum
 
 
 class Series:
     """The finite values of one loss as at most `max_points` points.
 
-    When the limit is reached, neighbouring points are merged in pairs. Each point keeps the minimum and the
-    maximum of the values that it stands for, so a spike stays visible.
+    When the limit is reached, neighbouring points are merged in pairs. A point keeps the minimum and the maximum of
+    its values, so a spike stays visible.
     """
 
     def __init__(self, max_points: int = 2000) -> None:
@@ -36,9 +37,7 @@ class Series:
             self.points.append(_merge(self._pending))
             self._pending = []
             if len(self.points) >= self._max_points:
-                self.points = [
-                    _merge(pair) for pair in zip(self.points[::2], self.points[1::2], strict=False)
-                ]
+                self.points = list(map(_merge, zip(self.points[::2], self.points[1::2], strict=False)))
                 self._stride *= 2
 
 
@@ -55,21 +54,18 @@ class History:
 
     @classmethod
     def of_run(cls, run: Run) -> Self:
-        """Read losses.jsonl up to the clock of a resumed run; other lines are skipped. Empty for a new run."""
+        """Read losses.jsonl up to the clock of a resumed run; skip damaged lines. Empty for a new run."""
         history, path = cls(), run.model.save_dir / "losses.jsonl"
         if not run.resumed or not path.exists():
             return history
         step = path.stat().st_size // MAX_BYTES + 1
         with path.open("rb") as file:
             for line in islice(file, 0, None, step):
-                try:
+                with suppress(ValueError, KeyError, TypeError, AttributeError):
                     record = json.loads(line)
-                    images = int(record["images"])
                     losses = {name: float(y) for name, y in record["losses"].items() if y is not None}
-                except (ValueError, KeyError, TypeError, AttributeError):
-                    continue
-                if images <= run.clock.images:
-                    history.add(images, losses)
+                    if int(record["images"]) <= run.clock.images:
+                        history.add(int(record["images"]), losses)
         return history
 
     def add(self, images: int, values: Mapping[str, float]) -> None:

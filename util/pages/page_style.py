@@ -1,4 +1,4 @@
-"""The style of all pages: light or dark as the reader's system is, with nothing to download."""
+"""The CSS of all pages; it follows the light or dark mode of the browser."""
 
 STYLE = """
 :root{color-scheme:light dark;--page:#f5f6f8;--card:#fff;--ink:#1b2330;--soft:#5d6878;--line:#e1e5eb;

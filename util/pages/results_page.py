@@ -17,8 +17,8 @@ ROWS_PER_PAGE = 200
 class ResultsPage:
     """Writes `folder`/images/<stem>_<label>.png and `folder`/index.html, page_002.html, ...
 
-    Sub-folders of the inputs are kept. If two inputs would write the same file (x.png and x.jpg), the later
-    one is named x_2. `save_only` lists the labels to save; empty saves all.
+    Sub-folders of the inputs are kept. If two inputs have the same stem (x.png and x.jpg), the second one is
+    named x_2. `save_only` lists the labels to save; by default all are saved.
     """
 
     folder: Path
@@ -29,26 +29,23 @@ class ResultsPage:
     _used: set[str] = field(default_factory=set)
     _results: list[tuple[str, dict[str, str]]] = field(default_factory=list)  # caption, label -> file
 
-    def add(self, path: str, root: str | None, visuals: Mapping[str, Tensor], caption: str = "") -> None:
-        """Save the images of one input: label -> (1, C, H, W) or (C, H, W) in [-1, 1].
+    def add(self, path: str, root: str | None, visuals: Mapping[str, Tensor]) -> None:
+        """Save the images made from the file `path`: label -> (1, C, H, W) or (C, H, W) in [-1, 1].
 
         Raises UserError if `save_only` names an unknown label, RunFault if a file cannot be written.
         """
-        labels = self._labels(visuals)
+        if wrong := [label for label in self.save_only if label not in visuals]:
+            raise UserError(
+                f"--save_only {wrong[0]}: the model has no such image; choose from {', '.join(visuals)}"
+            )
+        labels = [label for label in visuals if label in (self.save_only or visuals)]
         stem = self._unused_stem(_relative_stem(path, root), labels)
         files = {label: f"{stem}_{label}.png" for label in labels}
         for label, file in files.items():
             image = visuals[label]
             picture = sheet(to_uint8(image if image.ndim == 4 else image[None]))
             save_image(picture, self.folder / "images" / file, self.aspect_ratio)
-        self._results.append((caption or str(stem), files))
-
-    def _labels(self, visuals: Mapping[str, Tensor]) -> list[str]:
-        for label in self.save_only:
-            if label not in visuals:
-                known = ", ".join(visuals)
-                raise UserError(f"--save_only {label}: the model has no such image; choose from {known}")
-        return [label for label in visuals if not self.save_only or label in self.save_only]
+        self._results.append((str(stem), files))
 
     def _unused_stem(self, stem: PurePosixPath, labels: Sequence[str]) -> PurePosixPath:
         number, unused = 1, stem
@@ -72,10 +69,9 @@ class ResultsPage:
         part = self._results[start : start + ROWS_PER_PAGE]
         shown = f"{start + 1} to {start + len(part)} of {total} images" if count > 1 else f"{total} images"
         page.add_subtitle("1 image" if total == 1 else shown)
-        links = [("previous", _page_file(number - 1))] if number > 1 else []
-        links += [("next", _page_file(number + 1))] if number < count else []
-        if links:
-            page.add_links(links)
+        neighbours = (("previous", number - 1), ("next", number + 1))
+        if count > 1:
+            page.add_links([(text, _page_file(other)) for text, other in neighbours if 1 <= other <= count])
         page.lay_side_by_side()
         for caption, files in part:
             page.add_header(caption)
@@ -85,7 +81,7 @@ class ResultsPage:
 
 
 def _relative_stem(path: str, root: str | None) -> PurePosixPath:
-    """`root`/a/b.png -> a/b; a path outside `root` gives its stem."""
+    """`root`/a/b.png -> a/b; a path outside `root` -> its stem."""
     file = Path(path)
     relative = file.relative_to(root) if root is not None and file.is_relative_to(root) else Path(file.name)
     return PurePosixPath(*relative.parts[:-1], relative.stem)

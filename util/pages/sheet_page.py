@@ -17,12 +17,10 @@ Test = Callable[[Batch], dict[str, Tensor]]  # a model's test()
 
 def draw(test: Test, wanted: Sheet, batch_size: int) -> np.ndarray | None:
     """Return the images of a sheet, (N, H, W, C) uint8; None if the model has no images of this kind."""
+    inputs = {"z": wanted.z} if wanted.label is None else {"z": wanted.z, "label": wanted.label}
     parts = []
     for start in range(0, len(wanted.z), batch_size):
-        batch: Batch = {"z": wanted.z[start : start + batch_size]}
-        if wanted.label is not None:
-            batch["label"] = wanted.label[start : start + batch_size]
-        visuals = test(batch)
+        visuals = test({key: value[start : start + batch_size] for key, value in inputs.items()})
         if wanted.shows not in visuals:
             return None
         parts.append(to_uint8(visuals[wanted.shows]))
@@ -39,7 +37,7 @@ class SheetPage:
 
     def add(self, drawn: Sheet, images: np.ndarray) -> None:
         """Save a sheet made of images (N, H, W, C) uint8. Raises RunFault if that fails."""
-        # an attention image is several squares side by side, so fewer fit into a row
+        # an attention image consists of several pictures side by side, so fewer fit into a row
         columns = max(1, drawn.columns * images.shape[1] // images.shape[2])
         file = f"{drawn.name}.{'gif' if drawn.fps else 'png'}"
         if drawn.fps:
@@ -50,7 +48,7 @@ class SheetPage:
         for name, image in zip(drawn.files, images, strict=False):
             save_image(image, self.images / name)
         self._page.add_header(drawn.title)
-        self._page.add_picture(file, drawn.caption)
+        self._page.add_images({drawn.caption: file})
 
     def save(self) -> None:
         """Write the page. Raises RunFault if that fails."""

@@ -11,7 +11,7 @@ from util.clock import Clock
 from util.imaging.images import save_image
 from util.pages.html import HTML, delete_pages, page_file, rows
 
-PER_PAGE = 20  # epochs on a page; the index holds from this many up to twice as many less one
+PER_PAGE = 20  # epochs on a page of older ones; the index holds at most twice as many
 REFRESH_S = 60
 _IMAGE_FILE = re.compile(r"epoch(\d{3,})_(.+)\.png")
 _CAPTION = re.compile(r"<figcaption>([^<]+)</figcaption>")
@@ -21,8 +21,8 @@ _FORBIDDEN = re.compile(r'[\\/:*?"<>|]')  # in file names of some file systems
 class TrainPage:
     """Writes `web_dir`/index.html, which shows `web_dir`/images/epoch%03d_<label>.png.
 
-    The pages show the images in the folder, so a resumed run finds its earlier epochs. A full page of older
-    epochs is written when it fills up, and once more when the next one needs a link.
+    The images of earlier epochs are found in the folder, so a resumed run shows them. A page of older epochs is
+    written when it is full, and once more to link to the next one.
     """
 
     def __init__(self, web_dir: Path, *, title: str, options: Mapping[str, object], image_width: int) -> None:
@@ -31,26 +31,24 @@ class TrainPage:
         self.options = options
         self.image_width = image_width
         self._epochs = self._find_images()
-        self._sections: dict[int, str] = {}  # epoch -> HTML, until its images change
+        self._sections: dict[int, str] = {}  # epoch -> its HTML, which is slow to make
         self._pages_written = len(list(web_dir.glob("page_*.html")))
 
     def _find_images(self) -> dict[int, list[str]]:
         """Epoch -> labels of the images in the folder."""
-        found: dict[int, list[str]] = {}
-        for path in sorted(self.web_dir.glob("images/epoch*.png")):
-            if match := _IMAGE_FILE.fullmatch(path.name):
-                found.setdefault(int(match[1]), []).append(match[2])
-        index = self.web_dir / "index.html"  # has the order of the labels, which file names do not have
+        index = self.web_dir / "index.html"  # contains the labels in the order of the model
         text = index.read_text(encoding="utf-8", errors="replace") if index.is_file() else ""
-        order = list(dict.fromkeys(html.unescape(caption) for caption in _CAPTION.findall(text)))
-        for labels in found.values():
-            labels.sort(key=lambda label: order.index(label) if label in order else len(order))
+        order = [html.unescape(caption) for caption in _CAPTION.findall(text)]
+        names = sorted(path.name for path in self.web_dir.glob("images/epoch*.png"))
+        images = [(match[2], int(match[1])) for match in map(_IMAGE_FILE.fullmatch, names) if match]
+        found: dict[int, list[str]] = {}
+        for label, epoch in sorted(images, key=lambda image: [*order, image[0]].index(image[0])):
+            found.setdefault(epoch, []).append(label)
         return found
 
     def remove_after(self, clock: Clock) -> None:
         """Delete the images of epochs that a resumed run has not reached."""
-        reached = clock.epoch if clock.epoch_images else clock.epoch - 1
-        for epoch in [epoch for epoch in self._epochs if epoch > reached]:
+        for epoch in [epoch for epoch in self._epochs if epoch > clock.epochs_begun]:
             self._sections.pop(epoch, None)
             for label in self._epochs.pop(epoch):
                 (self.web_dir / "images" / _image_file(epoch, label)).unlink(missing_ok=True)
@@ -80,8 +78,7 @@ class TrainPage:
         self._add_epochs(page, newest[-1:])
         for heading, content in panels.items():
             if content:
-                page.add_header(heading)
-                page.add_panel(content)
+                page.add_panel(heading, content)
         self._add_epochs(page, newest[:-1])
         if full:
             page.add_links([("older epochs", page_file(full))])
@@ -92,11 +89,9 @@ class TrainPage:
     def _write_page(self, number: int, full: int, epochs: Sequence[int]) -> None:
         page = HTML(self.web_dir, self.title)
         page.add_subtitle(f"epochs {epochs[0]} to {epochs[-1]}")
-        links = [("newest", "index.html")]
-        if number < full:
-            links.append(("newer epochs", page_file(number + 1)))
-        if number > 1:
-            links.append(("older epochs", page_file(number - 1)))
+        neighbours = (("newer epochs", number + 1), ("older epochs", number - 1))
+        links = [(text, page_file(other)) for text, other in neighbours if 1 <= other <= full]
+        links.insert(0, ("newest", "index.html"))
         page.add_links(links)
         self._add_epochs(page, epochs)
         page.add_links(links)

@@ -1,9 +1,10 @@
-"""Reading and writing checkpoint files, and `latest_state.pt`, from which a run resumes."""
+"""Reading and writing checkpoint files, and `latest_state.pt`, which resumes a run."""
 
 import pickle
 import textwrap
 import warnings
 import zipfile
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,17 +25,14 @@ class Stateful(Protocol):
 
 
 def save(value: object, path: Path) -> None:
-    """torch.save through a temporary file, so that a crash leaves either the old file or the new one.
+    """torch.save, except that a crash or an error leaves the old file unchanged. Raises RunFault.
 
-    The weights of one network (a flat dict of tensors) are stored contiguous and on the CPU, as upstream
-    (pytorch-CycleGAN-and-pix2pix) stores them.
-
-    Raises:
-        RunFault: the file cannot be written; the old one is unchanged.
+    The weights of a network (a flat dict of tensors) are stored contiguous and on the CPU, as in upstream
+    (pytorch-CycleGAN-and-pix2pix).
     """
     if isinstance(value, dict) and all(isinstance(tensor, Tensor) for tensor in value.values()):
         value = {key: tensor.detach().cpu().contiguous() for key, tensor in value.items()}
-    files.stream_whole(path, lambda file: torch.save(value, file))
+    files.write_atomically(path, lambda file: torch.save(value, file), sync=True)
 
 
 def save_all(contents: dict[Path, object]) -> None:
@@ -44,7 +42,7 @@ def save_all(contents: dict[Path, object]) -> None:
 
 
 def load(path: Path) -> Any:
-    """Read a file of torch.save onto the CPU: tensors and plain values only, so that no code in it is run.
+    """Read a file of torch.save onto the CPU. It may contain only tensors and Python's basic types, and no code.
 
     Raises:
         UserError: the file is missing or damaged, or contains code.
@@ -54,19 +52,16 @@ def load(path: Path) -> Any:
             raise UserError(f"{path} is not a regular file: give the file of a checkpoint")
         _verify_checksums(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the error message below says more
+            warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
         raise
-    except FileNotFoundError as error:
-        raise UserError(f"there is no checkpoint {path}: check the path") from error
-    except (PermissionError, IsADirectoryError) as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): check it and its permissions") from error
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise UserError(f"cannot read the checkpoint {path} ({error.strerror}): check the path") from error
     except Exception as error:  # unpickling damaged bytes can raise almost anything
         if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
             raise UserError(
-                f"{path} contains more than weights, and loading it would run its code; "
-                "get a file that contains only a dict of tensors"
+                f"{path} contains code, which is never run: use a file that contains only a dict of tensors"
             ) from error
         raise UserError(
             f"{path} is not a checkpoint, or it is damaged or incomplete: {_way_out(path)}"
@@ -99,11 +94,11 @@ def _way_out(path: Path) -> str:
     )
 
 
+@dataclass
 class StateBag:
     """Named objects with a state_dict, saved and loaded as one."""
 
-    def __init__(self, parts: dict[str, Stateful] | None = None) -> None:
-        self.parts = parts or {}
+    parts: dict[str, Stateful] = field(default_factory=dict)
 
     def state_dict(self) -> dict:
         return {name: part.state_dict() for name, part in self.parts.items()}
@@ -114,12 +109,11 @@ class StateBag:
 
 
 class Checkpoint:
-    """The contents of `latest_state.pt`: everything that a run needs to resume exactly where it stopped.
+    """The contents of `latest_state.pt`, from which a run resumes exactly.
 
     Args:
-        folder: the run's folder.
         parts: name -> object with a state_dict that is equal on all ranks; the state of rank 0 is saved.
-        per_rank: the same for states that differ between ranks: random generators, image pools.
+        per_rank: name -> object whose state differs between ranks: random generators, image pools.
     """
 
     def __init__(self, folder: Path, parts: dict[str, Stateful], per_rank: dict[str, Stateful]) -> None:
@@ -135,41 +129,25 @@ class Checkpoint:
         """Read the file and restore every part.
 
         Raises:
-            UserError: the file is missing, damaged, from another program, or of another architecture.
+            UserError: the file is missing, damaged, from another program, or does not fit the options.
         """
         state = load(self.path)
         if not isinstance(state, dict) or state.get("format") != FORMAT:
             raise UserError(
                 f"{self.path} was not written by this project: move it away, or choose another --name"
             )
-        if set(state.get("parts", ())) != set(self.parts.parts):
-            raise UserError(
-                f"{self.path} does not contain {', '.join(sorted(self.parts.parts))}: another version of this "
-                "project wrote it; move it away, or choose another --name"
-            )
         try:
             self.parts.load_state_dict(state["parts"])
-            self._load_ranks(state["ranks"])
+            if len(state["ranks"]) == distributed.world_size():
+                self.per_rank.load_state_dict(state["ranks"][distributed.rank()])
+            else:
+                log.warn(
+                    f"the run had {len(state['ranks'])} processes and has {distributed.world_size()} now: random "
+                    "generators and image pools are not restored, so the result will not be bit-identical"
+                )
         except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
+            reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ...")
             raise UserError(
-                f"{self.path} does not fit the given options ({_reason(error)}): resume with the run's own "
-                "options by leaving the flags out, or choose another --name"
+                f"{self.path} does not fit the given options or this version of the project ({reason}): leave the "
+                "flags out to use the run's own options, or choose another --name"
             ) from error
-
-    def _load_ranks(self, ranks: list[dict]) -> None:
-        if len(ranks) != distributed.world_size():
-            log.warn(
-                f"the run had {len(ranks)} processes and has {distributed.world_size()} now: random "
-                "generators and image pools are not restored, so the result will not be bit-identical"
-            )
-        else:
-            self.per_rank.load_state_dict(ranks[distributed.rank()])
-
-
-def _reason(error: Exception) -> str:
-    """The missing key, or the first line of torch's message about a tensor that does not fit."""
-    if isinstance(error, LookupError):
-        return f"missing {error}"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    first = next((line for line in lines if not line.startswith("Error(s) in loading")), type(error).__name__)
-    return textwrap.shorten(first, 160, placeholder=" ...")

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: training stops after the current step and saves; a second signal stops it without saving."""
+"""Ctrl-C, SIGTERM and SIGHUP: training saves and stops after the current step; a second signal stops it without saving."""
 
 import signal
 from types import FrameType
@@ -28,10 +28,10 @@ class Interruption:
 
     def requested(self) -> bool:
         """Whether any rank has received a signal; every rank must call it."""
-        agreed = distributed.any_rank(self.signal != 0)
-        if agreed and not self.signal:
+        received = distributed.any_rank(self.signal != 0)
+        if received and not self.signal:
             self.signal = signal.SIGTERM
-        return agreed  # not self.signal, which this rank alone may have received after the exchange
+        return received  # not self.signal, which this rank alone may have received after the exchange
 
     @property
     def exit_code(self) -> int:
@@ -44,7 +44,4 @@ class Interruption:
         self.signal = number
         if number == getattr(signal, "SIGHUP", None):
             log.leave_terminal()
-        log.info(
-            "\nstopping and saving after this step; a second signal stops without saving, "
-            "once the files in progress are written"
-        )
+        log.info("\nstopping and saving after this step; a second signal stops without saving")

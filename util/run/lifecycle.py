@@ -16,7 +16,7 @@ from util.run import checkpoint, weight_files, weights
 from util.run.checkpoint import Checkpoint
 from util.run.lr_schedule import Schedule
 from util.run.random_state import RandomState, seed_everything
-from util.run.snapshot import Snapshot
+from util.run.snapshot import snapshot
 
 
 class Model(checkpoint.Stateful, Protocol):
@@ -24,9 +24,7 @@ class Model(checkpoint.Stateful, Protocol):
 
     nets: nn.ModuleDict
     save_dir: Path
-
-    @property
-    def local_state(self) -> checkpoint.Stateful: ...
+    local_state: checkpoint.StateBag
 
     @property
     def overrides_save_networks(self) -> bool: ...
@@ -60,11 +58,10 @@ class Run:
     def save(self, *prefixes: int | str) -> None:
         """Write `<prefix>_net_<name>.pth` for each prefix, then latest_state.pt; every rank must call it.
 
-        The weights are written first, so that a latest_state.pt always has its weights beside it. If the
-        background is on, the files are written from a copy while training continues.
+        If the background is on, the files are written from a copy while training continues.
 
         Raises:
-            RunFault: a loss or a weight is not finite, or a file of this or of the previous save cannot be
+            RunFault: a loss or a weight is not finite, or a file of this save or of the previous one cannot be
                 written; existing files are left unchanged.
         """
         self.background.wait("save")  # so that memory holds at most one copy
@@ -80,13 +77,13 @@ class Run:
         contents[self.checkpoint.path] = self.checkpoint.state_dict()
         if log.is_main():
             if self.background.is_on:
-                contents = Snapshot().of(contents)
+                contents = snapshot(contents)
             self.background.do("save", partial(checkpoint.save_all, contents))
         distributed.barrier()
 
 
 def begin(opt: Namespace, model: Model) -> Run:
-    """Start a new run, or with --continue_train resume the run of this name where it stopped.
+    """Start a new run, or with --continue_train resume the run of this name.
 
     Raises:
         UserError: there is nothing to resume, or it does not fit the options.
@@ -94,33 +91,29 @@ def begin(opt: Namespace, model: Model) -> Run:
     clock = Clock(epoch=opt.epoch_count)
     schedule = Schedule(opt.lr_policy, opt.n_epochs, opt.n_epochs_decay, opt.lr_decay_iters)
     parts: dict[str, checkpoint.Stateful] = {"model": model, "clock": clock, "schedule": schedule}
-    per_rank = {"random": RandomState(), "local": model.local_state}
+    per_rank: dict[str, checkpoint.Stateful] = {"random": RandomState(), "local": model.local_state}
     run = Run(model, clock, schedule, Checkpoint(model.save_dir, parts, per_rank))
     seed_everything(opt.seed + distributed.rank())  # the nets are equal on all ranks; noise must not be
-    if opt.continue_train:
-        _resume(opt, run)
-    else:
-        _start(opt, run)
+    (_resume if opt.continue_train else _start)(opt, run)
     return run
 
 
 def final_message(opt: Namespace, run: Run, *, finished: bool) -> str:
-    """The last line that training prints: the run's folder, or the command that resumes the run."""
+    """The run's folder, or the command that resumes the run."""
     if finished:
         return f"done: {run.model.save_dir}"
-    where = "" if opt.checkpoints_dir == "./checkpoints" else f" --checkpoints_dir {opt.checkpoints_dir}"
+    folder = "" if opt.checkpoints_dir == "./checkpoints" else f" --checkpoints_dir {opt.checkpoints_dir}"
     return (
         f"saved at epoch {run.clock.epoch}, image {run.clock.images}; "
-        f"resume with: python train.py --continue_train --name {opt.name}{where}"
+        f"resume with: python train.py --continue_train --name {opt.name}{folder}"
     )
 
 
 def _start(opt: Namespace, run: Run) -> None:
     folder = run.model.save_dir
     if opt.init_from:
-        source = Path(opt.init_from)
-        source = source if source.is_dir() else Path(opt.checkpoints_dir) / source
-        run.model.init_networks(source, opt.epoch)
+        folders = Path(opt.init_from), Path(opt.checkpoints_dir, opt.init_from)
+        run.model.init_networks(folders[0] if folders[0].is_dir() else folders[1], opt.epoch)
     distributed.barrier()  # all ranks have read --init_from, which may be the folder that is moved now
     if log.is_main() and (run.checkpoint.path.exists() or weights.saved(folder)):
         log.info(f"an earlier run of this name was moved to {files.set_aside(folder)}")
@@ -130,7 +123,13 @@ def _resume(opt: Namespace, run: Run) -> None:
     prefix = weight_files.prefix(opt.epoch, opt.load_iter)
     if prefix == "latest" and run.checkpoint.path.exists():
         run.checkpoint.load()
-        _check_step(run.clock, opt.batch_size)
+        processes = distributed.world_size()
+        if run.clock.epoch_images % (opt.batch_size * processes):
+            raise UserError(
+                f"--batch_size {opt.batch_size} x {processes} processes does not divide the "
+                f"{run.clock.epoch_images} images of epoch {run.clock.epoch} after which the run stopped; resume "
+                "with the run's own batch size and number of processes"
+            )
         run.resumed = True
         log.info(f"resuming at epoch {run.clock.epoch}, after {run.clock.images} images")
         return
@@ -140,14 +139,3 @@ def _resume(opt: Namespace, run: Run) -> None:
         f"only the weights {run.model.save_dir / prefix}_net_*.pth were loaded: optimizers, schedule and image "
         "pools start from the beginning; set the epoch with --epoch_count"
     )
-
-
-def _check_step(clock: Clock, batch_size: int) -> None:
-    """Refuse to resume within an epoch with another step size, before opt.json is overwritten."""
-    processes = distributed.world_size()
-    if clock.epoch_images % (batch_size * processes):
-        raise UserError(
-            f"--batch_size {batch_size} x {processes} processes does not divide the {clock.epoch_images} images "
-            f"of epoch {clock.epoch} after which the run stopped; resume with the run's own batch size and number "
-            "of processes"
-        )

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Schedule:
     """The learning-rate factor of each epoch, counted from 1.
 
-    Every policy depends on the epoch alone, except `plateau`: its factor is multiplied by 0.2 when the mean
-    generator loss of an epoch has not fallen 1 % below its minimum for more than `patience` epochs.
+    It depends on the epoch alone, except for `plateau`, which multiplies it by 0.2 when the mean generator loss
+    has not fallen 1 % below its minimum for more than `patience` epochs.
     """
 
     policy: str

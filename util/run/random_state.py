@@ -14,21 +14,16 @@ def seed_everything(seed: int) -> None:
 
 
 class RandomState:
-    """The states of the global generators as tensors and plain numbers, which load without running code."""
+    """The states of the global generators as tensors and numbers, which torch.load reads with weights_only."""
 
     def state_dict(self) -> dict:
         version, internal, gauss = random.getstate()
         _, keys, position, has_gauss, cached = np.random.get_state()
         return {
             "python": [version, list(internal), gauss],
-            "numpy": [
-                torch.from_numpy(np.asarray(keys).astype(np.int64)),
-                int(position),
-                int(has_gauss),
-                float(cached),
-            ],
+            "numpy": [torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, cached],
             "torch": torch.get_rng_state(),
-            # reading the state of an unused GPU would initialise it
+            # reading the state of a GPU would initialise CUDA
             "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
             "mps": [torch.mps.get_rng_state()] if torch.backends.mps.is_available() else [],
         }

@@ -15,7 +15,7 @@ from util.run.weight_files import saved
 
 State = dict[str, Tensor]
 POWER_ITERATIONS = 15  # as many as torch runs when it sets up spectral norm
-OTHER_OPTIONS = "it was trained with other options for the net's layers: use those in the opt.json of its run"
+OTHER_OPTIONS = "its net was built with other options: use those in the opt.json of its run"
 WRAPPERS = ("module", "_orig_mod")  # what DataParallel and torch.compile put into keys
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -27,15 +27,15 @@ def read(path: Path) -> State:
         UserError: the file is missing or damaged, or does not hold a state dict.
     """
     state = checkpoint.load(path)
-    if (
-        not isinstance(state, dict)
-        or not state
-        or not all(isinstance(key, str) and _is_weight(value) for key, value in state.items())
-    ):
+    values = state.items() if isinstance(state, dict) else ()
+    if not values or not all(isinstance(key, str) and _is_weight(value) for key, value in values):
         raise UserError(
             f"{path} does not hold the weights of one network (a dict of ordinary tensors): choose a *_net_*.pth file"
         )
-    return {_bare(key): value for key, value in state.items()}
+    return {
+        ".".join(part for part in key.split(".") if part not in WRAPPERS): value
+        for key, value in state.items()
+    }
 
 
 def _is_weight(value: object) -> bool:
@@ -55,12 +55,12 @@ def load_nets(nets: dict[str, nn.Module], folder: Path, epoch: int | str, *, ave
         current, ema = (folder / f"{epoch}_net_{name}{ending}.pth" for ending in ("", "_ema"))
         path = ema if averaged and ema.exists() else current
         if not path.exists():
-            raise UserError(f"there is no {path}: {_what_there_is(folder)}")
+            raise UserError(f"there is no {path}: {_available(folder)}")
         load_into(net, path, name)
         log.info(f"loaded {path}")
 
 
-def _what_there_is(folder: Path) -> str:
+def _available(folder: Path) -> str:
     found = saved(folder)
     if not folder.exists():
         return "the folder does not exist; check --name and --checkpoints_dir, or train first"
@@ -94,7 +94,7 @@ def check_finite(nets: nn.ModuleDict) -> None:
 
 
 def load_shared(net: nn.Module, path: Path) -> tuple[list[str], list[str]]:
-    """Load the tensors of a file whose key and shape a net has, too.
+    """Load the tensors of a file whose keys and shapes are those of the net.
 
     Returns (keys of the net that were not loaded, keys of the file that were not used).
 
@@ -113,7 +113,7 @@ def load_shared(net: nn.Module, path: Path) -> tuple[list[str], list[str]]:
 
 
 def init_from(nets: dict[str, nn.Module], folder: Path, epoch: str) -> None:
-    """Start nets from the shared keys of `<epoch>_net_<name>.pth` in a folder, and print what was loaded.
+    """Load `<epoch>_net_<name>.pth` of a folder into each net by load_shared(), and print what was loaded.
 
     Raises:
         UserError: the folder has no file for any of the nets, or one that shares no weights with its net.
@@ -138,23 +138,21 @@ def _some(keys: list[str]) -> str:
 
 def adapt(state: State, net: nn.Module) -> State:
     """Drop the statistics that instance norms saved before torch 0.4, and rename weights to or from spectral norm's keys."""
-    # a batch norm has weights, too; its statistics stay, so that they are reported as a mismatch
+    # batch norms have weights; their statistics stay, so that they are reported as a mismatch
     norms = tuple(
         f"{name}."
         for name, module in net.named_modules()
         if isinstance(module, _InstanceNorm) and f"{name}.weight" not in state
     )
-    state = {
-        key: value for key, value in state.items() if not (key.startswith(norms) and key.endswith(STATISTICS))
-    }
-    own = net.state_dict()
-    renamed: State = {}
+    own, adapted = net.state_dict(), State()
     for key, value in state.items():
+        if key.startswith(norms) and key.endswith(STATISTICS):
+            continue
         normalised = re.sub("weight$", "parametrizations.weight.original", key)
         unnormalised = key.replace("parametrizations.weight.original", "weight")
         candidates = (key, normalised, unnormalised)
-        renamed[next((candidate for candidate in candidates if candidate in own), key)] = value
-    return renamed
+        adapted[next((candidate for candidate in candidates if candidate in own), key)] = value
+    return adapted
 
 
 def mismatch(net: nn.Module, state: State) -> str:
@@ -175,13 +173,7 @@ def mismatch(net: nn.Module, state: State) -> str:
     if shapes:
         found, expected = (tuple(tensors[shapes[0]].shape) for tensors in (state, own))
         facts.append(f"{len(shapes)} tensors have other shapes ({shapes[0]} {found}, not {expected})")
-    if not own.keys() & state.keys():
-        cause = "it holds another kind of network (check --netG and --netD), or is from another project"
-    else:
-        explain = getattr(net, "explain_mismatch", lambda state: OTHER_OPTIONS)
-        cause = explain(state)
+    cause = "it holds another kind of network (check --netG and --netD), or is from another project"
+    if own.keys() & state.keys():
+        cause = getattr(net, "explain_mismatch", lambda state: OTHER_OPTIONS)(state)
     return f"{', '.join(facts)}; {cause}"
-
-
-def _bare(key: str) -> str:
-    return ".".join(part for part in key.split(".") if part not in WRAPPERS)

@@ -1,4 +1,4 @@
-"""Replacing layers of a net by their compiled forms for the CPU, with the same parameters and the same state_dict."""
+"""Replacing layers of a net by compiled forms for the CPU, with the same parameters and state_dict."""
 
 from typing import TypeVar
 
@@ -9,13 +9,9 @@ from models.nets.cpu.fused_norm import FusedInstanceNorm
 from models.nets.cpu.library import library
 from models.nets.cpu.winograd import Kind, WinogradConv2d, WinogradConvTranspose2d, kind_of
 
-# least channels of a convolution (narrower side, wider side); with fewer, the transforms cost what the products save
-LEAST_CHANNELS = {
-    Kind.UNPADDED: (64, 64),
-    Kind.ZEROS: (3, 128),
-    Kind.HALVING: (3, 64),
-    Kind.DOUBLING: (3, 64),
-}
+# least channels of a convolution (narrower side, wider side); with fewer, the compiled form is not faster
+LEAST_CHANNELS = {Kind.UNPADDED: (64, 64), Kind.ZEROS: (3, 128), Kind.HALVING: (3, 64)}
+LEAST_CHANNELS[Kind.DOUBLING] = LEAST_CHANNELS[Kind.HALVING]
 Layer = TypeVar("Layer", bound=nn.Module)
 
 
@@ -31,9 +27,9 @@ class SpeedUp(nn.Module):
 
 
 def speed_up(net: nn.Module) -> bool:
-    """Replace convolutions by Winograd ones, reflection padding with them, and instance norm with ReLU by one layer.
+    """Replace convolutions, with the reflection padding before them, and instance norms, with the ReLU after them.
 
-    Returns False, and changes nothing, if no convolution is worth it or the library cannot be built.
+    Returns False, and changes nothing, if no convolution becomes faster or the library cannot be built.
     """
     if not any(is_worth_converting(module) for module in net.modules()) or library() is None:
         return False
@@ -51,18 +47,22 @@ def speed_up(net: nn.Module) -> bool:
 def is_worth_converting(module: nn.Module) -> bool:
     """Whether a layer is a convolution of torch itself, parametrized or not, whose compiled form is faster."""
     kind = kind_of(module)
-    if kind not in LEAST_CHANNELS or _unparametrized_type(module) not in (nn.Conv2d, nn.ConvTranspose2d):
+    torch_type = parametrize.type_before_parametrizations(module)
+    if kind not in LEAST_CHANNELS or torch_type not in (nn.Conv2d, nn.ConvTranspose2d):
         return False
     assert isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
+    # nn.utils.spectral_norm and weight_norm keep more tensors in the layer, which its compiled form would lose
+    if not {*module._parameters, *module._buffers} <= {"weight", "bias"}:
+        return False
     narrow, wide = sorted((module.in_channels, module.out_channels))
     return narrow >= LEAST_CHANNELS[kind][0] and wide >= LEAST_CHANNELS[kind][1]
 
 
 def share_state(new: Layer, old: nn.Module) -> Layer:
-    """Give `new` the parameters, parametrizations, hooks and mode of `old`, by reference; `old` is not used any more."""
+    """Give `new` the parameters, parametrizations, hooks and mode of `old`, by reference."""
     if parametrize.is_parametrized(old):
         assert isinstance(old.parametrizations, nn.ModuleDict)
-        for name in old.parametrizations:  # adds the property `name`, which the next line gives its content
+        for name in old.parametrizations:  # adds the property `name`; the next line sets its content
             parametrize.register_parametrization(new, name, nn.Identity(), unsafe=True)
         new.parametrizations = old.parametrizations
     for name, parameter in old.named_parameters(recurse=False):
@@ -71,10 +71,6 @@ def share_state(new: Layer, old: nn.Module) -> Layer:
         if "_hook" in name:
             setattr(new, name, value)
     return new.train(old.training)
-
-
-def _unparametrized_type(module: nn.Module) -> type:
-    return parametrize.type_before_parametrizations(module)
 
 
 def compiled_form(conv: nn.Module, *, reflect: bool = False) -> WinogradConv2d | WinogradConvTranspose2d:

@@ -7,11 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.nets.cpu import double_backward
-from models.nets.cpu.library import call, require_shape, usable
+from models.nets.cpu.library import call, differentiable_gradients, require_shape, usable
 
-# with fewer keys the compiled panels are half empty, and torch's product and softmax are faster
-LEAST_KEYS = 64
+LEAST_KEYS = 64  # with fewer, torch's product and softmax are faster than the compiled function
 
 
 class Sizes(ctypes.Structure):
@@ -70,7 +68,7 @@ def _rows(features: Tensor, width: int) -> Tensor:
 
 
 class Attention(torch.autograd.Function):
-    """The compiled form with its exact gradients, which compute the map again; second derivatives store it."""
+    """The compiled form with its exact gradients, which recompute the map; second derivatives store it."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -84,9 +82,8 @@ class Attention(torch.autograd.Function):
         require_shape("key", key, n, d, *places)
         require_shape("value", value, n, e, *places)
         y = query.new_empty(len(query), value.shape[1], *query.shape[2:])
-        stats = query.new_empty(
-            len(query), 2, *query.shape[2:]
-        )  # row of the map = e^(logits - stats[0]) * stats[1]
+        # a row of the map is e^(logits - stats[0]) * stats[1]
+        stats = query.new_empty(len(query), 2, *query.shape[2:])
         call("attend", query.dtype, query, key, value, y, stats, _sizes(query, value))
         ctx.save_for_backward(query, key, value, y, stats)
         return y
@@ -97,7 +94,7 @@ class Attention(torch.autograd.Function):
         query, key, value, y, stats = ctx.saved_tensors
         needs, inputs = ctx.needs_input_grad, (query, key, value)
         if torch.is_grad_enabled():  # create_graph: a gradient penalty differentiates this gradient
-            return double_backward.gradients(
+            return differentiable_gradients(
                 lambda *qkv: reference_attention(*qkv)[0], inputs, needs, grads[0]
             )
         found = tuple(torch.empty_like(tensor) for tensor in inputs)

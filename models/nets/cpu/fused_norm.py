@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.nets.cpu import double_backward
-from models.nets.cpu.library import call, require_shape, usable
+from models.nets.cpu.library import call, differentiable_gradients, require_shape, usable
 
 
 def reference_norm(x: Tensor, relu: bool, eps: float) -> Tensor:
@@ -42,7 +41,7 @@ class InstanceNormReLU(torch.autograd.Function):
         gy = grads[0].contiguous()
         if torch.is_grad_enabled():  # create_graph: a gradient penalty differentiates this gradient
             reference = partial(reference_norm, relu=ctx.relu, eps=ctx.eps)
-            return *double_backward.gradients(reference, (x,), (True,), gy), None, None
+            return *differentiable_gradients(reference, (x,), (True,), gy), None, None
         require_shape("the gradient", gy, *x.shape)
         gx = torch.empty_like(x)
         planes, size = x.shape[0] * x.shape[1], x.shape[2] * x.shape[3]

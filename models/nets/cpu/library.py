@@ -1,4 +1,4 @@
-"""Building and calling the C++ functions: built once per machine, with the system's compiler, without torch's headers.
+"""Building and calling the C++ functions, which the system's compiler builds once per machine.
 
 The library is kept in $XDG_CACHE_HOME/zebrawood (or ~/.cache/zebrawood). Its name is a hash of the sources, the flags,
 the compiler and the processor. If the build fails, a file beside it records that, and torch's functions are used.
@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -51,9 +52,9 @@ def library() -> ctypes.CDLL | None:
 
 def usable(x: Tensor) -> bool:
     """Whether the compiled functions can run on x; autocast and torch.compile need torch's own functions."""
-    needs_torch = torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()
-    fits = x.device.type == "cpu" and x.dtype in TYPES and x.ndim == 4
-    return fits and not needs_torch and library() is not None
+    if x.device.type != "cpu" or x.dtype not in TYPES or x.ndim != 4:
+        return False
+    return not (torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()) and library() is not None
 
 
 def call(name: str, dtype: torch.dtype, *arguments: Argument) -> None:
@@ -83,6 +84,18 @@ def require_shape(name: str, tensor: Tensor | None, *shape: int) -> None:
     if tensor is not None and (tensor.shape != shape or 0 in shape):
         needed = "no side may be empty" if tensor.shape == shape else f"{shape} is needed"
         raise ValueError(f"{name} has the shape {tuple(tensor.shape)}, but {needed}")
+
+
+def differentiable_gradients(
+    reference: Callable[..., Tensor], inputs: Sequence[Tensor | None], needs: Sequence[bool], grad: Tensor
+) -> tuple[Tensor | None, ...]:
+    """The gradient of each input that needs one, None for the others, which can be differentiated again.
+
+    `reference` computes the compiled function with torch's operations; `grad` is the gradient of its output.
+    """
+    chosen = [tensor for tensor, needed in zip(inputs, needs, strict=True) if needed]
+    found = iter(torch.autograd.grad(reference(*inputs), chosen, grad, create_graph=True))  # type: ignore[arg-type]
+    return tuple(next(found) if needed else None for needed in needs)
 
 
 def _to_c(argument: Argument, dtype: torch.dtype) -> object:
@@ -131,9 +144,7 @@ def _built(compiler: list[str], target: Path) -> bool:
         except subprocess.SubprocessError as error:
             output = getattr(error, "stderr", None) or b""
             failed.write_text(f"{shlex.join(command)}\n{error}\n{output.decode(errors='replace')}")
-            log.info(
-                f"the C++ compiler failed, so torch's functions are used; see {failed} (remove it to try again)"
-            )
+            log.info(f"the C++ compiler failed, so torch's functions are used; remove {failed} to try again")
             return False
         built.replace(target)  # atomic: another process may build the same file
     return True

@@ -14,11 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.nets.cpu import double_backward
-from models.nets.cpu.library import Shape, call, require_shape, sizes, usable
+from models.nets.cpu.library import Shape, call, differentiable_gradients, require_shape, sizes, usable
 
-# tiles are 4 x 4 pixels of the output; with fewer, transforming the filters costs what the products save
-LEAST_TILES = 64
+LEAST_TILES = 64  # of 4 x 4 output pixels; with fewer, the compiled form is not faster
 _scratch_of_thread = threading.local()
 
 
@@ -65,12 +63,11 @@ class Winograd(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of x, weight and bias."""
-        (gy,) = grads
-        x, weight, bias = ctx.saved_tensors
+        gy, (x, weight, bias) = grads[0], ctx.saved_tensors
         needs = ctx.needs_input_grad[:3]
         if torch.is_grad_enabled():  # create_graph: a gradient penalty differentiates this gradient
             reference = partial(reference_conv, kind=ctx.kind)
-            return *double_backward.gradients(reference, (x, weight, bias), needs, gy), None
+            return *differentiable_gradients(reference, (x, weight, bias), needs, gy), None
         gy = gy.contiguous()
         gw = torch.empty_like(weight) if needs[1] else None
         if ctx.kind is Kind.DOUBLING:
@@ -85,7 +82,7 @@ class Winograd(torch.autograd.Function):
 
 
 class WinogradConv2d(nn.Conv2d):
-    """nn.Conv2d of one of the kinds."""
+    """An nn.Conv2d that has a Kind."""
 
     def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """(N, C, H, W) -> (N, K, H', W')."""
@@ -97,7 +94,7 @@ class WinogradConv2d(nn.Conv2d):
 
 
 class WinogradConvTranspose2d(nn.ConvTranspose2d):
-    """nn.ConvTranspose2d of kind DOUBLING."""
+    """An nn.ConvTranspose2d of kind DOUBLING."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """(N, C, H, W) -> (N, K, 2H, 2W)."""
@@ -198,7 +195,7 @@ def _scratch(shape: Shape, dtype: torch.dtype) -> list[Tensor]:
 
 
 def _kept(name: str, size: int, dtype: torch.dtype) -> Tensor:
-    """Memory that is kept between calls: the page faults of new memory would cost as much as a transform."""
+    """Memory that is kept between calls, because page faults of new memory take as long as a transform."""
     kept: dict[tuple[str, torch.dtype], Tensor] = _scratch_of_thread.__dict__.setdefault("kept", {})
     if (name, dtype) not in kept or kept[name, dtype].numel() < size:
         kept[name, dtype] = torch.empty(size, dtype=dtype)

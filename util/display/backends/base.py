@@ -1,21 +1,16 @@
 """The interface of a display backend."""
 
-from __future__ import annotations
-
 from argparse import Namespace
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+
+from torch import Tensor
 
 from util.clock import Clock
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from util.run.lifecycle import Run
+from util.run.lifecycle import Run
 
 
 class Backend:
-    """Shows values and images in one place. A backend overrides the methods that it needs."""
+    """Shows values and images. A backend overrides the methods that it needs."""
 
     def __init__(self, opt: Namespace, run: Run, images_per_epoch: int) -> None:
         """Read the options that the backend needs; `run` gives the folder, the clock and `resumed`."""
@@ -27,7 +22,7 @@ class Backend:
         """Show label -> (N, C, H, W) in [-1, 1] on the CPU."""
 
     def step(self, clock: Clock) -> None:
-        """Called after every training step, so it must be cheap."""
+        """Called after every training step, so it must be fast."""
 
     def close(self) -> None:
         """Called once at the end of the run."""

@@ -1,4 +1,4 @@
-"""The loss line on standard output and, on a terminal, a progress bar over the images of the epoch."""
+"""The loss line on standard output and, on a terminal with tqdm, a progress bar over the images of the epoch."""
 
 import importlib
 import sys
@@ -18,14 +18,10 @@ with suppress(ImportError):  # an optional package
 
 
 class ConsoleBackend(Backend):
-    """Prints loss lines; on a terminal, if tqdm is installed, above a progress bar."""
-
     def __init__(self, opt: Namespace, run: Run, images_per_epoch: int) -> None:
-        self._images_per_epoch = images_per_epoch
-        self._last_epoch = run.last_epoch
+        self._images_per_epoch, self._last_epoch = images_per_epoch, run.last_epoch
         self._tqdm: Any = tqdm if sys.stdout.isatty() else None
         self._bar: Any = None
-        self._bar_epoch = 0
 
     def scalars(self, values: Mapping[str, float], clock: Clock) -> None:
         if self._tqdm is None:
@@ -39,26 +35,19 @@ class ConsoleBackend(Backend):
     def step(self, clock: Clock) -> None:
         if self._tqdm is None:
             return
-        if clock.epoch != self._bar_epoch:
-            self._open_bar(clock)
-        if self._bar is not None:
-            self._bar.update(clock.epoch_images - self._bar.n)
-            if clock.epoch_images >= self._images_per_epoch:
-                self.close()  # so that the message at the end of the epoch has a line of its own
-
-    def _open_bar(self, clock: Clock) -> None:
-        self.close()
-        self._bar_epoch = clock.epoch
-        self._bar = self._tqdm(
-            desc=f"epoch {clock.epoch}/{self._last_epoch}",
-            total=self._images_per_epoch,
-            initial=clock.epoch_images,
-            file=sys.stdout,
-            unit=" images",
-            leave=False,
-            dynamic_ncols=True,
-            bar_format="{desc} {percentage:3.0f}% {bar:16} {n_fmt}/{total_fmt} {elapsed}<{remaining}{postfix}",
-        )
+        if self._bar is None:
+            self._bar = self._tqdm(
+                desc=f"epoch {clock.epoch}/{self._last_epoch}",
+                total=self._images_per_epoch,
+                initial=clock.epoch_images,
+                file=sys.stdout,
+                leave=False,
+                dynamic_ncols=True,
+                bar_format="{desc} {percentage:3.0f}% {bar:16} {n_fmt}/{total_fmt} {elapsed}<{remaining}{postfix}",
+            )
+        self._bar.update(clock.epoch_images - self._bar.n)
+        if clock.epoch_images >= self._images_per_epoch:
+            self.close()  # the message at the end of the epoch then has its own line
 
     def close(self) -> None:
         if self._bar is not None:

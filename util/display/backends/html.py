@@ -16,21 +16,17 @@ from util.pages.loss_history import History
 from util.pages.train_page import REFRESH_S, TrainPage
 from util.run.lifecycle import Run
 
-
-def losses(history: History, clock: Clock, opt: Namespace) -> str:
-    """Curves of all losses."""
-    return loss_curves(history.series)
-
-
 # Heading -> function that returns the HTML of a panel; a panel with empty HTML is left out (docs/pages.md).
-PANELS: dict[str, Callable[[History, Clock, Namespace], str]] = {"Losses": losses}
+PANELS: dict[str, Callable[[History, Clock, Namespace], str]] = {
+    "Losses": lambda history, clock, opt: loss_curves(history.series)
+}
 
 
 class HtmlBackend(Backend):
-    """Saves images as they come; updates the page every --update_html_freq images and at the end of an epoch.
+    """Saves all images, and writes the page every --update_html_freq images and in each new epoch.
 
-    A resumed run keeps the images in its web folder up to its clock; a new run renames the web folder of an
-    earlier run. Files are written in the background.
+    A resumed run deletes the images of later epochs; a new run renames the web folder of an earlier run. Files are
+    written in the background.
     """
 
     def __init__(self, opt: Namespace, run: Run, images_per_epoch: int) -> None:
@@ -40,8 +36,7 @@ class HtmlBackend(Backend):
         self._opt, self._clock, self._background = opt, run.clock, run.background
         self.history = History.of_run(run)
         self._page = TrainPage(web_dir, title=opt.name, options=vars(opt), image_width=opt.display_winsize)
-        if run.resumed:
-            self._page.remove_after(run.clock)
+        self._page.remove_after(run.clock)
         self._image_epoch = 0  # the last epoch whose images were shown
         self._write(run.clock)
 
@@ -52,16 +47,15 @@ class HtmlBackend(Backend):
     def images(self, images: Mapping[str, Tensor], clock: Clock) -> None:
         pictures = {label: sheet(to_uint8(image)) for label, image in images.items()}
         self._background.do("page", partial(self._page.save_images, clock.epoch, pictures))
-        if clock.epoch != self._image_epoch:  # the first images of an epoch are shown at once
+        if clock.epoch != self._image_epoch:  # show the first images of an epoch at once
             self._image_epoch = clock.epoch
             self._write(clock)
         self.step(clock)
 
     def step(self, clock: Clock) -> None:
         freq = self._opt.update_html_freq
-        # clock.due() would stay true for the whole step, and this method can be called several times in a step
-        due = clock.images // freq > self._written_images // freq
-        if due or clock.epoch != self._written_epoch:
+        # not clock.due(), because several calls in a step must write the page once
+        if clock.images // freq > self._written_images // freq or clock.epoch != self._written_epoch:
             self._write(clock)
 
     def close(self) -> None:
@@ -70,10 +64,9 @@ class HtmlBackend(Backend):
 
     def _write(self, clock: Clock, refresh: int = REFRESH_S) -> None:
         self._written_epoch, self._written_images = clock.epoch, clock.images
-        now = time.strftime("%Y-%m-%d %H:%M")
-        reached = clock.epoch if clock.epoch_images else clock.epoch - 1
-        subtitle = f"epoch {reached} · {clock.images:,} images seen · written {now}"
-        # drawn in this thread, because the history changes while the page is written in the background
+        written = time.strftime("%Y-%m-%d %H:%M")
+        subtitle = f"epoch {clock.epochs_begun} · {clock.images:,} images seen · written {written}"
+        # not in the background, where the history could change meanwhile
         panels = {heading: draw(self.history, clock, self._opt) for heading, draw in PANELS.items()}
         write = partial(self._page.write, subtitle=subtitle, panels=panels, refresh=refresh)
         self._background.do("page", write)

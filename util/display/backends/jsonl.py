@@ -13,18 +13,17 @@ from util.run.lifecycle import Run
 
 
 class JsonlBackend(Backend):
-    """Writes losses.jsonl in the run's folder.
+    """Appends to losses.jsonl; a new run renames the file of an earlier run.
 
-    iters counts the images of the epoch, images those of the run; time is seconds per image, data the seconds
-    waited for the batch; a loss that is not finite is null. A resumed run first removes the lines after its
-    clock; a new run renames the file of an earlier run.
+    iters: images of the epoch so far; images: images of the run so far; time: seconds per image; data: seconds
+    waited for the batch. A loss that is not finite is null.
     """
 
     def __init__(self, opt: Namespace, run: Run, images_per_epoch: int) -> None:
         path = run.model.save_dir / "losses.jsonl"
         if not run.resumed:
             set_aside(path)
-        self._log = AppendLog(path, position=_images, limit=(run.clock.images,))
+        self._log = AppendLog(path, _images, (run.clock.images,))
 
     def scalars(self, values: Mapping[str, float], clock: Clock) -> None:
         losses = {name: float(value) if math.isfinite(value) else None for name, value in values.items()}

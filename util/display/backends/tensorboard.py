@@ -12,7 +12,7 @@ from util.run.lifecycle import Run
 
 
 class TensorboardBackend(Backend):
-    """Plots against the number of images seen; a resumed run hides the events after its clock."""
+    """Plots against the number of images; a resumed run hides later events of the earlier part."""
 
     def __init__(self, opt: Namespace, run: Run, images_per_epoch: int) -> None:
         from torch.utils.tensorboard import SummaryWriter

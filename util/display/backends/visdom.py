@@ -1,9 +1,9 @@
 """Image panels and loss curves on a visdom page.
 
-A thread sends them, so an absent, slow or dying server costs no training time. The backend keeps the present
-state (all curves, the newest images) instead of a queue of messages: nothing piles up while the server is away,
-and a server that returns receives everything. Messages are HTTP posts of JSON, as visdom's own client sends
-them; that client has no timeouts.
+A thread sends them, so that a missing or slow server does not slow down training. The backend keeps the current
+state (all curves, the newest images) instead of a queue of messages: memory stays bounded without a server, and a
+server that starts later receives everything. Messages are HTTP posts of JSON like those of visdom's own client,
+which has no timeouts.
 """
 
 import base64
@@ -33,10 +33,8 @@ from util.run.lifecycle import Run
 TIMEOUT_S = 10.0  # for an answer of the server
 PAUSE_S, PAUSE_FACTOR = 0.5, 10  # pause after sending: at least PAUSE_S, and this many times the sending time
 RETRY_S, MAX_RETRY_S = 10.0, 60.0
-CLOSE_S = 2.0  # the wait at the end of the run for the last sending
-HINT = (
-    "training continues and tries again from time to time; to start a server: python scripts/visdom_server.py"
-)
+CLOSE_S = 2.0  # time to send the last changes at the end of the run
+HINT = "training continues and looks for it again; to start a server: python scripts/visdom_server.py"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 GAP, LABEL, FRAME = 8, 22, 8  # pixels: between images, height of a label, visdom's frame around a pane
 PLOT_SIZE = {"width": 600, "height": 300}
@@ -48,18 +46,17 @@ PLOT_LAYOUT = {
 
 
 def images_html(images: Mapping[str, np.ndarray], *, ncols: int, width: int) -> tuple[str, dict[str, int]]:
-    """Return images (H, W, C) uint8 with their labels as a grid in HTML, and the size of a pane for it.
-
-    Each image is `width` pixels wide.
-    """
-    heights = [round(width * image.shape[0] / image.shape[1]) for image in images.values()]
+    """Return images (H, W, C) uint8 and labels as a grid in HTML, `width` pixels per image, and its pane's size."""
     columns = min(ncols, len(images))
+    heights = [round(width * image.shape[0] / image.shape[1]) for image in images.values()]
     rows = [max(heights[start : start + columns]) for start in range(0, len(heights), columns)]
     figures = "".join(_figure(label, image, width) for label, image in images.items())
     style = f"display:grid;gap:{GAP}px;padding:{GAP}px;grid-template-columns:repeat({columns},{width}px)"
-    pane_width = columns * (width + GAP) + GAP + FRAME
-    pane_height = sum(rows) + len(rows) * (LABEL + GAP) + GAP + FRAME
-    return f'<div style="{style}">{figures}</div>', {"width": pane_width, "height": pane_height}
+    height = sum(rows) + len(rows) * (LABEL + GAP) + GAP + FRAME
+    return f'<div style="{style}">{figures}</div>', {
+        "width": columns * (width + GAP) + GAP + FRAME,
+        "height": height,
+    }
 
 
 def _figure(label: str, image: np.ndarray, width: int) -> str:
@@ -67,7 +64,7 @@ def _figure(label: str, image: np.ndarray, width: int) -> str:
     picture = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
     picture.save(stream, format="PNG", compress_level=1)  # the network is fast, and training needs the CPU
     link = "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
-    # much enlarged pixels stay sharp, so that the browser's smoothing is not mistaken for the network's
+    # without smoothing by the browser, which could be mistaken for the network's
     rendering = "pixelated" if width >= 2 * image.shape[1] else "auto"
     return (
         f'<figure style="margin:0"><figcaption style="height:{LABEL}px">{html.escape(label)}</figcaption>'
@@ -76,8 +73,8 @@ def _figure(label: str, image: np.ndarray, width: int) -> str:
 
 
 def plot_message(title: str, curves: Mapping[str, Sequence[Point]]) -> dict:
-    """Return a plot of name -> points, as `visdom.Visdom.scatter` builds it."""
-    mode = "lines" if min(map(len, curves.values())) > 1 else "lines+markers"  # one point makes no line
+    """Return a plot of name -> points in the format of `visdom.Visdom.scatter`."""
+    mode = "lines" if min(map(len, curves.values())) > 1 else "lines+markers"  # a single point needs a marker
     marker = {"size": 10, "symbol": "dot", "line": {"color": "#000000", "width": 0.5}}
     style = {"type": "scatter", "mode": mode, "textposition": "right", "line": {}, "marker": marker}
     data = [
@@ -90,15 +87,14 @@ def plot_message(title: str, curves: Mapping[str, Sequence[Point]]) -> dict:
 class VisdomBackend(Backend):
     """Shows a run on the page of the server --display_server:--display_port, in --display_env.
 
-    --display_ncols > 0 arranges the images in one pane with that many columns; otherwise each has its own pane.
-    No call waits for the server, and none raises. There is one warning when the server is lost, and a
-    line when it is found.
+    With --display_ncols > 0 the images share a pane with that many columns; otherwise each has its own pane.
+    No method waits for the server. The log reports when the server is found, and warns when it is lost.
     """
 
     def __init__(self, opt: Namespace, run: Run, images_per_epoch: int) -> None:
         parts = urlsplit(opt.display_server if "//" in opt.display_server else f"http://{opt.display_server}")
         self._url = f"{parts.scheme}://{parts.netloc}:{opt.display_port}"
-        # a proxy for the internet cannot reach servers of this machine
+        # a proxy cannot reach servers of this machine
         self._opener = build_opener(*([ProxyHandler({})] if parts.hostname in LOOPBACK else []))
         self._env, self._name = opt.display_env, opt.name
         self._ncols, self._width = opt.display_ncols, opt.display_winsize
@@ -108,7 +104,7 @@ class VisdomBackend(Backend):
         self._sent: object = None  # the images that the server has
         self._changed, self._closing = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
-        Image.preinit()  # not in the thread: a data worker forked during an import would wait for its lock for ever
+        Image.preinit()  # a data worker forked while the thread imports modules would wait forever for the lock
 
     def scalars(self, values: Mapping[str, float], clock: Clock) -> None:
         with self._lock:
@@ -131,7 +127,7 @@ class VisdomBackend(Backend):
 
     def _notify(self) -> None:
         self._changed.set()
-        # started late, so that the workers of the data loader are forked before there is a thread
+        # started late, after the workers of the data loader are forked
         if self._thread is None:
             self._thread = threading.Thread(target=self._send_until_closed, name="visdom", daemon=True)
             self._thread.start()
@@ -156,7 +152,7 @@ class VisdomBackend(Backend):
                 connected, self._sent = False, None
                 pause_s, retry_s = retry_s, min(2 * retry_s, MAX_RETRY_S)
                 self._changed.set()
-            except Exception as error:  # a bug: the thread would end with a traceback
+            except Exception as error:  # a bug
                 warn(f"visdom: switched off for the rest of this run: {type(error).__name__}: {error}")
                 return
             if closing or (self._closing.wait(pause_s) and not connected):
@@ -171,11 +167,10 @@ class VisdomBackend(Backend):
             chosen = {name: xy for name, xy in curves.items() if xy and name.startswith("gamma") == is_gamma}
             if chosen:
                 self._post("events", f"{self._name}_{plot}", plot_message(f"{self._name}: {plot}", chosen))
+        panes = {f"{self._name}_{label}": {label: image} for label, image in images.items()}
         if self._ncols > 0:
             panes = {f"{self._name}_panels": images}
-        else:
-            panes = {f"{self._name}_{label}": {label: image} for label, image in images.items()}
-        # a server that restarted between two sendings has lost the images
+        # a server that has restarted since the last call has lost the images
         if images and (images is not self._sent or self._post("win_exists", next(iter(panes))) == "false"):
             for win, pictures in panes.items():
                 content, size = images_html(pictures, ncols=max(self._ncols, 1), width=self._width)
@@ -184,7 +179,7 @@ class VisdomBackend(Backend):
         self._sent = images
 
     def _post(self, endpoint: str, win: str, message: Mapping[str, object] | None = None) -> str:
-        """Post a message about a window, and return the answer. Raises OSError or HTTPException."""
+        """Post a message about a window, and return the answer."""
         body = json.dumps({"win": win, "eid": self._env, **(message or {})}).encode()
         request = Request(f"{self._url}/{endpoint}", body, {"Content-Type": "application/json"})
         with self._opener.open(request, timeout=TIMEOUT_S) as answer:

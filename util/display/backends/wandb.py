@@ -1,4 +1,4 @@
-"""Weights & Biases; the package itself honours WANDB_MODE=offline and WANDB_MODE=disabled."""
+"""Weights & Biases; the package reads WANDB_MODE=offline and WANDB_MODE=disabled itself."""
 
 import importlib
 from argparse import Namespace
@@ -13,17 +13,12 @@ from util.run.lifecycle import Run
 
 
 class WandbBackend(Backend):
-    """Plots against the number of images seen; a resumed run is another W&B run of the same group."""
+    """Plots against the number of images; a resumed run becomes another W&B run in the same group."""
 
     def __init__(self, opt: Namespace, run: Run, images_per_epoch: int) -> None:
         self._wandb = importlib.import_module("wandb")  # this module has the same name
-        self._run = self._wandb.init(
-            project=opt.wandb_project_name,
-            name=opt.name,
-            group=opt.name,
-            dir=str(run.model.save_dir),
-            config=dict(vars(opt)),
-        )
+        names = {"project": opt.wandb_project_name, "name": opt.name, "group": opt.name}
+        self._run = self._wandb.init(**names, dir=str(run.model.save_dir), config=dict(vars(opt)))
 
     def scalars(self, values: Mapping[str, float], clock: Clock) -> None:
         self._run.log({**values, "epoch": clock.epoch}, step=clock.images)

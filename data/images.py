@@ -21,13 +21,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import EpsImagePlugin, Image, UnidentifiedImageError
 
 from util.errors import UserError
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # channels -> Pillow mode
 MAX_LISTED = 5  # broken files that an error of --check_data lists
 ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
+# the formats of the endings in image_folder.py; each further decoder, above all that of PostScript, is a risk
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
+EpsImagePlugin.gs_binary = False  # other code that opens images must not start Ghostscript either
 # what Pillow's decoders raise on damaged files
 READ_ERRORS = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, struct.error, zlib.error)
 
@@ -66,7 +69,7 @@ def read_image(path: str | Path, content: bytes | None = None) -> Image.Image:
         UserError: the file cannot be read, is damaged, or exceeds Pillow's decompression-bomb limit.
     """
     try:
-        with Image.open(path if content is None else io.BytesIO(content)) as image:
+        with Image.open(path if content is None else io.BytesIO(content), formats=FORMATS) as image:
             image.load()
             return image
     except Image.DecompressionBombError as error:

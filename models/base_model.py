@@ -18,6 +18,7 @@ from models.training.plugin_checks import check_networks, check_visuals
 from models.training.step import DISCRIMINATOR, GENERATOR, Batch, Phase, Terms, TrainingStep
 from util import distributed, log
 from util.compiling import eager_call
+from util.errors import UserError
 from util.run import checkpoint, weights
 
 
@@ -169,8 +170,20 @@ class BaseModel(TrainingStep, ABC):
 
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(source, target) images (N, C, H, W) of a paired or unpaired batch on the device, by --direction."""
-        source, target = self.to_device(batch["A"]), self.to_device(batch["B"])
-        return (target, source) if self.opt.direction == "BtoA" else (source, target)
+        source, target = ("B", "A") if self.opt.direction == "BtoA" else ("A", "B")
+        return self.checked_images(batch[source], "input_nc"), self.checked_images(batch[target], "output_nc")
+
+    def checked_images(self, value: Tensor | list[str], flag: str) -> Tensor:
+        """Images (N, C, H, W) of a batch on the device; raises UserError if C is not the value of --input_nc or --output_nc."""
+        images, expected = self.to_device(value), getattr(self.opt, flag)
+        if images.ndim != 4 or images.shape[1] != expected:
+            found = f"{images.shape[1]} channels" if images.ndim == 4 else f"the shape {tuple(images.shape)}"
+            advice = f"use --{flag} {images.shape[1]}, or " if images.ndim == 4 else ""
+            raise UserError(
+                f"--{flag} {expected} is the number of channels that the networks need, but a batch of --dataset_mode "
+                f"{self.opt.dataset_mode} has {found}: {advice}correct the data set"
+            )
+        return images
 
     def to_device(self, value: Tensor | list[str]) -> Tensor:
         """A tensor of a batch on the device; images get the memory format of the nets."""
@@ -242,8 +255,7 @@ class BaseModel(TrainingStep, ABC):
             for group in phase.optimizer.param_groups:  # the current flags count, not the saved ones
                 group.update({key: phase.optimizer.defaults[key] for key in ("lr", "betas")})
         self.scaler.load_state_dict(state["scaler"])
-        self._terms = state["terms"]
-        self.steps = state["steps"]
+        self._load_progress(state["terms"], state["steps"])
 
     def network_files(self, epoch: int | str) -> dict[str, dict]:
         """File name -> state: `<epoch>_net_<name>.pth` of each net, `<epoch>_net_<name>_ema.pth` of averaged weights.

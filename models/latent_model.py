@@ -119,7 +119,7 @@ class LatentModel(BaseModel):
             self.z = self.to_device(batch["z"])
         else:
             self.z = torch.randn(len(batch["image"]), self.opt.z_dim, device=self.device)
-        self.real = self.to_device(batch["image"]) if "image" in batch else self.z[:0]
+        self.real = self.checked_images(batch["image"], "output_nc") if "image" in batch else self.z[:0]
         self.label = self.to_device(self._checked(batch["label"])) if self.opt.n_classes else None
 
     def forward(self) -> None:

@@ -38,7 +38,7 @@ class TestModel(BaseModel):
         self.G = self.add_net(f"G{opt.model_suffix}", attend_in_generator(net, opt), role="generator")
 
     def set_input(self, batch: Batch) -> None:
-        self.real = self.to_device(batch["A"])
+        self.real = self.checked_images(batch["A"], "input_nc")
 
     def forward(self) -> None:
         self.fake = self.G(self.real)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from options import checks, early_checks, renamed_flags, saved_options, shared_flags
 from options.parser import Parser
-from util import log, plugins
+from util import log, plugins, rank_variables
 from util.cli.image_side import image_side
 from util.cpu_count import default_num_threads
 from util.errors import UserError
@@ -31,6 +31,7 @@ class BaseOptions:
         Raises:
             UserError: with the flag, its value and what to do.
         """
+        rank_variables.check()
         argv = renamed_flags.translate(sys.argv[1:] if argv is None else argv)
         self._answer_questions(argv)
         early_checks.check(

@@ -18,6 +18,7 @@ from data.image_folder import is_image_file
 from data.images import open_image
 from util import log
 from util.cli.arguments import Arguments
+from util.cli.flag_types import whole
 from util.errors import UserError, run
 from util.files import write_atomically
 
@@ -30,6 +31,8 @@ def main() -> None:
         if not folder.is_dir():
             raise UserError(f"{flag} {folder} is not a folder: give the folder of these images")
     splits = sorted(entry.name for entry in args.fold_A.iterdir() if entry.is_dir()) or [""]
+    for split in splits:
+        check_target(args, split)
     pairs = {split: find_pairs(args, split)[: args.num_imgs] for split in splits}
     if not any(pairs.values()):
         raise UserError(f"--fold_A {args.fold_A} holds no images, neither directly nor in its sub-folders")
@@ -46,10 +49,25 @@ def parse() -> argparse.Namespace:
     add("--fold_A", type=Path, required=True, help="folder of the images A")
     add("--fold_B", type=Path, required=True, help="folder of the images B")
     add("--fold_AB", type=Path, required=True, help="folder to write to")
-    add("--num_imgs", type=int, default=1_000_000, help="maximum number of pairs per sub-folder")
+    add("--num_imgs", type=whole(1), default=1_000_000, help="maximum number of pairs per sub-folder")
     add("--use_AB", action="store_true", help="join 1_A.png and 1_B.png to 1.png")
     add("--no_multiprocessing", action="store_true", help="accepted for old commands; has no effect")
     return parser.parse_args()
+
+
+def check_target(args: argparse.Namespace, split: str) -> None:
+    """Raise UserError if the results cannot be written to --fold_AB, or would replace images of A or B."""
+    target = args.fold_AB / split
+    blocking = next((path for path in (target, *target.parents) if path.exists() and not path.is_dir()), None)
+    if blocking:
+        raise UserError(f"--fold_AB {args.fold_AB}: {blocking} is a file; give a new or an empty folder")
+    for flag, folder in (("--fold_A", args.fold_A), ("--fold_B", args.fold_B)):
+        inputs = folder / split
+        if target.exists() and inputs.exists() and target.samefile(inputs):
+            raise UserError(
+                f"--fold_AB {args.fold_AB} would write to {inputs}, which holds the images of {flag} {folder}: "
+                "give another folder"
+            )
 
 
 def find_pairs(args: argparse.Namespace, split: str) -> list[Pair]:

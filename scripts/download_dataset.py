@@ -17,6 +17,7 @@ import stat
 import sys
 import tarfile
 import urllib.error
+import urllib.parse
 import urllib.request
 import zipfile
 import zlib
@@ -54,6 +55,8 @@ def main() -> None:
             log.info(f"{kind}: {', '.join(names)}")
         log.info(f"not available: {CITYSCAPES}")
         return
+    if not is_address(args.mirror):
+        raise UserError(f"--mirror {args.mirror} must be an address such as {HOST}")
     kind = args.kind or kind_of(args.name)
     if args.name not in KINDS[kind]:
         raise UserError(plugins.unknown(f"the {kind} data set", args.name, KINDS[kind]))
@@ -83,6 +86,14 @@ def parse() -> argparse.Namespace:
     add("--sha256", help="refuse an archive with another SHA-256 sum")
     add("--mirror", default=HOST, help=f"another server with the same folders ({HOST})")
     return parser.parse_args()
+
+
+def is_address(word: str) -> bool:
+    try:
+        address = urllib.parse.urlsplit(word)
+        return address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+    except ValueError:  # brackets or a port that is not a number
+        return False
 
 
 def kind_of(name: str) -> str:
@@ -169,6 +180,8 @@ def unpack(archive: Path, target: Path) -> None:
                 for entry in tar:
                     _check(archive, entry.name, regular=entry.isreg() or entry.isdir())
                 tar.extractall(temporary, filter="data")
+                while tar.fileobj.read(CHUNK):
+                    pass  # the checksum of gzip comes after the end of the tar archive
         inner = temporary / target.name
         os.replace(inner if inner.is_dir() else temporary, target)
     except DAMAGED as error:

@@ -98,7 +98,7 @@ def write(args: argparse.Namespace, source: ImageFiles, *, n_classes: int) -> No
         return preprocess.apply(image, preprocess.draw(image.size, random.Random(index)), name=name)
 
     def fill(draft: IO[bytes]) -> None:
-        with h5py.File(draft.name, "w") as file:
+        with h5py.File(draft.name, "w", locking=False) as file:  # the draft is locked
             shape = (side, side, source.channels)
             images = file.create_dataset("images", (len(source), *shape), np.uint8, chunks=(1, *shape))
             if source.labels is not None:

@@ -11,7 +11,7 @@ from conftest import DatalessModel, refused
 from test_contract import assert_same_state
 from torch import nn
 
-from util import files
+from util import drafts, files
 from util.clock import Clock
 from util.errors import RunFault
 from util.run import checkpoint, lifecycle
@@ -171,7 +171,7 @@ def test_a_full_disk_ends_the_run_with_one_sentence_and_leaves_no_temporary_file
     with refused("latest_net_G.pth", error=RunFault), run.background:
         run.save("latest")
         run.background.wait("save")
-        monkeypatch.setattr(files.os, "replace", full)
+        monkeypatch.setattr(drafts.os, "replace", full)
         run.save("latest")
         if save_again:
             run.save("latest")

@@ -60,6 +60,7 @@ def test_every_backend_receives_everything():
 
 def test_other_ranks_show_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
     recorder = Recorder()
     Visualizer([recorder]).scalars({"D": 1.0}, Clock())
     assert recorder.calls == []

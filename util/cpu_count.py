@@ -17,7 +17,8 @@ def usable_cores() -> int:
 
 def local_world_size() -> int:
     """The number of processes that torchrun started on this machine; 1 without torchrun."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    word = os.environ.get("LOCAL_WORLD_SIZE", "")
+    return max(1, int(word)) if word.isdecimal() else 1
 
 
 def default_num_threads(*, cached: bool) -> int:

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from util import log
+from util import log, rank_variables
 from util.errors import UserError
 
 
@@ -48,12 +48,18 @@ def pick_device(name: str = "auto", gpu_ids: str = "0") -> torch.device:
 
 
 def start(device: torch.device) -> None:
-    """Join the process group if torchrun started this process."""
+    """Join the process group if torchrun started this process.
+
+    Raises:
+        UserError: the variables of torchrun are wrong, or the processes cannot reach each other.
+    """
+    rank_variables.check()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ and not dist.is_initialized():
         backend = "nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, timeout=timedelta(minutes=30))
+        with rank_variables.connection_errors():
+            dist.init_process_group(backend, timeout=timedelta(minutes=30))
 
 
 def stop() -> None:

@@ -1,11 +1,10 @@
 """Writing files so that a crash leaves either the old file or the new one."""
 
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from util.drafts import draft_of
 from util.errors import RunFault
 
 
@@ -36,24 +35,14 @@ def write_atomically(
     Raises:
         RunFault: the file cannot be written; an old one is unchanged.
     """
-    # a fixed name, so that the next write replaces the draft of a killed process
-    draft = path.with_name(f".{path.name}.tmp")
     make_folder(path.parent)
     try:
-        with draft.open("wb") as file:
+        with draft_of(path, sync=sync) as file:
             if isinstance(content, bytes):
                 file.write(content)
             else:
                 content(file)
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(draft, path)
-    except BaseException as error:  # also KeyboardInterrupt
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        if not isinstance(error, OSError | RuntimeError):
-            raise
+    except (OSError, RuntimeError) as error:
         # torch.save raises RuntimeError when the disk is full
         reason = error if isinstance(error, OSError) else OSError(0, "the disk may be full")
         raise cannot_write(path, reason) from error

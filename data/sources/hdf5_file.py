@@ -15,6 +15,8 @@ from data.sources.per_process import OpenPerProcess
 from util.cli.packages import require
 from util.errors import UserError
 
+MOST_CLASSES = 1_000_000
+
 
 class Hdf5Images:
     """A Source of images of `side` x `side` pixels and `channels` channels; raises UserError for any other file."""
@@ -63,7 +65,7 @@ def open_hdf5(path: str) -> Any:
 
 def images_of(file: Any, path: str) -> Any:
     """The HDF5 dataset "images", uint8 (N, S, S, C)."""
-    images = file.get("images")
+    images = _own_dataset(file, path, "images")
     if getattr(images, "ndim", 0) != 4 or images.dtype != np.uint8 or images.shape[3] not in MODES:
         raise _invalid(path, '"images" must be uint8 (N, S, S, C) with C 1, 3 or 4')
     if not len(images):
@@ -75,7 +77,7 @@ def labels_of(file: Any, path: str, count: int) -> np.ndarray | None:
     """The labels, int64 (N,), or None if the file has none."""
     if "labels" not in file:
         return None
-    labels, n_classes = np.asarray(file["labels"]), _n_classes(file, path)
+    labels, n_classes = np.asarray(_own_dataset(file, path, "labels")), _n_classes(file, path)
     is_whole = np.issubdtype(labels.dtype, np.integer)
     if labels.shape != (count,) or not is_whole or labels.min() < 0 or labels.max() >= n_classes:
         raise _invalid(path, f'"labels" must be {count} whole numbers from 0 to {n_classes - 1}')
@@ -85,7 +87,23 @@ def labels_of(file: Any, path: str, count: int) -> np.ndarray | None:
 def _n_classes(file: Any, path: str) -> int:
     if "n_classes" not in file.attrs:
         raise _invalid(path, "it has labels but no attribute n_classes")
-    return int(file.attrs["n_classes"])
+    value = file.attrs["n_classes"]
+    if not isinstance(value, int | np.integer) or not 1 <= value <= MOST_CLASSES:
+        raise _invalid(path, f"n_classes must be a whole number from 1 to {MOST_CLASSES:,}")
+    return int(value)
+
+
+def _own_dataset(file: Any, path: str, name: str) -> Any:
+    """The HDF5 dataset `name`, None if there is none; raises UserError if its data is in another file."""
+    import h5py
+
+    link = file.get(name, getlink=True) if name in file.keys() else None  # noqa: SIM118, `in file` follows links
+    if link is None:
+        return None
+    found = file[name] if isinstance(link, h5py.HardLink) else None
+    if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
+        raise _invalid(path, f'"{name}" is not a dataset in this file, but leads elsewhere')
+    return found
 
 
 def _invalid(path: str, problem: str) -> UserError:

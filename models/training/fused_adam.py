@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+FUSED_DTYPES = (torch.float32, torch.float64)
+
 
 class Adam(torch.optim.Adam):
     """torch.optim.Adam, which computes the same numbers."""
@@ -29,19 +31,47 @@ def adam(parameters: Iterable[nn.Parameter], *, lr: float, betas: tuple[float, f
     Each form can load the state that the other has saved.
     """
     parameters = list(parameters)
-    dtypes = (torch.float32, torch.float64)
-    fused = fused and all(p.device.type in ("cpu", "cuda") and p.dtype in dtypes for p in parameters)
+    fused = fused and all(p.device.type in ("cpu", "cuda") and p.dtype in FUSED_DTYPES for p in parameters)
     optimizer = Adam(parameters, lr=lr, betas=betas, fused=fused or None)
-    optimizer.register_load_state_dict_pre_hook(_keep_form)
+    optimizer.register_load_state_dict_pre_hook(_checked_state)
     optimizer.register_load_state_dict_post_hook(_align_states)
     if fused:
         optimizer.register_step_pre_hook(_align_gradients)
     return optimizer
 
 
-def _keep_form(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-    form = {"fused": optimizer.defaults["fused"]}
-    return state | {"param_groups": [group | form for group in state["param_groups"]]}
+def _checked_state(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """A loaded state with the settings of `optimizer`, whose form it keeps.
+
+    Raises:
+        ValueError: the state does not fit the parameters. torch does not check it, and the fused form would read
+            and write beyond a tensor that is too small.
+    """
+    groups = optimizer.param_groups
+    numbers = [list(group["params"]) for group in state["param_groups"]]
+    if [len(group) for group in numbers] != [len(group["params"]) for group in groups]:
+        raise ValueError("the optimizer's state is of another number of parameters")
+    parameters = [parameter for group in groups for parameter in group["params"]]
+    by_number = dict(zip((number for group in numbers for number in group), parameters, strict=True))
+    if len(by_number) < len(parameters) or not state["state"].keys() <= by_number.keys():
+        raise ValueError("the optimizer's state is of other parameters")
+    for number, values in state["state"].items():
+        if set(values) != {"step", "exp_avg", "exp_avg_sq"}:
+            raise ValueError(f"the optimizer's state of parameter {number} is not that of Adam")
+        for name, value in values.items():
+            _check_value(f"{name} of parameter {number}", value, by_number[number], is_step=name == "step")
+    own = [group | {"params": number} for group, number in zip(groups, numbers, strict=True)]
+    return state | {"param_groups": own}
+
+
+def _check_value(name: str, value: object, parameter: Tensor, *, is_step: bool) -> None:
+    shape, dtypes = (torch.Size(), FUSED_DTYPES) if is_step else (parameter.shape, (parameter.dtype,))
+    if not isinstance(value, Tensor) or value.layout is not torch.strided or value.is_meta:
+        raise ValueError(f"{name} is not a tensor with values")
+    if value.shape != shape or value.dtype not in dtypes:
+        raise ValueError(f"{name} is {value.dtype} of the shape {tuple(value.shape)}, not {tuple(shape)}")
+    if is_step and not (value >= 0 and value == value.floor() and value.isfinite()):
+        raise ValueError(f"{name} is {value.item()}, not a number of steps")
 
 
 # The fused form on the CPU reads memory in order and ignores strides, so all tensors must have those of the weight.

@@ -183,6 +183,15 @@ class TrainingStep:
             for group in phase.optimizer.param_groups:
                 group["lr"] = factor * phase.optimizer.defaults["lr"]
 
+    def _load_progress(self, terms: dict[str, Terms], steps: int) -> None:
+        """Take over the terms of each phase and the number of steps; raises ValueError if they cannot be that."""
+        values = [value for phase in terms.values() for value in phase.values()]
+        if not all(isinstance(value, Tensor) and value.ndim == 0 for value in values):
+            raise ValueError("the saved loss terms are not numbers")
+        if type(steps) is not int or steps < 0:
+            raise ValueError(f"{steps} is not a number of steps")
+        self._terms, self.steps = terms, steps
+
     def _last_terms(self) -> Terms:
         return {name: term for terms in self._terms.values() for name, term in terms.items()}
 

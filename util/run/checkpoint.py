@@ -3,6 +3,7 @@
 import pickle
 import textwrap
 import warnings
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from util import distributed, files, log
 from util.errors import UserError
+from util.run import weight_files
 
 FORMAT = "zebrawood-state-1"
 
@@ -46,9 +48,14 @@ def load(path: Path) -> Any:
         UserError: the file is missing or damaged, or contains code.
     """
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise UserError(f"{path} is not a regular file: give the file of a checkpoint")
+        _verify_checksums(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise UserError(f"cannot read the checkpoint {path} ({error.strerror}): check the path") from error
     except Exception as error:  # unpickling damaged bytes can raise almost anything
@@ -57,8 +64,34 @@ def load(path: Path) -> Any:
                 f"{path} contains code, which is never run: use a file that contains only a dict of tensors"
             ) from error
         raise UserError(
-            f"{path} is not a checkpoint, or it is damaged or incomplete: copy or download it again, or use an older one"
+            f"{path} is not a checkpoint, or it is damaged or incomplete: {_way_out(path)}"
         ) from error
+
+
+def _verify_checksums(path: Path) -> None:
+    """Raise an error if a part of torch's archive is damaged, which torch.load does not notice.
+
+    Files of torch before 1.6 are not archives and have no checksums, and torch can be told to leave them out.
+    """
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            return
+        with zipfile.ZipFile(file) as archive:
+            has_checksums = any(part.CRC for part in archive.infolist())
+            if has_checksums and (damaged := archive.testzip()):
+                raise zipfile.BadZipFile(f"{damaged} does not match its checksum")
+
+
+def _way_out(path: Path) -> str:
+    """What to do about a damaged file: the other saves in its folder, or to get the file again."""
+    prefixes = {prefix for prefix, _ in weight_files.saved(path.parent)} - {path.name.partition("_")[0]}
+    if not prefixes:
+        return "copy or download it again, or use an older one"
+    # the latest numbered epoch first
+    older = sorted(prefixes, key=lambda prefix: (prefix.isdecimal(), prefix.zfill(12)), reverse=True)
+    return (
+        f"copy it again, or use an older save of {path.parent} with --epoch {older[0]} ({', '.join(older)})"
+    )
 
 
 @dataclass

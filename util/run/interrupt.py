@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: training saves and stops after the current step; a second signal stops it without saving."""
+"""Ctrl-C, SIGTERM and SIGHUP: training saves and stops after the current step; a second signal stops it without saving."""
 
 import signal
 from types import FrameType
@@ -7,13 +7,19 @@ from util import distributed, log
 
 
 class Interruption:
-    """Inside its context, the first SIGINT or SIGTERM is stored in `signal` instead of ending the process."""
+    """Inside its context, the first of these signals is stored in `signal` instead of ending the process.
 
-    HANDLED = (signal.SIGINT, signal.SIGTERM)
+    SIGHUP reports that the terminal is gone, for example with a dropped connection. Under nohup it is ignored.
+    """
+
+    HANDLED = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
     def __enter__(self) -> "Interruption":
         self.signal = 0
-        self._previous = {number: signal.signal(number, self._handle) for number in self.HANDLED}
+        hang_up = getattr(signal, "SIGHUP", None)
+        ignored = {hang_up} if hang_up and signal.getsignal(hang_up) is signal.SIG_IGN else set()
+        handled = [number for number in self.HANDLED if number not in ignored]
+        self._previous = {number: signal.signal(number, self._handle) for number in handled}
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -29,11 +35,13 @@ class Interruption:
 
     @property
     def exit_code(self) -> int:
-        """The exit code that shells use: 130 for Ctrl-C, 143 for SIGTERM, 0 without a signal."""
+        """The exit code that shells use: 129 for SIGHUP, 130 for Ctrl-C, 143 for SIGTERM, 0 without a signal."""
         return 128 + self.signal if self.signal else 0
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.signal:
             raise KeyboardInterrupt
         self.signal = number
+        if number == getattr(signal, "SIGHUP", None):
+            log.leave_terminal()
         log.info("\nstopping and saving after this step; a second signal stops without saving")

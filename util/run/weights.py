@@ -27,15 +27,22 @@ def read(path: Path) -> State:
         UserError: the file is missing or damaged, or does not hold a state dict.
     """
     state = checkpoint.load(path)
-    values = state.values() if isinstance(state, dict) else ()
-    if not values or not all(isinstance(value, Tensor) for value in values):
+    values = state.items() if isinstance(state, dict) else ()
+    if not values or not all(isinstance(key, str) and _is_weight(value) for key, value in values):
         raise UserError(
-            f"{path} does not hold the weights of one network (a dict of tensors): choose a *_net_*.pth file"
+            f"{path} does not hold the weights of one network (a dict of ordinary tensors): choose a *_net_*.pth file"
         )
     return {
         ".".join(part for part in key.split(".") if part not in WRAPPERS): value
         for key, value in state.items()
     }
+
+
+def _is_weight(value: object) -> bool:
+    """Whether a value is an ordinary tensor of real numbers: not sparse, quantized, complex or without memory."""
+    if not isinstance(value, Tensor) or value.layout is not torch.strided:
+        return False
+    return not (value.is_meta or value.is_quantized or value.is_complex())
 
 
 def load_nets(nets: dict[str, nn.Module], folder: Path, epoch: int | str, *, averaged: bool) -> None:

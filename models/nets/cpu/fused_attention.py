@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.nets.cpu.library import call, differentiable_gradients, usable
+from models.nets.cpu.library import call, differentiable_gradients, require_shape, usable
 
 LEAST_KEYS = 64  # with fewer, torch's product and softmax are faster than the compiled function
 
@@ -26,7 +26,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """
     if not usable(query):
         return padded(query, key, value)
-    if key.shape[2] * key.shape[3] < LEAST_KEYS:
+    if key.shape[2] * key.shape[3] < LEAST_KEYS or not query.numel():
         return reference_attention(query, key, value)[0]
     # contiguous() outside the function: a copy made inside would have no second derivatives
     return Attention.apply(query.contiguous(), key.contiguous(), value.contiguous())
@@ -72,7 +72,15 @@ class Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """query (N, d, H, W), key (N, d, Hk, Wk), value (N, e, Hk, Wk), all contiguous -> (N, e, H, W)."""
+        """query (N, d, H, W), key (N, d, Hk, Wk), value (N, e, Hk, Wk), all contiguous -> (N, e, H, W).
+
+        Raises:
+            ValueError: the shapes do not fit together, or one of the tensors is empty.
+        """
+        (n, d, height, width), (e, *places) = query.shape, value.shape[1:]
+        require_shape("query", query, n, d, height, width)
+        require_shape("key", key, n, d, *places)
+        require_shape("value", value, n, e, *places)
         y = query.new_empty(len(query), value.shape[1], *query.shape[2:])
         # a row of the map is e^(logits - stats[0]) * stats[1]
         stats = query.new_empty(len(query), 2, *query.shape[2:])
@@ -90,6 +98,7 @@ class Attention(torch.autograd.Function):
                 lambda *qkv: reference_attention(*qkv)[0], inputs, needs, grads[0]
             )
         found = tuple(torch.empty_like(tensor) for tensor in inputs)
+        require_shape("the gradient", grads[0], *y.shape)
         sizes = _sizes(query, value)
         call("attend_grad", query.dtype, grads[0].contiguous(), *inputs, y, stats, *found, sizes)
         return tuple(grad if needed else None for grad, needed in zip(found, needs, strict=True))

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.nets.cpu.library import call, differentiable_gradients, usable
+from models.nets.cpu.library import call, differentiable_gradients, require_shape, usable
 
 
 def reference_norm(x: Tensor, relu: bool, eps: float) -> Tensor:
@@ -24,7 +24,9 @@ class InstanceNormReLU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, relu: bool, eps: float) -> Tensor:
-        """(N, C, H, W), contiguous -> (N, C, H, W)."""
+        """(N, C, H, W), contiguous -> (N, C, H, W); raises ValueError for fewer than two pixels, as torch does."""
+        if x.ndim != 4 or x.shape[2] * x.shape[3] < 2:
+            raise ValueError(f"instance norm needs (N, C, H, W) with at least 2 pixels, not {tuple(x.shape)}")
         planes, size = x.shape[0] * x.shape[1], x.shape[2] * x.shape[3]
         y, stats = torch.empty_like(x), x.new_empty(planes, 2)
         call("norm", x.dtype, x, y, stats, planes, size, relu, eps)
@@ -40,6 +42,7 @@ class InstanceNormReLU(torch.autograd.Function):
         if torch.is_grad_enabled():  # create_graph: a gradient penalty differentiates this gradient
             reference = partial(reference_norm, relu=ctx.relu, eps=ctx.eps)
             return *differentiable_gradients(reference, (x,), (True,), gy), None, None
+        require_shape("the gradient", gy, *x.shape)
         gx = torch.empty_like(x)
         planes, size = x.shape[0] * x.shape[1], x.shape[2] * x.shape[3]
         call("norm_grad", x.dtype, gy, x, stats, gx, planes, size, ctx.relu)
@@ -56,7 +59,8 @@ class FusedInstanceNorm(nn.InstanceNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
         if not usable(x):
-            return reference_norm(x, self.relu, self.eps)
+            y = super().forward(x)
+            return F.relu(y) if self.relu else y
         # contiguous() outside the function: a copy made inside would have no second derivatives
         return InstanceNormReLU.apply(x.contiguous(), self.relu, self.eps)
 

@@ -58,7 +58,13 @@ def usable(x: Tensor) -> bool:
 
 
 def call(name: str, dtype: torch.dtype, *arguments: Argument) -> None:
-    """Run the function `name` for this dtype on as many threads as torch uses; tensors must be contiguous."""
+    """Run the function `name` for this dtype on as many threads as torch uses.
+
+    The C++ trusts its sizes, so the caller checks all shapes with require_shape() first.
+
+    Raises:
+        ValueError: a tensor has another dtype, is on another device, or is not contiguous.
+    """
     lib = library()
     assert lib is not None
     values = [_to_c(argument, dtype) for argument in (*arguments, torch.get_num_threads())]
@@ -71,6 +77,13 @@ def sizes(shape: Shape, dtype: torch.dtype) -> list[int]:
     assert lib is not None
     getattr(lib, f"sizes_{TYPES[dtype]}")(shape, counts)
     return list(counts)
+
+
+def require_shape(name: str, tensor: Tensor | None, *shape: int) -> None:
+    """Raise ValueError if a tensor (None: there is none) has another shape, or if it is empty."""
+    if tensor is not None and (tensor.shape != shape or 0 in shape):
+        needed = "no side may be empty" if tensor.shape == shape else f"{shape} is needed"
+        raise ValueError(f"{name} has the shape {tuple(tensor.shape)}, but {needed}")
 
 
 def differentiable_gradients(
@@ -87,7 +100,12 @@ def differentiable_gradients(
 
 def _to_c(argument: Argument, dtype: torch.dtype) -> object:
     if isinstance(argument, Tensor):
-        assert argument.is_contiguous() and argument.dtype == dtype and argument.device.type == "cpu"
+        plain = argument.is_cpu and argument.layout is torch.strided and not argument.is_neg()
+        if not (plain and argument.dtype == dtype and argument.is_contiguous()):
+            raise ValueError(
+                f"a compiled function needs contiguous {dtype} tensors on the CPU, not {argument.dtype} on "
+                f"{argument.device} with strides {argument.stride() if plain else argument.layout}"
+            )
         return ctypes.c_void_p(argument.data_ptr())
     if isinstance(argument, float):
         return ctypes.c_double(argument)

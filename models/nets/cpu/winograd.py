@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.nets.cpu.library import Shape, call, differentiable_gradients, sizes, usable
+from models.nets.cpu.library import Shape, call, differentiable_gradients, require_shape, sizes, usable
 
 LEAST_TILES = 64  # of 4 x 4 output pixels; with fewer, the compiled form is not faster
 _scratch_of_thread = threading.local()
@@ -45,7 +45,13 @@ class Winograd(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, kind: Kind) -> Tensor:
-        """x (N, C, H, W), weight (K, C, k, k) (DOUBLING: (C, K, 4, 4)), bias (K,), contiguous -> (N, K, H', W')."""
+        """x (N, C, H, W), weight (K, C, k, k) (DOUBLING: (C, K, 4, 4)), bias (K,), contiguous -> (N, K, H', W').
+
+        Raises:
+            ValueError: the shapes do not fit together, or torch's convolution refuses an image of this size.
+        """
+        if x.ndim != 4 or weight.ndim != 4:
+            raise ValueError(f"{tuple(x.shape)} with weights {tuple(weight.shape)} is not a 2D convolution")
         ctx.save_for_backward(x, weight, bias)
         ctx.kind = kind
         if kind is Kind.DOUBLING:
@@ -100,6 +106,8 @@ class WinogradConvTranspose2d(nn.ConvTranspose2d):
         return _compiled(x, weight, self.bias, Kind.DOUBLING)
 
 
+# kind of stride 1 -> (least side of an image that torch accepts, pixels by which the output is smaller)
+SIDES: dict[int, tuple[int, int]] = {Kind.UNPADDED: (3, 2), Kind.ZEROS: (1, 0), Kind.REFLECTED: (2, 0)}
 # (transposed, side of the kernel, stride, padding, padding mode) -> kind
 KINDS: dict[tuple[object, ...], Kind] = {
     (False, 3, 1, 0, "zeros"): Kind.UNPADDED,
@@ -130,14 +138,14 @@ def worth_winograd(x: Tensor, weight: Tensor, kind: Kind) -> bool:
 
 def _compiled(x: Tensor, weight: Tensor, bias: Tensor | None, kind: Kind) -> Tensor:
     # contiguous() outside the function: copies made inside would have no second derivatives
+    bias = bias if bias is None else bias.contiguous()
     return Winograd.apply(x.contiguous(), weight.contiguous(), bias, kind)
 
 
 def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, kind: Kind) -> Tensor:
-    height, width = (
-        side // 2 if kind is Kind.HALVING else side - 2 * (kind is Kind.UNPADDED) for side in x.shape[2:]
-    )
-    y, shape = x.new_empty(len(x), len(weight), height, width), _shape(x, weight, kind)
+    shape = _shape(x, weight, kind)
+    y = x.new_empty(_check(shape, x, weight))
+    require_shape("bias", bias, shape.K)
     call("forward", x.dtype, x, weight, bias, y, *_scratch(shape, x.dtype), shape)
     return y
 
@@ -151,10 +159,30 @@ def _adjoint(
     gx: Tensor | None,
     gw: Tensor | None,
 ) -> None:
-    """Write gx, to which `start` (C,) is added, and gw, which needs x; None = not computed."""
+    """Write gx, to which `start` (C,) is added, and gw, which needs x; None = not computed.
+
+    gx and gw are as large as the image (N, C, H, W) and the weight.
+    """
+    require_shape("the input" if x is None else "the gradient", gy, *_check(shape, x, weight))
+    require_shape("bias", start, shape.C)
     U, V, M = _scratch(shape, gy.dtype)
     dU = _kept("dU", U.numel(), gy.dtype)
     call("backward", gy.dtype, gy, x, weight, start, gx, gw, U, V, M, dU, shape)
+
+
+def _check(shape: Shape, x: Tensor | None, weight: Tensor) -> tuple[int, ...]:
+    """The shape of the output; raises ValueError if the image and the weight do not have the sizes of `shape`."""
+    n, c, k, height, width, kind = shape.N, shape.C, shape.K, shape.H, shape.W, shape.kind
+    side, least, shrinks = (4, 2, 0) if kind == Kind.HALVING else (3, *SIDES[kind])
+    require_shape("weight", weight, k, c, side, side)
+    require_shape("the input", x, n, c, height, width)
+    if min(height, width) < least or not n:
+        raise ValueError(
+            f"this convolution needs images of at least {least} x {least}, not {height} x {width}"
+        )
+    if kind == Kind.HALVING:
+        return n, k, height // 2, width // 2
+    return n, k, height - shrinks, width - shrinks
 
 
 def _shape(x: Tensor, weight: Tensor, kind: Kind) -> Shape:

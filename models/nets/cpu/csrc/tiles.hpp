@@ -25,7 +25,7 @@ template <class T> struct Memory {
 // sum that contains a 1 are 0: otherwise their products would be denormal numbers, which are slow.
 template <class T> Vec<T> exponential(Vec<T> x) {
     constexpr bool kSingle = sizeof(T) == 4;
-    typedef std::conditional_t<kSingle, int, long> Bits __attribute__((vector_size(kBytes)));
+    typedef std::conditional_t<kSingle, unsigned, unsigned long> Bits __attribute__((vector_size(kBytes)));
     constexpr int kMantissa = kSingle ? 23 : 52, kDegree = kSingle ? 7 : 13;
     constexpr long double kLog2 = 0.693147180559945309417232121458L;
     constexpr long kUnit = kSingle ? 1L << 9 : 1L << 32;  // multiples of `high` are exact

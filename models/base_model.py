@@ -14,11 +14,10 @@ from models.training.execution import eval_mode
 from models.training.flag_needs import check_flags
 from models.training.fused_adam import adam
 from models.training.penalties import AdversarialLoss, DiscriminatorLoss, Inputs
-from models.training.plugin_checks import check_networks, check_visuals
+from models.training.plugin_checks import check_channels, check_networks, check_visuals
 from models.training.step import DISCRIMINATOR, GENERATOR, Batch, Phase, Terms, TrainingStep
 from util import distributed, log
 from util.compiling import eager_call
-from util.errors import UserError
 from util.run import checkpoint, weights
 
 
@@ -175,14 +174,8 @@ class BaseModel(TrainingStep, ABC):
 
     def checked_images(self, value: Tensor | list[str], flag: str) -> Tensor:
         """Images (N, C, H, W) of a batch on the device; raises UserError if C is not the value of --input_nc or --output_nc."""
-        images, expected = self.to_device(value), getattr(self.opt, flag)
-        if images.ndim != 4 or images.shape[1] != expected:
-            found = f"{images.shape[1]} channels" if images.ndim == 4 else f"the shape {tuple(images.shape)}"
-            advice = f"use --{flag} {images.shape[1]}, or " if images.ndim == 4 else ""
-            raise UserError(
-                f"--{flag} {expected} is the number of channels that the networks need, but a batch of --dataset_mode "
-                f"{self.opt.dataset_mode} has {found}: {advice}correct the data set"
-            )
+        images = self.to_device(value)
+        check_channels(images, f"--{flag}", getattr(self.opt, flag), self.opt.dataset_mode)
         return images
 
     def to_device(self, value: Tensor | list[str]) -> Tensor:

@@ -22,6 +22,17 @@ def check_range(batch: Mapping[str, Any], dataset_mode: str) -> None:
             )
 
 
+def check_channels(images: Tensor, flag: str, channels: int, dataset_mode: str) -> None:
+    """Images must be (N, C, H, W), where C is the value of --input_nc or --output_nc."""
+    if images.ndim != 4 or images.shape[1] != channels:
+        found = f"{images.shape[1]} channels" if images.ndim == 4 else f"the shape {tuple(images.shape)}"
+        advice = f"use {flag} {images.shape[1]}, or " if images.ndim == 4 else ""
+        raise UserError(
+            f"{flag} {channels} is the number of channels that the networks need, but a batch of --dataset_mode "
+            f"{dataset_mode} has {found}: {advice}correct the data set"
+        )
+
+
 def check_networks(names: Iterable[str], known: nn.ModuleDict, model: str) -> None:
     """The networks of a phase must have been added."""
     for name in names:

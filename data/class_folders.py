@@ -17,9 +17,7 @@ def phase_folder(dataroot: str, phase: str) -> Path:
     if folder.is_dir():
         return folder
     if training.is_dir():
-        raise UserError(
-            f"there is no folder {folder}, but there is {training}: create it, or use --phase train"
-        )
+        raise UserError(f"there is no folder {folder}: create it, or use --phase train to read {training}")
     return Path(dataroot)
 
 

@@ -39,7 +39,7 @@ def check_channels(channels: int, flag: str) -> int:
     """Return `channels`, the value of `flag`, or raise UserError if image files cannot be read with that many."""
     if channels not in MODES:
         raise UserError(
-            f"{flag} {channels}: image files are read with 1 (grey), 3 (RGB) or 4 (RGBA) channels"
+            f"{flag} {channels}: image files can only be read with 1 (grey), 3 (RGB) or 4 (RGBA) channels"
         )
     return channels
 
@@ -110,7 +110,9 @@ def check_images(paths: Sequence[str]) -> None:
             broken.append(f"file {position} of {len(paths)}: {error}")
     if broken:
         more = f"; and {len(broken) - MAX_LISTED} more" if len(broken) > MAX_LISTED else ""
-        raise UserError(f"--check_data found {len(broken)} broken: {'; '.join(broken[:MAX_LISTED])}{more}")
+        raise UserError(
+            f"--check_data found broken images ({len(broken)}): {'; '.join(broken[:MAX_LISTED])}{more}"
+        )
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

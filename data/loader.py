@@ -81,7 +81,9 @@ class Loader:
             try:
                 batch = next(batches, None)
             except (RuntimeError, OSError, EOFError, pickle.PickleError) as error:
-                raise RunFault(f"a data worker died ({one_line(error)}); {WORKER_HINT}") from error
+                raise RunFault(
+                    f"a process that loads data (--num_threads) died ({one_line(error)}); {WORKER_HINT}"
+                ) from error
             if batch is None:
                 return
             if isinstance(batch, UserError):

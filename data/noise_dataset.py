@@ -70,7 +70,7 @@ def check(opt: Namespace) -> None:
         raise UserError("--num_test all: noise is unlimited; give the number of images to generate")
     if opt.seed + opt.num_test > SEEDS:
         raise UserError(
-            f"--seed {opt.seed} with --num_test {int(opt.num_test)} exceeds the largest seed of noise, {SEEDS - 1}; "
+            f"--seed {opt.seed} with --num_test {int(opt.num_test)} needs seeds above the largest one, {SEEDS - 1}: "
             "use smaller numbers"
         )
     labels = ",".join(map(str, opt.labels))
@@ -79,5 +79,5 @@ def check(opt: Namespace) -> None:
     wrong = [label for label in opt.labels if not 0 <= label < opt.n_classes]
     if wrong:
         raise UserError(
-            f"--labels {labels}: class {wrong[0]} is out of range: this model has classes 0 to {opt.n_classes - 1}"
+            f"--labels {labels}: this model has no class {wrong[0]}, only 0 to {opt.n_classes - 1}"
         )

@@ -23,7 +23,7 @@ class TorchvisionDataset(RealImages):
         parser.add_argument(
             "--tv_category", choices=CATEGORIES, default="church_outdoor", help="category of LSUN"
         )
-        parser.flag("--download", "download the data set first, unless it exists")  # type: ignore[attr-defined]
+        parser.flag("--download", "download the data set first if it is missing")  # type: ignore[attr-defined]
         tv_set = SETS[parser.parse_known_args()[0].tv_dataset]
         if tv_set.grey:
             parser.set_defaults(input_nc=1, output_nc=1)

@@ -148,7 +148,10 @@ class BaseModel(TrainingStep, ABC):
         self.penalties |= {"r1_gamma", "lambda_gp"}
         terms = loss.terms
         if hasattr(self, "terms_D"):  # what plugins overrode before this method existed
-            log.warn(f"--model {self.opt.model} defines terms_D, the old form of a discriminator's loss")
+            log.warn(
+                f"--model {self.opt.model} defines terms_D, the old form of a discriminator's loss, which replaces that of "
+                "add_discriminator_phase"
+            )
             terms = self.terms_D
             self.penalties.remove("lambda_gp")
         self.add_phase(name, terms, nets, lr=lr, scale=scale)

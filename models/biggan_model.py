@@ -43,13 +43,13 @@ class BigGANModel(LatentModel):
             type=str.lower,
             choices=("true", "false"),
             default="false" if small else "true",
-            help="split z into one chunk for each block",
+            help="split z into one chunk for the first layer and one for each block, which modulates the block's norms",
         )
         parser.add_argument(
             "--shared_dim",
             type=whole(0),
             default=0 if small else 128,
-            help="length of the class embedding that all norms share; 0: each norm has its own",
+            help="length of the class embedding that all norms share; 0 means a separate embedding for each norm",
         )
         return parser
 

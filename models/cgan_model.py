@@ -26,7 +26,8 @@ class CGANModel(LatentModel):
             "--cond",
             choices=("onehot", "embed", "projection"),
             default="onehot",
-            help="how the nets get the class: as a one-hot vector, a learned vector, or a projection in D",
+            help="how the nets get the class: as a one-hot vector, as a learned vector (embed), or by projection in the "
+            "discriminator",
         )
         known, _ = parser.parse_known_args()
         parser.set_defaults(netD=known.netG)

@@ -24,13 +24,14 @@ class CycleGANAttnModel(CycleGANModel):
             parser.add_argument(
                 "--attn_D",
                 default="stride8",
-                help="attention in the discriminators, separated by commas: stride4, stride8 (1/8 of the side), none",
+                help="places of attention in the discriminators, separated by commas: stride4, stride8 (at 1/4 and 1/8 of "
+                "the image's side); or none",
             )
             parser.add_argument(
                 "--attn_preset",
                 choices=("none", "sagan"),
                 default="none",
-                help="sagan = --gan_mode hinge --spectral D --lr_G 1e-4 --lr_D 4e-4 --beta1 0 --beta2 0.9",
+                help="sagan sets --gan_mode hinge --spectral D --lr_G 1e-4 --lr_D 4e-4 --beta1 0 --beta2 0.9",
             )
             known, _ = parser.parse_known_args()
             if known.attn_preset == "sagan":
@@ -70,16 +71,20 @@ def add_generator_flags(parser: ArgumentParser, *, place: str) -> None:
     parser.add_argument(
         "--attn_G_pos",
         default=place,
-        help="attention in the generators, separated by commas: down (1/2 of the image's side), mid, trunk (1/4), none",
+        help="places of attention in the generators, separated by commas: down (at 1/2 of the image's side), mid (halfway "
+        "through the residual blocks, at 1/4), trunk (after these blocks, at 1/4); or none",
     )
     parser.add_argument(
         "--attn_form",
         choices=("pooled", "plain"),
         default="pooled",
-        help="attention over keys and values max-pooled 2x2 (pooled), or over all positions (plain)",
+        help="keys and values of attention: at full resolution (plain), or max-pooled 2x2 (pooled)",
     )
     parser.add_argument(
-        "--spectral", choices=("none", "D", "both"), default="none", help="which nets have spectral norm"
+        "--spectral",
+        choices=("none", "D", "both"),
+        default="none",
+        help="nets with spectral norm: none, the discriminators, or both kinds",
     )
 
 

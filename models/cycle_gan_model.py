@@ -30,7 +30,7 @@ class CycleGANModel(BaseModel):
                 "--lambda_identity",
                 type=float,
                 default=0.5,
-                help="weight of |G_A(B) - B| and |G_B(A) - A| relative to --lambda_A and --lambda_B; 0: off",
+                help="weight of |G_A(B) - B| and |G_B(A) - A| relative to --lambda_A and --lambda_B; 0 turns it off",
             )
         return parser
 

@@ -13,16 +13,19 @@ def add_attention_flags(parser: ArgumentParser, is_train: bool) -> None:
     parser.add_argument(
         "--attn_res",
         default="auto",
-        help="resolutions of the features with self-attention, e.g. 16,32; none; auto: the defaults of the model",
+        help="resolutions of the feature maps with self-attention, e.g. 16,32; none; or auto, the model's default",
     )
     if is_train:
         parser.add_argument(
-            "--attn_res_D", default=None, help="the same for the discriminator; default: as --attn_res"
+            "--attn_res_D",
+            default=None,
+            help="the same for the discriminator (default: the value of --attn_res)",
         )
     parser.add_argument(
         "--attn_points",
         default="0.5,0.5;0.25,0.5",
-        help="points whose attention maps are shown: y,x;y,x;... as fractions of height and width",
+        help="points y,x whose attention maps are shown, separated by semicolons: 0.25,0.5 is a quarter of the height "
+        "from the top and halfway across",
     )
 
 
@@ -37,8 +40,8 @@ def refuse_gradient_penalty(opt: Namespace, bound: str, remedy: str) -> None:
     """Raise UserError for a gradient penalty on a discriminator that `bound` limits already."""
     if opt.isTrain and opt.lambda_gp > 0:
         raise UserError(
-            f"--lambda_gp {opt.lambda_gp}, which is 10 by default with --gan_mode wgangp, adds a gradient penalty, but "
-            f"{bound} bounds the discriminator already: use {remedy}"
+            f"--lambda_gp {opt.lambda_gp} (10 by default with --gan_mode wgangp) adds a gradient penalty to a "
+            f"discriminator that {bound} already bounds: use {remedy}"
         )
 
 
@@ -75,5 +78,7 @@ def query_points(value: str) -> list[Point]:
     except ValueError:
         points = []
     if not points or not all(0 <= coordinate < 1 for point in points for coordinate in point):
-        raise UserError(f"--attn_points {value} must be pairs y,x in [0, 1), such as 0.5,0.5;0.25,0.5")
+        raise UserError(
+            f"--attn_points {value} must be points y,x with 0 <= y, x < 1, such as 0.5,0.5;0.25,0.5"
+        )
     return points

@@ -43,7 +43,7 @@ class LatentModel(BaseModel):
             "--n_classes",
             type=whole(0),
             default=None,
-            help="number of classes; default: as many as the data set has; 0 ignores labels",
+            help="number of classes; 0 ignores labels (default: as many as the data set has)",
         )
         if is_train:
             parser.set_defaults(dataset_mode="folder", gan_mode="vanilla", lr_policy="constant")
@@ -61,7 +61,7 @@ class LatentModel(BaseModel):
                 "--standing_stats",
                 type=whole(0),
                 default=0,
-                help="batches of noise over which the statistics of batch norm are measured; 0: those of training",
+                help="number of batches of noise on which to measure the statistics of batch norm; 0 uses those of training",
             )
         return parser
 
@@ -225,7 +225,7 @@ class LatentModel(BaseModel):
         outside = [] if label.is_floating_point() else label[(label < 0) | (label >= classes)].tolist()
         if outside:
             raise UserError(
-                f"label {outside[0]} is out of range: with --n_classes {classes} labels are 0 to {classes - 1}; "
-                "raise --n_classes, or fix the data set"
+                f"the data set has a label {outside[0]}, but with --n_classes {classes} labels are 0 to {classes - 1}: "
+                "raise --n_classes, or correct the data set"
             )
         return label

@@ -32,27 +32,28 @@ class SAGANModel(LatentModel):
             "--attn_form",
             choices=("plain", "pooled"),
             default="plain",
-            help="attention over all positions (plain), or over keys and values max-pooled 2x2 (pooled)",
+            help="keys and values of attention: at full resolution (plain), or max-pooled 2x2 (pooled)",
         )
         parser.add_argument(
             "--upsample",
             choices=("deconv", "nearest"),
             default="deconv",
-            help="upsampling in the generator: transposed convolution, or nearest neighbour and a convolution",
+            help="upsampling in the generator: a transposed convolution, or nearest neighbour and then a convolution",
         )
         parser.add_argument(
             "--sn_scope",
             type=sn_scope,
             choices=("all", "blocks", "none"),
             default="all",
-            help="layers with spectral norm: all, as in the paper; blocks, without the last layer and attention, as in "
-            "heykeetae's code; or none",
+            help="layers with spectral norm: all, as in the paper; blocks (all but the last layer and attention), as in "
+            "heykeetae/Self-Attention-GAN; or none",
         )
         parser.add_argument(
             "--sn_rows",
             choices=("out", "in"),
             default="out",
-            help="channels that are the rows of a deconvolution's matrix in spectral norm; in: as in heykeetae's code",
+            help="rows of a transposed convolution's matrix in spectral norm: its output channels (out), or its input "
+            "channels (in), as in heykeetae/Self-Attention-GAN",
         )
         if not is_train:
             parser.set_defaults(standing_stats=16)  # training measures no statistics for averaged weights
@@ -81,6 +82,6 @@ class SAGANModel(LatentModel):
 def sn_scope(word: str) -> str:
     """The type of --sn_scope, which takes `seed`, the former name of `blocks`, with a hint."""
     if word == "seed":
-        log.warn("--sn_scope seed is called --sn_scope blocks now; it is read as that")
+        log.warn("--sn_scope seed is an old name of --sn_scope blocks, which is used instead")
         return "blocks"
     return word

@@ -122,7 +122,7 @@ class BaseOptions:
         _, run = self.parser.layers[0]
         for name in sorted(self.parser.explicit() & run.keys()):
             if run[name] is not None and str(getattr(opt, name)) != str(run[name]):
-                log.warn(f"--{name} {getattr(opt, name)} overrides {run[name]}, the value of the run")
+                log.warn(f"--{name} {getattr(opt, name)} overrides the run's own value, {run[name]}")
 
     def _check_plugins(self, opt: Namespace) -> None:
         """Check the options with the data set and the model."""

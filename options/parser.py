@@ -101,7 +101,7 @@ class Parser(Arguments):
             action = add(*names, **settings)
         except argparse.ArgumentError as error:
             where = f"{self._section.title}: " if self._section else ""
-            raise UserError(f"{where}{names[0]} exists already; rename it there") from error
+            raise UserError(f"{where}there is a flag {names[0]} already; rename the new one") from error
         inherited = self._plugin_section if for_testing is None else for_testing
         self._attributes[action.dest] = Attributes(inherited, changes_pixels, fresh_start, tuple(follows))
         if for_testing and not self.is_train:

@@ -8,7 +8,9 @@ from options.checks import PREPROCESS
 from options.parser import Parser, count_or_all, number, whole
 from util.cli.flag_types import gpu_ids
 
-FAST = "use faster implementations that compute the same (C++ convolutions, caches); off is for comparisons"
+FAST = (
+    "use faster implementations of the same computations (C++ convolutions, caches); off is for comparisons"
+)
 CACHE = (
     "where to keep resized images between epochs: in up to a quarter of the free memory (auto), all in memory "
     "(memory), in a file that later runs use again (disk), or nowhere (off)"

@@ -69,9 +69,9 @@ def _schedule_flags(parser: Parser) -> None:
     add = parser.option
     with parser.section("schedule and optimizer"):
         add("--n_epochs", whole(0), 100, "number of epochs with the initial learning rate")
-        about = "number of epochs after these, in which --lr_policy linear lowers the learning rate to 0"
+        about = "number of epochs after those of --n_epochs, in which --lr_policy linear lowers the learning rate to 0"
         add("--n_epochs_decay", whole(0), 100, about)
-        add("--epoch_count", whole(1), 1, "number of the first epoch")
+        add("--epoch_count", whole(1), 1, "number of the first epoch, e.g. 51 after 50 earlier epochs")
         add("--lr", number(above=0), 0.0002, "initial learning rate of Adam")
         for name, nets in (("--lr_G", "generators"), ("--lr_D", "discriminators")):
             about = f"initial learning rate of the {nets} (default: the model's default, or --lr)"
@@ -101,7 +101,7 @@ def _loss_flags(parser: Parser) -> None:
             add(name, number(least=0), 0.0, about)
         kinds = list(AUGMENTATIONS)
         about = (
-            "differentiable augmentation of the discriminators' input, for small data sets; without a value: "
+            "differentiable augmentation of the discriminators' input, for small data sets; without a value, all of "
             f"{','.join(kinds)}"
         )
         add("--diffaug", names, [], about, nargs="?", const=kinds, metavar="KINDS")
@@ -120,7 +120,7 @@ def _saving_flags(parser: Parser) -> None:
         add("--save_epoch_freq", whole(1), 5, "number of epochs between saves that later ones do not replace")
         parser.flag("--save_by_iter", "keep all saves of --save_latest_freq, as iter_<number of images>")
         parser.flag("--continue_train", "resume the run --name, with its options", fresh_start=True)
-        about = "folder of a run to load initial weights from; parameters of other names keep their initial values"
+        about = "folder of a run to load initial weights from; parameters without a match there keep their initial values"
         add("--init_from", str, None, about, metavar="FOLDER", fresh_start=True)
         add("--phase", str, "train", "part of the data set to use, e.g. train", changes_pixels=True)
 
@@ -141,7 +141,12 @@ def _display_flags(parser: Parser) -> None:
         )
         parser.flag("--no_html", "do not write the HTML page")
         add("--display_id", int, 1, "0 or less turns visdom off")
-        add("--display_ncols", int, 4, "images per row in visdom; with 0 or less, each image has a window")
+        add(
+            "--display_ncols",
+            int,
+            4,
+            "images per row in visdom; with 0 or less, each image has its own window",
+        )
         add("--display_server", str, "http://localhost", "address of the visdom server")
         add("--display_port", whole(1, 65535), 8097, "port of the visdom server")
         add("--display_env", str, "main", "visdom environment")

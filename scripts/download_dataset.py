@@ -193,7 +193,7 @@ def unpack(archive: Path, target: Path) -> None:
 def _check(archive: Path, name: str, *, regular: bool) -> None:
     path = PurePosixPath(name.replace("\\", "/"))
     if not regular or path.is_absolute() or ".." in path.parts or ":" in name:
-        what = "leads out of its folder" if regular else "is not a regular file"
+        what = "would be written outside the folder" if regular else "is not a regular file"
         raise UserError(f"{archive} was not unpacked: its member {name} {what}")
 
 

@@ -100,7 +100,7 @@ def check_shapes(path: Path, expected: State, state: State) -> None:
     wrong = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
     if wrong:
         raise UserError(
-            f"{path} is not of the published widths: {len(wrong)} of {len(ours)} tensors differ "
+            f"only nets of the published widths can be imported, but {len(wrong)} of {len(ours)} tensors in {path} differ "
             f"({wrong[0]} has shape {theirs.get(wrong[0])}, not {ours.get(wrong[0])}); only nets of the published "
             "widths can be imported"
         )

@@ -84,7 +84,7 @@ def draw_all(model: LatentModel, wanted: list[Sheet], opt: Namespace) -> list[tu
             drawn.append((sheet, images))
         elif sheet.name in opt.sheets:
             raise errors.UserError(
-                f"--sheets {sheet.name}: --name {opt.name} has no attention: leave this sheet out"
+                f"--sheets {sheet.name} needs attention, which --name {opt.name} does not have: leave this sheet out"
             )
     return drawn
 

@@ -65,7 +65,7 @@ def check_packages() -> str:
         raise UserError(f"the package {error.name} is missing: install it with {HOW_TO_INSTALL}") from error
     if tuple(int(part) for part in tornado.split(".")[:2]) >= (6, 6):
         raise UserError(
-            f"visdom's page answers 403 with tornado {tornado}: install an older version, pip install 'tornado<6.6'"
+            f"with tornado {tornado}, visdom's page answers 403: install an older version with pip install 'tornado<6.6'"
         )
     return version
 
@@ -107,7 +107,9 @@ def prepare_static(version: str, assets: Path | None) -> Path:
             try:
                 shutil.copytree(packaged, cache, dirs_exist_ok=True, copy_function=shutil.copyfile)
             except OSError as error:
-                raise RunFault(f"cannot write visdom's web files to {packaged} or to {cache}") from error
+                raise RunFault(
+                    f"cannot write visdom's web files to {packaged} or to {cache}: make one of them writable"
+                ) from error
         visdom_assets.install(source, static, version)
     info(f"visdom: web files installed in {static}")
     return static

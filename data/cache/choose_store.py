@@ -70,7 +70,9 @@ def choose_store(
         try:
             return _on_disk(entries, identity, files())
         except (OSError, UserError, ImportError) as error:  # ImportError: Windows has no fcntl
-            log.warn(f"--cache disk is not possible: {error}; the memory is used as with --cache auto")
+            log.warn(
+                f"--cache disk cannot be used ({error}); images are kept in memory instead, as with --cache auto"
+            )
     with suppress(OSError):
         return SharedPixels(entries.count * entries.images_per_entry, share_of_memory())
     return None
@@ -89,7 +91,7 @@ def _all_in_memory(entries: Entries) -> ImageStore:
             "a smaller --max_dataset_size, or a --preprocess that scales images, such as center"
         ) from error
     log.info(
-        f"--cache memory: {entries.count:,} images, about {in_words(needed)}, are kept once they are read"
+        f"--cache memory keeps all {entries.count:,} images, about {in_words(needed)}, after they are read once"
     )
     return store
 

@@ -80,7 +80,7 @@ def cache_mode(dataset: PixelDataset) -> str:
     """The value of --cache that is in effect for `dataset`."""
     opt, cache = dataset.opt, dataset.opt.cache
     if vars(opt).get("load_in_mem"):
-        log.warn("--load_in_mem is now --cache memory")
+        log.warn("--load_in_mem is an old name of --cache memory, which is used instead")
         cache = "memory"
     is_useless = cache == "auto" and not opt.isTrain  # testing reads each image once
     if is_useless or (opt.fast == "off" and cache != "memory"):

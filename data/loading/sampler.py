@@ -59,8 +59,8 @@ class EpochSampler:
         """Make the next iteration return this epoch without its first `skip` images, a multiple of `step_images`."""
         if skip % self.step_images:
             raise UserError(
-                f"the run stopped after {skip} images of epoch {epoch}, which is not a multiple of the "
-                f"{self.step_images} images of a step; resume it with its own --batch_size and number of processes"
+                f"the run stopped after {skip} images of epoch {epoch}, which is not a whole number of steps of "
+                f"{self.step_images} images: resume it with its own --batch_size and number of processes"
             )
         self._epoch, self._skip = epoch, skip
 

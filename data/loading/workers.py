@@ -51,7 +51,9 @@ def start_workers(loader: DataLoader) -> Iterator[Any]:
             batches = iter(loader)
     except Exception as error:
         reason = f"{type(error).__name__}: {one_line(error)}"
-        raise RunFault(f"the data workers could not be started ({reason}); {WORKER_HINT}") from error
+        raise RunFault(
+            f"the processes that load data (--num_threads) could not be started ({reason}); {WORKER_HINT}"
+        ) from error
     if handler is not None and signal.getsignal(child_signal) is not handler:
         signal.signal(child_signal, handler)
     return batches

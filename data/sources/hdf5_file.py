@@ -26,9 +26,9 @@ class Hdf5Images:
             count, height, width, depth = images_of(file, path).shape
             if (height, width, depth) != (side, side, channels):
                 raise UserError(
-                    f"{path} contains images of {width}x{height} pixels and {depth} channels, not of {side}x{side} "
-                    f"(--crop_size {side}) and {channels} (--output_nc {channels}): change the flags, or create the "
-                    f"file again with scripts/make_hdf5.py --size {side}"
+                    f"{path} contains images of {width}x{height} pixels and {depth} channels, but --crop_size {side} and "
+                    f"--output_nc {channels} need {side}x{side} and {channels}: change the flags, or create the file "
+                    f"again with scripts/make_hdf5.py --size {side}"
                 )
             self.labels = labels_of(file, path, count)
         self.path, self.count = path, count
@@ -107,4 +107,6 @@ def _own_dataset(file: Any, path: str, name: str) -> Any:
 
 
 def _invalid(path: str, problem: str) -> UserError:
-    return UserError(f"{path} is not a valid file: {problem}; create it with scripts/make_hdf5.py")
+    return UserError(
+        f"{path} is not a valid HDF5 file of images ({problem}): create it with scripts/make_hdf5.py"
+    )

@@ -35,8 +35,8 @@ class LsunImages:
         folder = Path(root, f"{part}_lmdb")
         if not (folder / "data.mdb").is_file():
             raise UserError(
-                f"there is no LSUN in {folder}: download and unpack it there (--download cannot), or pass its parent "
-                "folder as --dataroot"
+                f"there is no LSUN in {folder}: download and unpack it there, which --download cannot do, or pass the "
+                "parent folder of your copy as --dataroot"
             )
         self.part, self.folder, self.channels = part, str(folder), channels
         with database(self.folder)().begin() as transaction:

@@ -69,7 +69,7 @@ def options(source_G: State, source_D: State | None = None) -> dict[str, str | i
         translate(source_D, "D")
         if _size(source_D, "D") != size:
             raise UserError(
-                f"the generator is for {size} pixels and the discriminator for {_size(source_D, 'D')}: "
+                f"the generator makes images of {size} pixels and the discriminator takes {_size(source_D, 'D')}: "
                 "use the files of one run"
             )
         found["ndf"] = source_D["blocks.0.0.conv1.weight"].shape[0] // D_WIDTHS[size][0][0]

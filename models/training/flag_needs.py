@@ -31,7 +31,7 @@ def check_flags(
         if value and not is_met and not _reads(model, flag):
             words = ",".join(value) if flag == "diffaug" else value
             wgan = flag == "lambda_gp" and opt.gan_mode == "wgangp"
-            remedy = "leave it out" + ", and --gan_mode wgangp, which sets it" * wgan
+            remedy = "leave it out" + ", as well as --gan_mode wgangp, which sets it" * wgan
             raise UserError(
                 f"--{flag} {words} needs {need}, which --model {opt.model} does not have: {remedy}"
             )

@@ -18,7 +18,7 @@ def check_range(batch: Mapping[str, Any], dataset_mode: str) -> None:
         if isinstance(images, Tensor) and images.numel() and (largest := images.abs().max().item()) > LARGEST:
             raise UserError(
                 f"--dataset_mode {dataset_mode} gives images {key} with values up to {largest:.4g}: return float32 "
-                "in [-1, 1], for 8-bit images x / 127.5 - 1"
+                "in [-1, 1], e.g. x / 127.5 - 1 for 8-bit images x"
             )
 
 
@@ -28,8 +28,8 @@ def check_channels(images: Tensor, flag: str, channels: int, dataset_mode: str) 
         found = f"{images.shape[1]} channels" if images.ndim == 4 else f"the shape {tuple(images.shape)}"
         advice = f"use {flag} {images.shape[1]}, or " if images.ndim == 4 else ""
         raise UserError(
-            f"{flag} {channels} is the number of channels that the networks need, but a batch of --dataset_mode "
-            f"{dataset_mode} has {found}: {advice}correct the data set"
+            f"{flag} {channels} does not fit --dataset_mode {dataset_mode}, whose batches have {found}: "
+            f"{advice}correct the data set"
         )
 
 
@@ -63,7 +63,7 @@ def check_images(argument: str, images: Any, nets: Collection[str]) -> None:
     if not isinstance(images, dict) or not all(isinstance(images.get(net), Tensor) for net in nets):
         names = ", ".join(map(repr, nets))
         raise UserError(
-            f"add_discriminator_phase: the method {argument}= must return a dict with images for each of {names}"
+            f"add_discriminator_phase: the method passed as {argument}= must return a dict with images for each of {names}"
         )
 
 

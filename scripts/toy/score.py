@@ -56,7 +56,7 @@ def _errors(results: Path, dataroot: Path, folder: str, label: str) -> tuple[flo
         if translation.shape != truth.shape:
             (h, w), (H, W) = translation.shape[:2], truth.shape[:2]
             raise UserError(
-                f"the {label} of {source.name} is {w}x{h} and the truth {W}x{H}: "
+                f"the {label} of {source.name} has {w}x{h} pixels, but the truth has {W}x{H}: "
                 f"run test.py with --load_size {W} --crop_size {W}"
             )
         errors.append([float(np.abs(image - truth).mean()) / 255 for image in (translation, _read(source))])

@@ -126,9 +126,9 @@ def _resume(opt: Namespace, run: Run) -> None:
         processes = distributed.world_size()
         if run.clock.epoch_images % (opt.batch_size * processes):
             raise UserError(
-                f"--batch_size {opt.batch_size} x {processes} processes does not divide the "
-                f"{run.clock.epoch_images} images of epoch {run.clock.epoch} after which the run stopped; resume "
-                "with the run's own batch size and number of processes"
+                f"the run stopped after {run.clock.epoch_images} images of epoch {run.clock.epoch}, which is not a whole "
+                f"number of steps of --batch_size {opt.batch_size} x {processes} processes: resume it with its own "
+                "batch size and number of processes"
             )
         run.resumed = True
         log.info(f"resuming at epoch {run.clock.epoch}, after {run.clock.images} images")

@@ -105,7 +105,9 @@ def load_shared(net: nn.Module, path: Path) -> tuple[list[str], list[str]]:
     own = net.state_dict()
     shared = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
     if not shared:
-        raise UserError(f"--init_from: {path} shares no weights with the net")
+        raise UserError(
+            f"--init_from: no weight in {path} fits the net; choose a run with the same architecture"
+        )
     net.load_state_dict(shared, strict=False)
     if any(key.endswith("._u") for key in own.keys() - shared.keys()):
         before_update(net, POWER_ITERATIONS)
@@ -125,11 +127,13 @@ def init_from(nets: dict[str, nn.Module], folder: Path, epoch: str) -> None:
         )
     for name, path in paths.items():
         if not path.exists():
-            log.info(f"init_from: {name} is not initialised from a file, there is no {path}")
+            log.info(f"--init_from: {name} keeps its initial weights, because there is no {path}")
             continue
         new, unused = load_shared(nets[name], path)
         count = len(nets[name].state_dict()) - len(new)
-        log.info(f"init_from: {name} loaded {count} tensors; new: {_some(new)}; not used: {_some(unused)}")
+        log.info(
+            f"--init_from: {name} loaded {count} tensors; with initial values: {_some(new)}; unused in the file: {_some(unused)}"
+        )
 
 
 def _some(keys: list[str]) -> str:

@@ -63,7 +63,9 @@ def start(device: torch.device) -> None:
 
 
 def stop() -> None:
+    """Leave the process group together: gloo can abort a process whose partner is still at work."""
     if dist.is_initialized():
+        dist.barrier()
         dist.destroy_process_group()
 
 

@@ -24,7 +24,7 @@ demo: setup
 	$(BIN)/python scripts/demo.py
 
 test: setup
-	$(BIN)/python -m pytest $(COVERED) --cov-report=term --cov-fail-under=90
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(COVERED) --cov-report=term --cov-fail-under=90
 
 test-learning: setup
 	$(BIN)/python -m pytest -m learning -s

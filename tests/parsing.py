@@ -4,6 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
@@ -28,7 +29,7 @@ def save_run(folder: Path, *words: object) -> tuple[object, ...]:
     """Save the options of a run called x; the words that choose it."""
     where = ("--checkpoints_dir", folder, "--name", "x")
     options = TrainOptions()
-    options.save(options.parse(["--dataroot", "tests", *map(str, (*where, *words))]))
+    options.save(options.parse(["--dataroot", str(ROOT), *map(str, (*where, *words))]))
     return where
 
 

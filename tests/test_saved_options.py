@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import draw_images, names_all, refused
+from conftest import ROOT, draw_images, names_all, refused
 from parsing import resume, save_run, test, train, values, write_config
 
 from data import find_dataset_using_name
@@ -199,7 +199,7 @@ def test_plugin_flags_of_every_kind_are_restored() -> None:
 def test_a_resumed_run_takes_its_options_over(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     where = save_run(tmp_path, *"--model pix2pix --lambda_L1 5 --batch_size 2 --crop_size 256".split())
     opt = resume(*where, "--batch_size", 4)
-    assert values(opt, "model", "lambda_L1", "dataroot", "batch_size") == ("pix2pix", 5.0, "tests", 4)
+    assert values(opt, "model", "lambda_L1", "dataroot", "batch_size") == ("pix2pix", 5.0, str(ROOT), 4)
     err = capsys.readouterr().err
     assert names_all(err, ["--batch_size", "4", "2"]) and err.count("\n") == 1
     assert train(*where).lambda_A == 10.0  # without --continue_train nothing is taken over

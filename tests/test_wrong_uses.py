@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ PROCESS_ROWS = [
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with data/ of 2 small images a domain or class, and the trained runs `run`, `attn` and `digits`."""
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("world")
@@ -48,7 +48,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             words = Wrong("", f"{command} --display loss_log", "").words()
             patch.setattr(sys, "argv", words)
             assert load_script(words[0]).main() == 0
-        yield root
+    return root
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def test_errors_become_exit_codes_and_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    monkeypatch.setattr(errors, "mute_stdout", lambda: None)
+    monkeypatch.setattr(errors, "mute", lambda stream: None)
     assert fail_with(error) == code
     printed = capsys.readouterr().err
     assert "Traceback" not in printed and printed.count("\n") == 1 and names_all(printed, words)
@@ -43,7 +43,7 @@ def test_errors_become_exit_codes_and_one_line(
 
 def test_a_reader_that_has_gone_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     muted = []
-    monkeypatch.setattr(errors, "mute_stdout", lambda: muted.append(True))
+    monkeypatch.setattr(errors, "mute", muted.append)
     assert fail_with(BrokenPipeError()) == 0 and muted
 
 
@@ -65,8 +65,3 @@ def test_the_debug_variable_shows_the_traceback(monkeypatch: pytest.MonkeyPatch)
 def test_other_exceptions_pass_through(error: Exception) -> None:
     with pytest.raises(type(error)):
         fail_with(error)
-
-
-def test_an_error_lists_its_flags_with_their_values() -> None:
-    error = UserError("--accumulate 3 must divide --batch_size 8; see --help")
-    assert error.flags == {"--accumulate": "3", "--batch_size": "8", "--help": ""}

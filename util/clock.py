@@ -60,9 +60,8 @@ class Clock:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Take over a saved position; raises ValueError if it cannot be one."""
         epoch, epoch_images, images = (state[name] for name in ("epoch", "epoch_images", "images"))
-        if not all(type(value) is int for value in (epoch, epoch_images, images)) or epoch < 0:
-            raise ValueError(f"epoch {epoch}, image {images} is not a position in a run")
-        if not 0 <= epoch_images <= images:
-            raise ValueError(f"{epoch_images} of {images} images is not a position in an epoch")
+        whole = all(type(value) is int for value in (epoch, epoch_images, images))
+        if not (whole and epoch >= 0 and 0 <= epoch_images <= images):
+            raise ValueError(f"epoch {epoch}, {epoch_images} of {images} images is not a position in a run")
         self.epoch, self.epoch_images = epoch, epoch_images
         self.images = self._before = images

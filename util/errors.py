@@ -3,11 +3,10 @@
 import errno
 import importlib.util
 import os
-import re
 import sys
 from collections.abc import Callable
 
-from util.log import mute_stdout
+from util.log import mute
 
 # parts of torch's messages for several kinds of devices
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
@@ -20,11 +19,6 @@ class UserError(Exception):
     """
 
     exit_code = 2
-
-    @property
-    def flags(self) -> dict[str, str]:
-        """Flag -> value for every flag in the sentence, so that tests need not depend on its wording."""
-        return dict(re.findall(r"(--\w+)(?:[ =]([^\s,;:]+))?", str(self)))
 
 
 class RunFault(UserError):
@@ -41,7 +35,7 @@ def run(main: Callable[[], int | None]) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        mute_stdout()
+        mute(sys.stdout)
         return 0
     except (UserError, MemoryError, RuntimeError, OSError, ModuleNotFoundError) as error:
         failure = error if isinstance(error, UserError) else _missing_resource(error)
@@ -64,7 +58,7 @@ def _missing_resource(error: Exception) -> UserError | None:
             return None  # a module of an installed package or of this project
         return UserError(f"the package {package} is not installed: {how_to_install(package)}")
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        mute_stdout()  # it is most likely redirected to the full disk
+        mute(sys.stdout)  # it is most likely redirected to the full disk
         return RunFault("the disk is full, perhaps because of this program's output: free some space")
     if isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY):
         return RunFault(

@@ -5,6 +5,7 @@ import os
 import stat
 import sys
 from contextlib import suppress
+from typing import TextIO
 
 
 def is_main() -> bool:
@@ -14,40 +15,35 @@ def is_main() -> bool:
 
 def info(message: str = "") -> None:
     """Print a line; continue without output if the pipe is closed (`| head`) or the terminal is gone."""
-    if is_main():
-        try:
-            print(message, flush=True)
-        except BrokenPipeError:
-            mute_stdout()
-        except OSError as error:
-            _ignore_lost_terminal(error)
+    _print(message, sys.stdout)
 
 
 def warn(message: str) -> None:
-    if is_main():
-        try:
-            print(f"warning: {message}", file=sys.stderr, flush=True)
-        except OSError as error:
-            _ignore_lost_terminal(error)
+    _print(f"warning: {message}", sys.stderr)
 
 
-def _ignore_lost_terminal(error: OSError) -> None:
-    if error.errno != errno.EIO:
-        raise error
-    leave_terminal()
+def _print(line: str, stream: TextIO) -> None:
+    if not is_main():
+        return
+    try:
+        print(line, file=stream, flush=True)
+    except BrokenPipeError:
+        mute(stream)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        leave_terminal()
 
 
 def leave_terminal() -> None:
     """Send the output that goes to a terminal to the null device: a terminal that is gone refuses it with an error."""
-    null = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # a stream without a file descriptor
             # isatty() is false for a terminal that is gone
             if stat.S_ISCHR(os.fstat(stream.fileno()).st_mode):
-                os.dup2(null, stream.fileno())
-    os.close(null)
+                mute(stream)
 
 
-def mute_stdout() -> None:
+def mute(stream: TextIO) -> None:
     """Send all further output to the null device, so that the flush at exit cannot fail."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -73,10 +73,8 @@ def _verify_checksums(path: Path) -> None:
 
     Files of torch before 1.6 are not archives and have no checksums, and torch can be told to leave them out.
     """
-    with path.open("rb") as file:
-        if not zipfile.is_zipfile(file):
-            return
-        with zipfile.ZipFile(file) as archive:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
             has_checksums = any(part.CRC for part in archive.infolist())
             if has_checksums and (damaged := archive.testzip()):
                 raise zipfile.BadZipFile(f"{damaged} does not match its checksum")

@@ -5,6 +5,8 @@ from types import FrameType
 
 from util import distributed, log
 
+HANG_UP = getattr(signal, "SIGHUP", None)  # Windows has none
+
 
 class Interruption:
     """Inside its context, the first of these signals is stored in `signal` instead of ending the process.
@@ -12,13 +14,11 @@ class Interruption:
     SIGHUP reports that the terminal is gone, for example with a dropped connection. Under nohup it is ignored.
     """
 
-    HANDLED = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
-
     def __enter__(self) -> "Interruption":
         self.signal = 0
-        hang_up = getattr(signal, "SIGHUP", None)
-        ignored = {hang_up} if hang_up and signal.getsignal(hang_up) is signal.SIG_IGN else set()
-        handled = [number for number in self.HANDLED if number not in ignored]
+        handled = [signal.SIGINT, signal.SIGTERM]
+        if HANG_UP and signal.getsignal(HANG_UP) is not signal.SIG_IGN:
+            handled.append(HANG_UP)
         self._previous = {number: signal.signal(number, self._handle) for number in handled}
         return self
 
@@ -42,6 +42,6 @@ class Interruption:
         if self.signal:
             raise KeyboardInterrupt
         self.signal = number
-        if number == getattr(signal, "SIGHUP", None):
+        if number == HANG_UP:
             log.leave_terminal()
         log.info("\nstopping and saving after this step; a second signal stops without saving")

@@ -53,8 +53,7 @@ class Schedule:
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
-        for name, value in state.items():
-            setattr(self, name, value)
+        vars(self).update(state)
 
 
 def linear(schedule: Schedule, epoch: int) -> float:

@@ -105,12 +105,8 @@ def _loss_flags(parser: Parser) -> None:
             f"{','.join(kinds)}"
         )
         add("--diffaug", names, [], about, nargs="?", const=kinds, metavar="KINDS")
-        add(
-            "--pool_size",
-            whole(0),
-            50,
-            "number of earlier generated images to keep and show to the discriminator again",
-        )
+        about = "number of earlier generated images to keep and show to the discriminator again"
+        add("--pool_size", whole(0), 50, about)
 
 
 def _saving_flags(parser: Parser) -> None:
@@ -136,17 +132,11 @@ def _display_flags(parser: Parser) -> None:
         add("--display", names, None, about, metavar="NAMES", follows=follows)
         add("--print_freq", whole(1), 100, "number of training images between reports of the losses")
         add("--display_freq", whole(1), 400, "number of training images between displays of results")
-        add(
-            "--update_html_freq", whole(1), 1000, "number of training images between updates of the HTML page"
-        )
+        add("--update_html_freq", whole(1), 1000, "number of training images between updates of the page")
         parser.flag("--no_html", "do not write the HTML page")
         add("--display_id", int, 1, "0 or less turns visdom off")
-        add(
-            "--display_ncols",
-            int,
-            4,
-            "images per row in visdom; with 0 or less, each image has its own window",
-        )
+        about = "images per row in visdom; with 0 or less, each image has its own window"
+        add("--display_ncols", int, 4, about)
         add("--display_server", str, "http://localhost", "address of the visdom server")
         add("--display_port", whole(1, 65535), 8097, "port of the visdom server")
         add("--display_env", str, "main", "visdom environment")

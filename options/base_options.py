@@ -99,11 +99,12 @@ class BaseOptions:
             with parser.section(f"flags of --{flag} {name}", of_plugin=True):
                 plugin.modify_commandline_options(parser, self.is_train)
             parser.layers[0] = (source, self.inherited(run))
+        opt, unknown = parser.parse_known_args()
         config_file, config = parser.layers[-1]
-        for name in config:
-            if strictly and not parser.has(f"--{name}"):
-                raise UserError(f"{config_file}: {parser.about_unknown(f'--{name}')}")
-        opt = parser.parse_strictly() if strictly else parser.parse_known_args()[0]
+        if strictly and (strange := [name for name in config if not parser.has(f"--{name}")]):
+            raise UserError(f"{config_file}: {parser.about_unknown(f'--{strange[0]}')}")
+        if strictly and unknown:
+            raise UserError(parser.about_unknown(unknown[0]))
         opt.isTrain = self.is_train
         if opt.suffix:
             opt.name = checks.with_suffix(opt)
@@ -147,15 +148,14 @@ class BaseOptions:
     def _help(self, argv: Sequence[str]) -> None:
         if _values(argv, "--model") or _values(argv, "--dataset_mode"):
             self._gather(argv, {}, strictly=False)
-            self.parser.print_help()
-            return
-        parser = Parser(self.prog, argv, is_train=self.is_train)
-        self.initialize(parser)
-        parser.epilog = parser.epilog or (
-            f"{self.prog} --list_models and --list_datasets list the models and the data sets; "
-            f"{self.prog} --model NAME --help adds the flags of a model."
-        )
-        parser.print_help()
+        else:
+            self.parser = Parser(self.prog, argv, is_train=self.is_train)
+            self.initialize(self.parser)
+            self.parser.epilog = self.parser.epilog or (
+                f"{self.prog} --list_models and --list_datasets list the models and the data sets; "
+                f"{self.prog} --model NAME --help adds the flags of a model."
+            )
+        self.parser.print_help()
 
 
 def _values(argv: Sequence[str], flag: str) -> list[str]:

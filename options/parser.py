@@ -55,10 +55,8 @@ class Parser(Arguments):
     """
 
     def __init__(self, prog: str, argv: Sequence[str], *, is_train: bool = True) -> None:
-        usage = f"{prog} [--dataroot FOLDER] --name RUN [flags]"
-        super().__init__(
-            prog=prog, usage=usage, allow_abbrev=False, add_help=False, formatter_class=_Formatter
-        )
+        super().__init__(prog=prog, allow_abbrev=False, add_help=False, formatter_class=_Formatter)
+        self.usage = f"{prog} [--dataroot FOLDER] --name RUN [flags]"
         self.argv = list(argv)
         self.layers: list[tuple[str, dict[str, Any]]] = []
         self.is_train = is_train
@@ -131,17 +129,9 @@ class Parser(Arguments):
         words = self._all_arguments() if args is None else args
         opt, unknown = super().parse_known_args(words, namespace or Options())
         if isinstance(opt, Options):
-            opt.pixel_options = tuple(
-                sorted(name for name, its in self._attributes.items() if its.changes_pixels)
-            )
+            deciding = (name for name, its in self._attributes.items() if its.changes_pixels)
+            opt.pixel_options = tuple(sorted(deciding))
         return opt, unknown
-
-    def parse_strictly(self) -> argparse.Namespace:
-        """All sources; an unknown flag is an error."""
-        opt, unknown = self.parse_known_args()
-        if unknown:
-            raise UserError(self.about_unknown(unknown[0]))
-        return opt
 
     def has(self, flag: str) -> bool:
         return flag in self._option_string_actions

@@ -26,9 +26,7 @@ class SampleOptions(TestOptions):
             if action.dest not in SHOWN:
                 action.help = argparse.SUPPRESS
         parser.usage = "sample.py --name RUN [flags]"
-        parser.epilog = (
-            "The flags of test.py are accepted as well: see test.py --help and test.py --model NAME --help."
-        )
+        parser.epilog = "The flags of test.py are accepted as well: see test.py --help."
         add = parser.option
         with parser.section("sheets"):
             about = (
@@ -41,10 +39,8 @@ class SampleOptions(TestOptions):
             about = "truncation of each row of the truncation sheet, separated by commas; inf means none"
             default = [0.1, 0.4, 0.7, 1.0, 2.0, math.inf]
             add("--truncations", truncations, default, about, metavar="NUMBERS")
-            parser.flag(
-                "--gif",
-                "also write interpolation.gif, an animation that interpolates between seeds in a loop",
-            )
+            about = "also write interpolation.gif, an animation that interpolates between seeds in a loop"
+            parser.flag("--gif", about)
             add("--frames", whole(2), 60, "number of frames of the animation")
             add("--fps", whole(1, 50), 15, "frames per second of the animation")
         parser.set_defaults(phase="samples")
@@ -58,20 +54,16 @@ class SampleOptions(TestOptions):
         if opt.dataset_mode != "noise":
             raise UserError(f"--dataset_mode {opt.dataset_mode}: sheets are made from noise; omit the flag")
         super()._check_plugins(opt)
-        _check_noise(opt)
+        from data import noise_dataset  # imports torch
+        from util.imaging.sheets import most_seeds
 
-
-def _check_noise(opt: Namespace) -> None:
-    from data import noise_dataset  # imports torch
-    from util.imaging.sheets import most_seeds
-
-    opt.num_test = most_seeds(opt.columns)
-    if opt.seed + opt.num_test > noise_dataset.SEEDS:
-        raise UserError(
-            f"--seed {opt.seed} with --columns {opt.columns} needs seeds above the largest one, "
-            f"{noise_dataset.SEEDS - 1}: use a smaller --seed"
-        )
-    noise_dataset.check(opt)
+        opt.num_test = most_seeds(opt.columns)
+        if opt.seed + opt.num_test > noise_dataset.SEEDS:
+            raise UserError(
+                f"--seed {opt.seed} with --columns {opt.columns} needs seeds above the largest one, "
+                f"{noise_dataset.SEEDS - 1}: use a smaller --seed"
+            )
+        noise_dataset.check(opt)
 
 
 def truncations(word: str) -> list[float]:

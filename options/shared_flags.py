@@ -8,9 +8,7 @@ from options.checks import PREPROCESS
 from options.parser import Parser, count_or_all, number, whole
 from util.cli.flag_types import gpu_ids
 
-FAST = (
-    "use faster implementations of the same computations (C++ convolutions, caches); off is for comparisons"
-)
+FAST = "use faster implementations of the same computations (C++, caches); off is for comparisons"
 CACHE = (
     "where to keep resized images between epochs: in up to a quarter of the free memory (auto), all in memory "
     "(memory), in a file that later runs use again (disk), or nowhere (off)"
@@ -34,17 +32,14 @@ def _run_flags(parser: Parser) -> None:
         add_for_start("--name", str, "experiment_name", "name of the run and of its folder")
         add_for_start("--checkpoints_dir", str, "./checkpoints", "folder that contains the runs")
         add_for_start("--suffix", str, "", "suffix added to --name, e.g. {netG}_size{load_size}")
-        add_for_start(
-            "--config", str, None, "YAML file of options; the command line overrides it", metavar="FILE"
-        )
+        about = "YAML file of options; the command line overrides it"
+        add_for_start("--config", str, None, about, metavar="FILE")
         add("--seed", whole(0, 2**63 - 1), 0, "seed of all random number generators")
         add("--device", ("auto", "cpu", "cuda", "mps"), "auto", "device to compute on")
         add("--gpu_ids", gpu_ids, "0", "number of the GPU, or -1 for the CPU; use torchrun for several GPUs")
         add("--amp", ("none", "bf16", "fp16"), "none", "data type for mixed precision")
         add("--fast", ("auto", "off"), "auto", FAST)
-        parser.flag(
-            "--compile", "compile the networks with torch.compile, for a slower start but faster steps"
-        )
+        parser.flag("--compile", "compile the networks with torch.compile: a slower start, faster steps")
         parser.flag("--verbose", "print the architecture of the networks")
 
 
@@ -63,9 +58,7 @@ def _data_flags(parser: Parser) -> None:
     with parser.section("data"):
         about = "folder of the images, e.g. with the sub-folders trainA, trainB, testA and testB"
         add("--dataroot", str, None, about, metavar="FOLDER")
-        add_for_pixels(
-            "--direction", ("AtoB", "BtoA"), "AtoB", "direction of the translation", for_testing=True
-        )
+        add_for_pixels("--direction", ("AtoB", "BtoA"), "AtoB", "direction of translation", for_testing=True)
         parser.flag("--serial_batches", "read the images in order instead of shuffling them")
         add("--num_threads", whole(0), None, "number of worker processes that load images")
         add("--cache", ("auto", "memory", "disk", "off"), "auto", CACHE)
@@ -103,12 +96,8 @@ def _weight_flags(parser: Parser) -> None:
     add = partial(parser.option, fresh_start=True)
     with parser.section("which weights to load"):
         add("--epoch", str, "latest", "epoch whose weights are loaded, e.g. 50, or latest")
-        add(
-            "--load_iter",
-            whole(0),
-            0,
-            "load the weights that --save_by_iter saved after N images, instead of those of --epoch",
-        )
+        about = "load the weights that --save_by_iter saved after N images, instead of those of --epoch"
+        add("--load_iter", whole(0), 0, about)
 
 
 def _display_flags(parser: Parser) -> None:

@@ -31,10 +31,7 @@ class TestOptions(BaseOptions):
             add("--save_only", names, [], about, metavar="LABELS")
         parser.set_defaults(model="test", num_threads=0, serial_batches=True, no_flip=True)
         parser.note_defaults(load_size="the value of --crop_size", num_threads="0")
-        parser.note_defaults(no_flip="", serial_batches="")
-        for action in parser._actions:
-            if action.dest in ("no_flip", "serial_batches"):
-                action.help = f"{action.help} (always on in testing)"
+        parser.note_defaults(no_flip="always on in testing", serial_batches="always on in testing")
 
     def finish(self, opt: Namespace) -> None:
         if "load_size" not in self.parser.given() and opt.preprocess != "resize":

@@ -86,4 +86,4 @@ def parsed(mode: str, *words: str) -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=kind, default=default)
     parser.flag("--no_flip", "")
     get_option_setter(mode)(parser, True)
-    return parser.parse_strictly()
+    return parser.parse_args()

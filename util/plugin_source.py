@@ -10,17 +10,9 @@ from typing import Any
 
 from util import plugins
 
-# packages that add no flags
 DECLARATIONS = {"add_argument", "flag", "option"}  # the methods of the parser that add a flag
-NO_FLAGS = {
-    *sys.stdlib_module_names,
-    *plugins.PACKAGES.values(),
-    "util",
-    "torch",
-    "torchvision",
-    "numpy",
-    "PIL",
-}
+LIBRARIES = {"util", "torch", "torchvision", "numpy", "PIL"}
+NO_FLAGS = LIBRARIES | set(sys.stdlib_module_names) | set(plugins.PACKAGES.values())  # packages without flags
 COMPUTED = object()  # a value that is not a constant in the source
 
 

@@ -4,7 +4,7 @@ from argparse import Namespace
 
 from data.class_folders import phase_folder
 from data.image_folder import image_paths
-from data.real_images import RealImages, image_channels
+from data.real_images import RealImages
 from data.sources.source import ImageFiles
 
 
@@ -14,8 +14,5 @@ class FolderDataset(RealImages):
     cacheable = True
 
     def __init__(self, opt: Namespace) -> None:
-        self.paths = image_paths(phase_folder(opt.dataroot, opt.phase), opt.max_dataset_size)
-        super().__init__(opt, ImageFiles(self.paths, channels=image_channels(opt)))
-
-    def files_to_check(self) -> list[str]:
-        return list(self.paths)
+        paths = image_paths(phase_folder(opt.dataroot, opt.phase), opt.max_dataset_size)
+        super().__init__(opt, ImageFiles(paths, channels=opt.output_nc))

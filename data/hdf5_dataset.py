@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 
-from data.real_images import RealImages, image_channels
+from data.real_images import RealImages
 from data.sources import hdf5_file
 
 
@@ -16,5 +16,5 @@ class Hdf5Dataset(RealImages):
         return hdf5_file.count_classes(opt.dataroot)
 
     def __init__(self, opt: Namespace) -> None:
-        source = hdf5_file.Hdf5Images(opt.dataroot, side=opt.crop_size, channels=image_channels(opt))
+        source = hdf5_file.Hdf5Images(opt.dataroot, side=opt.crop_size, channels=opt.output_nc)
         super().__init__(opt, source)

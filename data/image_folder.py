@@ -37,7 +37,12 @@ def image_paths(folder: str | Path, max_dataset_size: float = math.inf) -> Compa
     check_max_size(max_dataset_size)
     if not folder.is_dir():
         raise missing_folder(folder)
-    names = _names(str(folder))
+    names = index_cache.load(str(folder), rule=RULE)
+    if names is None:
+        times: dict[str, index_cache.Times] = {}
+        scanned_ns = time.time_ns()
+        names = "\0".join(sorted(_scan(str(folder), "", frozenset(), times)))
+        index_cache.save(str(folder), names, times, scanned_ns=scanned_ns, rule=RULE)
     if not names:
         raise UserError(
             f"no images in {folder}, which contains {_contents(folder)}; {folder.parent} contains "
@@ -77,17 +82,6 @@ def missing_folder(folder: Path) -> UserError:
             f"{problem}, but {parent} contains images; --dataroot should probably be {parent.resolve().parent}"
         )
     return UserError(f"{problem}; {parent} contains {_contents(parent)}")
-
-
-def _names(folder: str) -> str:
-    """The sorted names of all images below `folder`, separated by zero characters."""
-    names = index_cache.load(folder, rule=RULE)
-    if names is None:
-        times: dict[str, index_cache.Times] = {}
-        scanned_ns = time.time_ns()
-        names = "\0".join(sorted(_scan(folder, "", frozenset(), times)))
-        index_cache.save(folder, names, times, scanned_ns=scanned_ns, rule=RULE)
-    return names
 
 
 def _scan(

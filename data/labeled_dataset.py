@@ -1,11 +1,10 @@
 """Images with labels: each folder is a class, numbered in the order of the folder names."""
 
 from argparse import Namespace
-from collections.abc import Sequence
 
 from data.class_folders import class_names, labels_of, phase_folder
 from data.image_folder import image_paths
-from data.real_images import RealImages, image_channels
+from data.real_images import RealImages
 from data.sources.source import ImageFiles
 from util import log
 
@@ -29,18 +28,11 @@ class LabeledDataset(RealImages):
         self.classes = class_names(root)
         paths = image_paths(root)
         labels = labels_of(paths, root=root, classes=self.classes) if self.classes else None
-        super().__init__(opt, ImageFiles(paths, channels=image_channels(opt), labels=labels))
+        super().__init__(opt, ImageFiles(paths, channels=opt.output_nc, labels=labels))
         if opt.isTrain and self.labels is not None:
-            log.info(f"classes: {numbered(self.classes)}")
+            words = [f"{number} {name}" for number, name in enumerate(self.classes)]
+            if len(words) > MAX_PRINTED:
+                words[MAX_PRINTED:-1] = ["..."]
+            log.info(f"classes: {', '.join(words)}")
         if opt.isTrain and not self.classes:
             log.warn(f"{root} has no class folders, so this run has no labels")
-
-    def files_to_check(self) -> list[str]:
-        return [self.name(index) for index in range(len(self))]
-
-
-def numbered(classes: Sequence[str]) -> str:
-    words = [f"{number} {name}" for number, name in enumerate(classes[:MAX_PRINTED])]
-    if len(classes) > MAX_PRINTED:
-        words.append(f"... {len(classes) - 1} {classes[-1]}")
-    return ", ".join(words)

@@ -9,7 +9,7 @@ from PIL import Image
 from data.base_dataset import Item, PixelDataset, preprocess_from
 from data.cache.prepared_images import PreparedImages
 from data.images import check_channels
-from data.sources.source import Source, select_indices
+from data.sources.source import ImageFiles, Source, select_indices
 from util.cli.flag_types import whole
 from util.errors import UserError
 
@@ -17,7 +17,7 @@ from util.errors import UserError
 class RealImages(PixelDataset):
     """Items {"image": float32 (C, S, S) in [-1, 1], "label": int64 (), "paths"}, where C is --output_nc.
 
-    A subclass only supplies the source of the images. Items have no label if the source has none or if the
+    A subclass only supplies the source of the images, which has --output_nc channels. Items have no label if the source has none or if the
     model uses none (--n_classes 0).
     """
 
@@ -34,6 +34,7 @@ class RealImages(PixelDataset):
 
     def __init__(self, opt: Namespace, source: Source) -> None:
         super().__init__(opt)
+        check_channels(opt.output_nc, "--output_nc")
         if opt.center_size and opt.preprocess != "center":
             raise UserError(
                 f"--center_size {opt.center_size} requires --preprocess center, not {opt.preprocess}: omit one of them"
@@ -59,10 +60,9 @@ class RealImages(PixelDataset):
     def name(self, index: int) -> str:
         return self.source.name(int(self.indices[index]))
 
+    def files_to_check(self) -> list[str]:
+        is_files = isinstance(self.source, ImageFiles)
+        return [self.name(index) for index in range(len(self))] if is_files else []
+
     def _load(self, index: int) -> list[Image.Image]:
         return [self.source.read(int(self.indices[index]))]
-
-
-def image_channels(opt: Namespace) -> int:
-    """The channels that images are read with, as many as the generator produces; see check_channels."""
-    return check_channels(opt.output_nc, "--output_nc")

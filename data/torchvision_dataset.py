@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from data.real_images import RealImages, image_channels
+from data.real_images import RealImages
 from data.sources.lsun import CATEGORIES
 from data.sources.torchvision_sets import SETS, open_set
 from util.errors import UserError
@@ -40,5 +40,5 @@ class TorchvisionDataset(RealImages):
     def __init__(self, opt: Namespace) -> None:
         if opt.phase not in ("train", "test"):
             raise UserError(f"--phase {opt.phase}: --dataset_mode torchvision has the phases train and test")
-        choice = {"channels": image_channels(opt), "category": opt.tv_category, "download": opt.download}
+        choice = {"channels": opt.output_nc, "category": opt.tv_category, "download": opt.download}
         super().__init__(opt, open_set(opt.tv_dataset, opt.dataroot, opt.phase, **choice))

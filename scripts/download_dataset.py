@@ -57,9 +57,7 @@ def main() -> None:
         return
     if not is_address(args.mirror):
         raise UserError(f"--mirror {args.mirror} must be an address such as {HOST}")
-    kind = args.kind or kind_of(args.name)
-    if args.name not in KINDS[kind]:
-        raise UserError(plugins.unknown(f"the {kind} data set", args.name, KINDS[kind]))
+    kind = kind_of(args.name, [args.kind] if args.kind else list(KINDS))
     target = args.dest / args.name
     if target.exists():
         raise UserError(f"{target} exists already: remove it to download it again, or give another --dest")
@@ -96,13 +94,14 @@ def is_address(word: str) -> bool:
         return False
 
 
-def kind_of(name: str) -> str:
-    """The one kind that has a data set of this name; UserError if none or both have it."""
+def kind_of(name: str, allowed: list[str]) -> str:
+    """The one of the `allowed` kinds that has a data set of this name; UserError if none or both have it."""
     if name == "cityscapes":
         raise UserError(CITYSCAPES)
-    kinds = [kind for kind, names in KINDS.items() if name in names]
+    kinds = [kind for kind in allowed if name in KINDS[kind]]
     if not kinds:
-        raise UserError(plugins.unknown("the data set", name, {*KINDS["cyclegan"], *KINDS["pix2pix"]}))
+        what = f"the {' or '.join(allowed)} data set"
+        raise UserError(plugins.unknown(what, name, {name for kind in allowed for name in KINDS[kind]}))
     if len(kinds) > 1:
         raise UserError(
             f"{name} exists as unaligned folders and as aligned files: add --kind cyclegan or --kind pix2pix"

@@ -7,18 +7,21 @@
 --preprocess resize     scales the whole image to a square
 """
 
-from __future__ import annotations
-
 import argparse
 import random
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from PIL import Image
+
+from data.class_folders import class_names, labels_of, phase_folder
+from data.image_folder import make_dataset
+from data.sources.source import ImageFiles, threaded_map
 from util.cli.arguments import Arguments
 from util.cli.flag_types import whole
 from util.cli.packages import require
@@ -26,26 +29,13 @@ from util.errors import UserError, run
 from util.files import write_atomically
 from util.log import info
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-    from data.sources.source import ImageFiles
-
 REPORT_EVERY_S = 10.0
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
-    if not 1 <= args.size <= 4096:
-        raise UserError(f"--size {args.size} is out of range: give a number from 1 to 4096")
     if args.out.is_dir():
         raise UserError(f"--out {args.out} is a folder; name a file, such as {args.out}/images.h5")
-
-    # torch, which --help does not need
-    from data.class_folders import class_names, labels_of, phase_folder
-    from data.image_folder import make_dataset
-    from data.sources.source import ImageFiles
-
     root = phase_folder(args.dataroot, args.phase)
     paths, labels, classes = make_dataset(root), None, []
     if args.labeled:
@@ -64,7 +54,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--dataroot", required=True, help="folder of images")
     add("--out", type=Path, required=True, help="the file to write, such as flowers64.h5")
-    add("--size", type=int, required=True, help="width and height in pixels, 1 to 4096")
+    add("--size", type=whole(1, 4096), required=True, help="width and height in pixels, 1 to 4096")
     add("--phase", default="train", help="sub-folder to read, if there is one (train)")
     add("--labeled", action="store_true", help="each folder is a class, as in --dataset_mode labeled")
     add("--grey", action="store_true", help="store one channel instead of three")
@@ -87,8 +77,7 @@ def write(args: argparse.Namespace, source: ImageFiles, *, n_classes: int) -> No
     import h5py
     import numpy as np
 
-    from data.sources.source import threaded_map
-    from data.transforms import Preprocess
+    from data.transforms import Preprocess  # imports torch, which --help does not need
 
     side, center = args.size, args.center_size
     preprocess = Preprocess(args.preprocess, load_size=side, crop_size=side, center_size=center, flip=False)

@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.toy.scenes import Style, draw_scene, render, render_mask
 from util.cli.arguments import Arguments
+from util.cli.flag_types import whole
 from util.errors import RunFault, UserError, run
 from util.log import info
 
@@ -98,10 +99,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Arguments(__doc__)
     add = parser.add_argument
     add("--out", type=Path, required=True, help="folder of the set")
-    add("--size", type=int, default=64, help="width and height in pixels, 32 to 1024 (64)")
-    add("--train", type=int, default=400, help="scenes in each training folder (400)")
-    add("--test", type=int, default=40, help="scenes in each test folder (40)")
-    add("--seed", type=int, default=0, help="the same seed draws the same set (0)")
+    add("--size", type=whole(32, 1024), default=64, help="width and height in pixels, 32 to 1024 (64)")
+    add("--train", type=whole(1, 9999), default=400, help="scenes in each training folder (400)")
+    add("--test", type=whole(1, 9999), default=40, help="scenes in each test folder (40)")
+    add("--seed", type=whole(0, 2**63 - 1), default=0, help="the same seed draws the same set (0)")
     add("--style", choices=["unaligned", "aligned", "both"], default="unaligned", help="see above")
     add("--masks", action="store_true", help="also write masks, white where the animals are")
     add("--force", action="store_true", help="replace a toy set with other parameters")
@@ -110,11 +111,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
-    limits = {"size": (32, 1024), "train": (1, 9999), "test": (1, 9999), "seed": (0, 2**63 - 1)}
-    for name, (least, most) in limits.items():
-        value = getattr(args, name)
-        if not least <= value <= most:
-            raise UserError(f"--{name} {value} is out of range: give a number from {least} to {most}")
     # what decides every pixel
     names = ("size", "train", "test", "seed", "style", "masks")
     wanted = argparse.Namespace(**{name: getattr(args, name) for name in names}, drawing=DRAWING)

@@ -123,7 +123,7 @@ def test_make_hdf5_fails_without_changing_the_old_file(classes: Path, h5: Path, 
 
 def test_make_hdf5_rejects_wrong_options(classes: Path, tmp_path: Path) -> None:
     for words, sentence_words in (
-        (["--size", 0, "--out", tmp_path / "x.h5"], ["--size 0"]),
+        (["--size", 0, "--out", tmp_path / "x.h5"], ["--size", 0]),
         (["--size", 8, "--out", tmp_path], [tmp_path]),
     ):
         with refused(*sentence_words):

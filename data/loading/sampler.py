@@ -44,13 +44,8 @@ class EpochSampler:
                 f"the data set has {count} images, too few for --batch_size {batch_size}{processes}; "
                 "add images or use a smaller --batch_size"
             )
-        self.count, self.batch_size, self.seed, self.shuffle, self.rank = (
-            count,
-            batch_size,
-            seed,
-            shuffle,
-            rank,
-        )
+        self.count, self.batch_size, self.rank = count, batch_size, rank
+        self.seed, self.shuffle = seed, shuffle
         self.step_images = batch_size * world
         self.images_per_epoch = count - count % self.step_images if drop_last else count
         self._epoch, self._skip = 1, 0

@@ -4,7 +4,6 @@ import os
 import signal
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,6 +13,8 @@ from data.loading.sampler import EpochSampler
 from util.cpu_count import WORKER_START_METHOD
 from util.errors import RunFault
 
+# torch warns of more workers than cores, but the user has chosen the number
+warnings.filterwarnings("ignore", message="This DataLoader will create")
 WORKER_HINT = (
     "if memory or shared memory ran out, lower --num_threads; with 0 the main process loads the data"
 )
@@ -24,19 +25,18 @@ def data_loader(
 ) -> DataLoader:
     """A DataLoader whose workers, at most one for each batch, stay alive between epochs."""
     workers = min(num_threads, len(sampler))
-    with _many_workers_allowed():
-        return DataLoader(
-            items,
-            batch_sampler=sampler,
-            num_workers=workers,
-            multiprocessing_context=WORKER_START_METHOD if workers else None,
-            persistent_workers=workers > 0,
-            pin_memory=pin_memory,
-            collate_fn=collate,
-            worker_init_fn=_ignore_signals,
-            # without it, a DataLoader draws a number from the global generator in each epoch
-            generator=torch.Generator(),
-        )
+    return DataLoader(
+        items,
+        batch_sampler=sampler,
+        num_workers=workers,
+        multiprocessing_context=WORKER_START_METHOD if workers else None,
+        persistent_workers=workers > 0,
+        pin_memory=pin_memory,
+        collate_fn=collate,
+        worker_init_fn=_ignore_signals,
+        # without it, a DataLoader draws a number from the global generator in each epoch
+        generator=torch.Generator(),
+    )
 
 
 def start_workers(loader: DataLoader) -> Iterator[Any]:
@@ -47,8 +47,7 @@ def start_workers(loader: DataLoader) -> Iterator[Any]:
     child_signal: int = getattr(signal, "SIGCHLD", 0)  # Windows has none
     handler = signal.getsignal(child_signal) if child_signal else None
     try:
-        with _many_workers_allowed():
-            batches = iter(loader)
+        batches = iter(loader)
     except Exception as error:
         reason = f"{type(error).__name__}: {one_line(error)}"
         raise RunFault(
@@ -61,14 +60,6 @@ def start_workers(loader: DataLoader) -> Iterator[Any]:
 
 def one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
-
-
-@contextmanager
-def _many_workers_allowed() -> Iterator[None]:
-    """Suppress torch's warning of more workers than cores, because the user has chosen the number."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="This DataLoader will create")
-        yield
 
 
 def _ignore_signals(worker: int) -> None:

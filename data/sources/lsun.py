@@ -6,7 +6,6 @@ This one reads the keys at each start, which takes seconds.
 
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -58,10 +57,8 @@ class LsunImages:
 @cache
 def database(folder: str) -> OpenPerProcess:
     """The database in `folder`, one for all data sets: LMDB does not permit to open it twice in a process."""
-    return OpenPerProcess(partial(open_database, folder))
-
-
-def open_database(folder: str) -> Any:
     import lmdb
 
-    return lmdb.open(folder, readonly=True, lock=False, readahead=False, create=False)
+    return OpenPerProcess(
+        partial(lmdb.open, folder, readonly=True, lock=False, readahead=False, create=False)
+    )

@@ -1,13 +1,16 @@
 """The data sets of torchvision: a table of their properties and how they are opened."""
 
+import gzip
 import os
+import shutil
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from data.images import convert
-from data.sources.gzip_idx import unpacked
 from data.sources.lsun import LsunImages
 from data.sources.source import Source
 from util import distributed
@@ -64,8 +67,8 @@ class TvImages:
             if download and distributed.rank() == 0:
                 tv_class(root, **arguments, download=True)
             distributed.barrier()
-            with unpacked(root, set_name) as unpacked_root:
-                self.tv_dataset = tv_class(unpacked_root, **arguments)
+            with tempfile.TemporaryDirectory() as folder:
+                self.tv_dataset = tv_class(_unpacked(root, set_name, folder), **arguments)
         except (RuntimeError, OSError, ValueError, EOFError) as error:
             reason = f"{os.path.abspath(root)}: {' '.join(str(error).split())}"
             if download:
@@ -85,3 +88,16 @@ class TvImages:
 
     def name(self, index: int) -> str:
         return f"{self.title}_{index:06d}.png"
+
+
+def _unpacked(root: str, set_name: str, folder: str) -> str:
+    """`root`, or `folder` with the unpacked files of MNIST if `root`, which may be read-only, has the gzip files only."""
+    packed = sorted(Path(root, set_name, "raw").glob("*-ubyte.gz"))
+    if not packed or all(path.with_suffix("").exists() for path in packed):
+        return root
+    raw = Path(folder, set_name, "raw")
+    raw.mkdir(parents=True)
+    for path in packed:
+        with gzip.open(path) as source, open(raw / path.stem, "wb") as target:
+            shutil.copyfileobj(source, target)
+    return folder

@@ -1,1 +1,1 @@
-"""The built-in data set, drawn from a seed, and the score of its translations; only for scripts and tests."""
+"""The built-in data set, drawn from a seed; only for scripts and tests."""

@@ -1,7 +1,6 @@
 """Draws one horse-like animal out of tapering parts, with stripes across each of them."""
 
-import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
@@ -9,33 +8,26 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ImageDraw
 
-Spine = list[tuple[float, float, float]]  # x forward, y up, radius; 1 is the animal's height at the withers
-Point = tuple[float, float] | np.ndarray  # (2,)
-Lines = tuple[np.ndarray, np.ndarray, np.ndarray]  # upper, centre, lower: (SAMPLES, 2) in pixels
+# Spines are (N, 3): x forward, y up, radius, where 1 is the animal's height at the withers.
 SAMPLES = 97  # points along a spine
 BEFORE = np.maximum(np.arange(SAMPLES) - 1, 0)  # neighbours of each, for its direction
 AFTER = np.minimum(np.arange(SAMPLES) + 1, SAMPLES - 1)
 
-
-def _points(x: list[float], y: list[float], r: list[float]) -> Spine:
-    return list(zip(x, y, r, strict=True))
-
-
-HIND_LEG = _points(
-    x=[0, 0.02, 0.01, -0.07, -0.05, -0.03],
-    y=[0, -0.12, -0.27, -0.4, -0.54, -0.66],
-    r=[0.19, 0.145, 0.078, 0.047, 0.032, 0.031],
-)
-FORE_LEG = _points(
-    x=[0, 0, 0.02, 0.01, 0.02],
-    y=[0, -0.14, -0.32, -0.47, -0.6],
-    r=[0.11, 0.08, 0.045, 0.03, 0.031],
-)
-TRUNK = _points(
-    x=[-0.545, -0.52, -0.48, -0.42, -0.3, -0.1, 0.13, 0.28, 0.4, 0.46, 0.5, 0.525],
-    y=[0.785, 0.78, 0.775, 0.77, 0.77, 0.755, 0.74, 0.74, 0.745, 0.75, 0.755, 0.76],
-    r=[0.035, 0.1, 0.145, 0.182, 0.207, 0.205, 0.215, 0.205, 0.17, 0.14, 0.1, 0.035],
-)
+HIND_LEG = np.c_[
+    [0, 0.02, 0.01, -0.07, -0.05, -0.03],
+    [0, -0.12, -0.27, -0.4, -0.54, -0.66],
+    [0.19, 0.145, 0.078, 0.047, 0.032, 0.031],
+]
+FORE_LEG = np.c_[
+    [0, 0, 0.02, 0.01, 0.02],
+    [0, -0.14, -0.32, -0.47, -0.6],
+    [0.11, 0.08, 0.045, 0.03, 0.031],
+]
+TRUNK = np.c_[
+    [-0.545, -0.52, -0.48, -0.42, -0.3, -0.1, 0.13, 0.28, 0.4, 0.46, 0.5, 0.525],
+    [0.785, 0.78, 0.775, 0.77, 0.77, 0.755, 0.74, 0.74, 0.745, 0.75, 0.755, 0.76],
+    [0.035, 0.1, 0.145, 0.182, 0.207, 0.205, 0.215, 0.205, 0.17, 0.14, 0.1, 0.035],
+]
 HEAD = [(0.0, 0.08), (0.1, 0.095), (0.24, 0.068), (0.36, 0.05), (0.42, 0.047)]  # from the poll, radius
 MUZZLE = [(0.34, 0.053), (0.38, 0.051), (0.425, 0.048)]
 
@@ -74,7 +66,7 @@ class Animal:
 class Part(NamedTuple):
     """A part of the body: a spine with a radius at each point, and the stripes across it."""
 
-    spine: Spine
+    spine: np.ndarray  # (N, 3)
     ink: Ink = Ink.COAT
     stripes: int = 0
     first: float = 0.0  # the stripes lie between these two positions on the spine, 0 to 1
@@ -86,7 +78,7 @@ class Part(NamedTuple):
 def paint_animal(draw: ImageDraw.ImageDraw, animal: Animal, pixels: int) -> None:
     """Paint on a drawing of (pixels, pixels) whose values are inks."""
     parts = list(_parts(animal))
-    curves = np.stack([smooth(np.array(part.spine), SAMPLES) for part in parts])
+    curves = np.stack([smooth(part.spine, SAMPLES) for part in parts])
     scale = animal.height * pixels
     curves *= np.array([animal.facing * scale, -scale, scale])
     centre, radius = curves[..., :2] + np.array([animal.x, animal.y]) * pixels, curves[..., 2:]
@@ -100,24 +92,18 @@ def paint_animal(draw: ImageDraw.ImageDraw, animal: Animal, pixels: int) -> None
 
 def smooth(knots: np.ndarray, samples: int) -> np.ndarray:
     """A Catmull-Rom curve (samples, D) through the knots (K, D), evenly spaced by its length in x and y."""
-    curve = _weights(len(knots), samples) @ knots
-    steps = curve[1:, :2] - curve[:-1, :2]
-    length = np.zeros(samples)
-    np.cumsum(np.hypot(steps[:, 0], steps[:, 1]), out=length[1:])
-    even = np.linspace(0, length[-1], samples)
-    return np.stack([np.interp(even, length, column) for column in curve.T], axis=1)
-
-
-@functools.lru_cache
-def _weights(knots: int, samples: int) -> np.ndarray:
-    """(samples, knots): the share of each knot in the points of a Catmull-Rom curve."""
-    each = np.eye(knots)
+    each = np.eye(len(knots))
     ends = np.concatenate([2 * each[:1] - each[1:2], each, 2 * each[-1:] - each[-2:-1]])
-    t = np.linspace(0, knots - 1, samples)
-    i = np.minimum(t.astype(int), knots - 2)
+    t = np.linspace(0, len(knots) - 1, samples)
+    i = np.minimum(t.astype(int), len(knots) - 2)
     f = (t - i)[:, None]
     p0, p1, p2, p3 = (ends[i + k] for k in range(4))
-    return p1 + 0.5 * f * (p2 - p0 + f * (2 * p0 - 5 * p1 + 4 * p2 - p3 + f * (3 * (p1 - p2) + p3 - p0)))
+    weights = p1 + 0.5 * f * (p2 - p0 + f * (2 * p0 - 5 * p1 + 4 * p2 - p3 + f * (3 * (p1 - p2) + p3 - p0)))
+    curve = weights @ knots
+    length = np.zeros(samples)
+    np.cumsum(np.hypot(*np.diff(curve[:, :2], axis=0).T), out=length[1:])
+    even = np.linspace(0, length[-1], samples)
+    return np.stack([np.interp(even, length, column) for column in curve.T], axis=1)
 
 
 def polygon(draw: ImageDraw.ImageDraw, points: np.ndarray, ink: Ink) -> None:
@@ -131,23 +117,23 @@ def _parts(animal: Animal) -> Iterator[Part]:
     yield from _leg((-0.31, 0.7), HIND_LEG, -0.8 * swing - 0.1, Ink.FAR_COAT)
     yield from _leg((0.36, 0.64), FORE_LEG, 0.8 * swing + 0.1, Ink.FAR_COAT)
     tail = [(-0.5, 0.89), (-0.6 - out, 0.82), (-0.64 - 1.5 * out, 0.6), (-0.62 - 1.2 * out, 0.34)]
-    yield Part(_spine(tail, (0.03, 0.03, 0.05, 0.01)), Ink.DARK)
+    yield Part(np.column_stack([tail, (0.03, 0.03, 0.05, 0.01)]), Ink.DARK)
     yield Part(TRUNK, stripes=5, first=-0.01, last=0.99, taper=0.4)
     yield from _leg((-0.345, 0.73), HIND_LEG, swing, Ink.COAT)
     yield from _leg((0.33, 0.64), FORE_LEG, -swing, Ink.COAT)
     yield from _neck_and_head(animal.neck)
 
 
-def _leg(hip: tuple[float, float], joints: Spine, swing: float, ink: Ink) -> Iterator[Part]:
+def _leg(hip: tuple[float, float], joints: np.ndarray, swing: float, ink: Ink) -> Iterator[Part]:
     """A leg below `hip`, turned by `swing` radians; its hoof stays on the ground."""
     cos, sin = np.cos(swing), np.sin(swing)
-    turned = [(hip[0] + x * cos - y * sin, x * sin + y * cos, r) for x, y, r in joints]
-    reach = -hip[1] / turned[-1][1]
-    spine = [(x, hip[1] + y * reach, r) for x, y, r in turned]
+    x, y, r = joints.T
+    across, down = hip[0] + x * cos - y * sin, x * sin + y * cos
+    spine = np.column_stack([across, hip[1] + down * (-hip[1] / down[-1]), r])
     yield Part(spine, ink, stripes=4, last=0.93, taper=0.8, round_ends=())
     x, _, r = spine[-1]
     hoof = [(x - 0.012, 0.06, r), (x, 0.035, r * 1.15), (x + 0.012, 0.0, r * 1.4)]
-    yield Part(hoof, Ink.DARK, round_ends=())
+    yield Part(np.array(hoof), Ink.DARK, round_ends=())
 
 
 def _neck_and_head(raised: float) -> Iterator[Part]:
@@ -158,18 +144,18 @@ def _neck_and_head(raised: float) -> Iterator[Part]:
     middle, poll = base + 0.27 * towards - 0.03 * over, base + 0.55 * towards
     ear, eye = poll - 0.01 * along + 0.06 * up, poll + 0.14 * along + 0.035 * up
     far_ear = [ear + 0.04 * along, ear + 0.03 * along + 0.08 * up, ear + 0.03 * along + 0.14 * up]
-    yield Part(_spine(far_ear, (0.025, 0.025, 0.004)), Ink.FAR_COAT)
-    neck = _spine([base, middle, poll], (0.19, 0.135, 0.085))
+    yield Part(np.column_stack([far_ear, (0.025, 0.025, 0.004)]), Ink.FAR_COAT)
+    neck = np.column_stack([[base, middle, poll], (0.19, 0.135, 0.085)])
     yield Part(neck, stripes=3, first=0.06, taper=0.7, round_ends=(-1,))
     top = poll + 0.05 * towards + 0.08 * over
-    mane: list[Point] = [np.array([0.2, 0.94]), middle + 0.155 * over, poll + 0.1 * over, top]
-    yield Part(_spine(mane, (0.015, 0.045, 0.045, 0.02)), Ink.DARK)
-    head = _spine([poll + t * along for t, _ in HEAD], [r for _, r in HEAD])
+    mane = [np.array([0.2, 0.94]), middle + 0.155 * over, poll + 0.1 * over, top]
+    yield Part(np.column_stack([mane, (0.015, 0.045, 0.045, 0.02)]), Ink.DARK)
+    head = np.column_stack([[poll + t * along for t, _ in HEAD], [r for _, r in HEAD]])
     yield Part(head, stripes=2, first=0.36, last=0.76, taper=0.5)
-    muzzle = _spine([poll + t * along for t, _ in MUZZLE], [r for _, r in MUZZLE])
+    muzzle = np.column_stack([[poll + t * along for t, _ in MUZZLE], [r for _, r in MUZZLE]])
     yield Part(muzzle, Ink.DARK, round_ends=(-1,))
-    yield Part(_spine([ear, ear + 0.07 * up, ear + 0.14 * up], (0.028, 0.027, 0.004)))
-    yield Part(_spine([eye, eye + 0.01 * along], (0.016, 0.016)), Ink.DARK)
+    yield Part(np.column_stack([[ear, ear + 0.07 * up, ear + 0.14 * up], (0.028, 0.027, 0.004)]))
+    yield Part(np.column_stack([[eye, eye + 0.01 * along], (0.016, 0.016)]), Ink.DARK)
 
 
 def _axes(angle: float) -> tuple[np.ndarray, np.ndarray]:
@@ -178,28 +164,21 @@ def _axes(angle: float) -> tuple[np.ndarray, np.ndarray]:
     return np.array([cos, sin]), np.array([-sin, cos])
 
 
-def _spine(points: Sequence[Point], radii: Sequence[float]) -> Spine:
-    return [(float(x), float(y), r) for (x, y), r in zip(points, radii, strict=True)]
-
-
-def _paint_part(draw: ImageDraw.ImageDraw, part: Part, lines: Lines, radius: np.ndarray) -> None:
+def _paint_part(draw: ImageDraw.ImageDraw, part: Part, lines: tuple, radius: np.ndarray) -> None:
+    """Paint a part; `lines` are its upper, centre and lower line, each (SAMPLES, 2) in pixels."""
     upper, centre, lower = lines
     polygon(draw, np.concatenate([upper, lower[::-1]]), part.ink)
     for end in part.round_ends:
         (x, y), (r,) = centre[end].tolist(), radius[end].tolist()
         draw.ellipse((x - r, y - r, x + r, y + r), fill=int(part.ink))
     pitch = (part.last - part.first) / max(part.stripes, 1)
+    half = 0.28 * pitch  # the width of a stripe to either side of its middle
     for k in range(part.stripes):
-        _paint_stripe(draw, part, lines, part.first + (k + 0.5) * pitch, 0.28 * pitch)
-
-
-def _paint_stripe(draw: ImageDraw.ImageDraw, part: Part, lines: Lines, at: float, half: float) -> None:
-    """A stripe from the upper to the lower line, `half` its width to either side of the position `at`."""
-    upper, centre, lower = lines
-    top, foot = _stretch(at, half), _stretch(at, half * part.taper)
-    waist = centre[_stretch(at, half * (1 + part.taper) / 2)]
-    outline = [upper[top], waist[-1:], lower[foot][::-1], waist[:1]]
-    polygon(draw, np.concatenate(outline), Ink(part.ink + 1))
+        at = part.first + (k + 0.5) * pitch
+        top, foot = _stretch(at, half), _stretch(at, half * part.taper)
+        waist = centre[_stretch(at, half * (1 + part.taper) / 2)]
+        outline = [upper[top], waist[-1:], lower[foot][::-1], waist[:1]]
+        polygon(draw, np.concatenate(outline), Ink(part.ink + 1))
 
 
 def _stretch(at: float, half: float) -> slice:

@@ -103,13 +103,9 @@ def render_mask(scene: Scene, size: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=1)  # both styles and the mask of a scene are drawn one after the other
 def _layers(scene: Scene, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What both styles share: the share of each ink (inks, size, size), the open land, the light on bodies."""
-    shares = _shares(scene, size)
-    return shares, _open_land(scene, size), _light(shares, size)
-
-
-def _shares(scene: Scene, size: int) -> np.ndarray:
-    """(inks, size, size): the share of each pixel that each ink covers; the shares of a pixel sum to 1."""
+    """What both styles share: the share of each pixel that each ink covers, (inks, size, size), which sum to 1;
+    the open land, (size, size, 3); the light on bodies, (size, size).
+    """
     fine = 4 if size <= 256 else 2
     drawing = Image.new("L", (size * fine, size * fine), int(Ink.OPEN))
     draw = ImageDraw.Draw(drawing)
@@ -119,7 +115,9 @@ def _shares(scene: Scene, size: int) -> np.ndarray:
     _paint_blades(draw, scene, size * fine)
     pixels = np.asarray(drawing).reshape(size, fine, size, fine)
     samples = np.ascontiguousarray(pixels.transpose(1, 3, 0, 2)).reshape(fine * fine, size, size)
-    return np.stack([(samples == ink).sum(axis=0, dtype=np.uint8) for ink in Ink]) / np.float32(fine * fine)
+    counts = [(samples == ink).sum(axis=0, dtype=np.uint8) for ink in Ink]
+    shares = np.stack(counts) / np.float32(fine * fine)
+    return shares, _open_land(scene, size), _light(shares, size)
 
 
 def _paint_backdrop(draw: ImageDraw.ImageDraw, scene: Scene, pixels: int) -> None:
@@ -134,13 +132,9 @@ def _paint_backdrop(draw: ImageDraw.ImageDraw, scene: Scene, pixels: int) -> Non
         for _ in range(6):
             r = rng.uniform(0.012, 0.03)
             cx, cy = place + rng.uniform(-0.04, 0.04), y - r * rng.uniform(0.3, 0.9)
-            _ellipse(draw, (cx, cy), (r, 0.8 * r), pixels, Ink.BUSH)
-            _ellipse(draw, (cx - 0.15 * r, cy - 0.25 * r), (0.7 * r, 0.5 * r), pixels, Ink.LEAF)
-
-
-def _ellipse(draw: ImageDraw.ImageDraw, at: Range, radii: Range, pixels: int, ink: Ink) -> None:
-    (x, y), (rx, ry) = at, radii
-    draw.ellipse([pixels * v for v in (x - rx, y - ry, x + rx, y + ry)], fill=int(ink))
+            bush, leaves = (cx, cy, r, 0.8 * r), (cx - 0.15 * r, cy - 0.25 * r, 0.7 * r, 0.5 * r)
+            for (mx, my, rx, ry), ink in ((bush, Ink.BUSH), (leaves, Ink.LEAF)):
+                draw.ellipse([pixels * v for v in (mx - rx, my - ry, mx + rx, my + ry)], fill=int(ink))
 
 
 def _paint_blades(draw: ImageDraw.ImageDraw, scene: Scene, pixels: int) -> None:

@@ -93,12 +93,13 @@ def coordinates(points: np.ndarray) -> str:
 def axes(xs: Range, ys: Range) -> str:
     (left, right), (bottom, _) = X, Y
     x_ticks, y_ticks = nice_ticks(*xs, 6), nice_ticks(*ys, 4)
-    parts = [f'<line class="axis" x1="{left}" x2="{right}" y1="{bottom}" y2="{bottom}"/>']
+    parts = []
     for value, y in zip(y_ticks, pixels(y_ticks, ys, *Y), strict=True):
         parts.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{short(value)}</text>')
     for value, x in zip(x_ticks, pixels(x_ticks, xs, *X), strict=True):
         parts.append(f'<text x="{x:.1f}" y="{bottom + 17}" text-anchor="middle">{short(value)}</text>')
+    parts.append(f'<line class="axis" x1="{left}" x2="{right}" y1="{bottom}" y2="{bottom}"/>')
     parts.append(f'<text x="{(left + right) / 2}" y="{HEIGHT - 3}" text-anchor="middle">images</text>')
     return "".join(parts)
 

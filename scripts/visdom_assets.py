@@ -10,8 +10,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from util.errors import RunFault, UserError
 from util.files import write_atomically
@@ -19,6 +18,7 @@ from util.log import info
 
 NPM_TIMEOUT_S = 600
 STAMP = "version.built"  # with this file visdom considers the folder complete
+Files = dict[str, bytes]  # path below visdom's `static` folder -> content
 SUFFIXES = {".tar.gz": "gztar", ".tgz": "gztar", ".zip": "zip"}
 ELSEWHERE = "give --assets FILE, which --export FILE writes on a machine with internet"
 # package and version, path inside it, paths below visdom's `static` folder
@@ -51,16 +51,10 @@ jax/output/SVG/config.js jax/output/SVG/fonts/TeX/fontdata.js jax/output/SVG/fon
 """
 
 
-def _packages() -> dict[str, dict[str, list[str]]]:
-    """npm's name@version -> path inside the package -> paths below `static`."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for line in TABLE.strip().splitlines():
-        name, version, inside, *paths = line.split()
-        found.setdefault(f"{name}@{version}", {})[inside] = paths
-    return found | {"mathjax@2.7.5": {file: [f"js/mathjax/2.7.5/{file}"] for file in MATHJAX.split()}}
-
-
-PACKAGES = _packages()
+# npm's name@version -> path inside the package -> paths below `static`
+PACKAGES = {"mathjax@2.7.5": {file: [f"js/mathjax/2.7.5/{file}"] for file in MATHJAX.split()}}
+for _name, _version, _inside, *_paths in map(str.split, TABLE.strip().splitlines()):
+    PACKAGES.setdefault(f"{_name}@{_version}", {})[_inside] = _paths
 
 
 def tarball(package: str) -> str:
@@ -81,11 +75,11 @@ def is_complete(static: Path, version: str) -> bool:
     return all((static / path).is_file() for path in asset_paths())
 
 
-def install(source: Path, static: Path, version: str) -> None:
-    """Copy the web files from `source` to `static`, and write the stamp last."""
+def install(files: Files, static: Path, version: str) -> None:
+    """Write the web files into `static`, and the stamp last."""
     (static / STAMP).unlink(missing_ok=True)
-    for path in asset_paths():
-        write_atomically(static / path, (source / path).read_bytes())
+    for path, content in files.items():
+        write_atomically(static / path, content)
     write_atomically(static / STAMP, version.encode())
 
 
@@ -105,39 +99,42 @@ def export(static: Path, archive: Path) -> None:
             raise UserError(f"--export {archive} cannot be written: {error.strerror}") from error
 
 
-@contextmanager
-def from_path(given: Path) -> Iterator[Path]:
-    """A folder with the layout of `static`, made from the folder or archive of --assets; UserError if it is wrong."""
-    with tempfile.TemporaryDirectory() as folder:
-        source = given
-        if given.is_file():
-            source = Path(folder)
-            # members that would be written outside the folder are refused or moved into it
-            try:
-                if zipfile.is_zipfile(given):
-                    shutil.unpack_archive(given, folder, "zip")
-                else:
-                    shutil.unpack_archive(given, folder, "gztar", filter="data")
-            except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-                raise UserError(
-                    f"--assets {given} cannot be unpacked as a .tar.gz or .zip archive: {str(error).splitlines()[0]}"
-                ) from error
-        elif not given.is_dir():
-            raise UserError(f"--assets {given} is neither a folder nor a file")
-        if (source / "static").is_dir():
-            source /= "static"
-        missing = [path for path in asset_paths() if not (source / path).is_file()]
-        if missing:
-            raise UserError(
-                f"--assets {given} lacks {len(missing)} of {len(asset_paths())} files, such as {missing[0]}: "
-                "make it with --export FILE.tar.gz on a machine with internet"
-            )
-        yield source
+def from_path(given: Path) -> Files:
+    """The web files in the folder or archive of --assets; UserError if it cannot be read or lacks some."""
+    try:
+        found = {str(PurePosixPath(name)).removeprefix("static/"): data for name, data in _contents(given)}
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+        raise UserError(
+            f"--assets {given} cannot be unpacked as a .tar.gz or .zip archive: {str(error).splitlines()[0]}"
+        ) from error
+    paths = asset_paths()
+    if missing := [path for path in paths if path not in found]:
+        raise UserError(
+            f"--assets {given} lacks {len(missing)} of {len(paths)} files, such as {missing[0]}: "
+            "make it with --export FILE.tar.gz on a machine with internet"
+        )
+    return {path: found[path] for path in paths}
 
 
-@contextmanager
-def from_npm() -> Iterator[Path]:
-    """A folder with the layout of `static`, downloaded by npm from the mirror that it is configured for."""
+def _contents(given: Path) -> Iterator[tuple[str, bytes]]:
+    """The names and contents of the regular files in a folder or an archive, read without unpacking it."""
+    if given.is_dir():
+        for file in filter(Path.is_file, given.rglob("*")):
+            yield file.relative_to(given).as_posix(), file.read_bytes()
+    elif zipfile.is_zipfile(given):
+        with zipfile.ZipFile(given) as archive:
+            yield from ((name, archive.read(name)) for name in archive.namelist())
+    else:
+        with tarfile.open(given) as tar:
+            yield from ((member.name, _member(tar, member)) for member in tar if member.isfile())
+
+
+def _member(tar: tarfile.TarFile, file: str | tarfile.TarInfo) -> bytes:
+    return tar.extractfile(file).read()  # type: ignore[union-attr]  # a regular file
+
+
+def from_npm() -> Files:
+    """The web files, downloaded by npm from the mirror that it is configured for."""
     npm = shutil.which("npm")
     if npm is None:
         raise UserError(
@@ -147,16 +144,12 @@ def from_npm() -> Iterator[Path]:
     info("visdom: downloading the web files of its page with npm, only this once")
     with tempfile.TemporaryDirectory() as folder:
         _npm_pack(npm, Path(folder))
+        found: Files = {}
         for package, files in PACKAGES.items():
-            unpacked = Path(folder, package)
             with tarfile.open(Path(folder, tarball(package))) as tar:
-                tar.extractall(unpacked, filter="data")
-            for inside, paths in files.items():
-                for path in paths:
-                    write_atomically(
-                        Path(folder, "static", path), (unpacked / "package" / inside).read_bytes()
-                    )
-        yield Path(folder, "static")
+                for inside, paths in files.items():
+                    found |= dict.fromkeys(paths, _member(tar, f"package/{inside}"))
+        return found
 
 
 def _npm_pack(npm: str, folder: Path) -> None:

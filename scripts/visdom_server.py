@@ -102,15 +102,15 @@ def prepare_static(version: str, assets: Path | None) -> Path:
         if visdom_assets.is_complete(static, version):
             return static
     static = packaged if os.access(packaged, os.W_OK) else cache
-    with visdom_assets.from_path(assets) if assets else visdom_assets.from_npm() as source:
-        if static is cache:
-            try:
-                shutil.copytree(packaged, cache, dirs_exist_ok=True, copy_function=shutil.copyfile)
-            except OSError as error:
-                raise RunFault(
-                    f"cannot write visdom's web files to {packaged} or to {cache}: make one of them writable"
-                ) from error
-        visdom_assets.install(source, static, version)
+    files = visdom_assets.from_path(assets) if assets else visdom_assets.from_npm()
+    if static is cache:
+        try:
+            shutil.copytree(packaged, cache, dirs_exist_ok=True, copy_function=shutil.copyfile)
+        except OSError as error:
+            raise RunFault(
+                f"cannot write visdom's web files to {packaged} or to {cache}: make one of them writable"
+            ) from error
+    visdom_assets.install(files, static, version)
     info(f"visdom: web files installed in {static}")
     return static
 

@@ -69,7 +69,7 @@ def test_the_table_holds_all_files_that_the_page_requests(script: types.ModuleTy
 def test_an_install_is_complete_only_with_the_stamp_of_the_version(source: Path, tmp_path: Path) -> None:
     static = tmp_path / "static"
     assert not visdom_assets.is_complete(static, VERSION)
-    visdom_assets.install(source, static, VERSION)
+    visdom_assets.install(visdom_assets.from_path(source), static, VERSION)
     assert visdom_assets.is_complete(static, VERSION)
     assert not visdom_assets.is_complete(static, "0.2.5")
     assert (static / "js/sjcl.js").read_text() == "js/sjcl.js"
@@ -80,11 +80,11 @@ def test_an_install_is_complete_only_with_the_stamp_of_the_version(source: Path,
 
 def test_an_install_that_fails_leaves_no_stamp(source: Path, tmp_path: Path) -> None:
     static = tmp_path / "static"
-    visdom_assets.install(source, static, VERSION)
+    visdom_assets.install(visdom_assets.from_path(source), static, VERSION)
     (static / "js/sjcl.js").unlink()
     (static / "js/sjcl.js").mkdir()  # a folder, which no file can replace
     with refused(static / "js/sjcl.js", error=RunFault):
-        visdom_assets.install(source, static, VERSION)
+        visdom_assets.install(visdom_assets.from_path(source), static, VERSION)
     assert not (static / "version.built").exists()
 
 
@@ -92,14 +92,13 @@ def test_an_install_that_fails_leaves_no_stamp(source: Path, tmp_path: Path) -> 
 def test_an_exported_archive_can_be_installed(source: Path, tmp_path: Path, name: str) -> None:
     archive = tmp_path / "deep" / name
     visdom_assets.export(source, archive)
-    with visdom_assets.from_path(archive) as folder:
-        assert all((folder / path).read_text() == path for path in visdom_assets.asset_paths())
+    assert visdom_assets.from_path(archive) == {path: path.encode() for path in visdom_assets.asset_paths()}
 
 
 def test_a_folder_may_contain_static_or_be_it(source: Path) -> None:
     for given in (source, source.parent):
-        with visdom_assets.from_path(given) as folder:
-            assert folder == source
+        files = visdom_assets.from_path(given)
+        assert files == {path: path.encode() for path in visdom_assets.asset_paths()}
 
 
 @pytest.mark.parametrize(
@@ -116,8 +115,8 @@ def test_an_archive_cannot_write_or_point_elsewhere(
         if kind == "link":
             member.type, member.linkname = tarfile.SYMTYPE, "/etc/hostname"
         tar.addfile(member, io.BytesIO())
-    with suppress(UserError), visdom_assets.from_path(archive) as folder:
-        assert not (folder / "js/sjcl.js").is_symlink()
+    with suppress(UserError):
+        assert visdom_assets.from_path(archive)["js/sjcl.js"] == b"js/sjcl.js"
     assert not list(tmp_path.rglob("evil")) and not Path("/tmp/evil").exists()
 
 
@@ -130,8 +129,8 @@ def test_incomplete_and_unreadable_assets_are_refused(source: Path, tmp_path: Pa
     named = {source: f"1 of {total}", tmp_path / "empty.zip": f"{total} of {total}"}
     named |= {tmp_path / "none": "", tmp_path / "text.tar.gz": "", tmp_path / "cut.zip": ""}
     for path, count in named.items():
-        with refused(f"--assets {path}", *count.split("  ")), visdom_assets.from_path(path):
-            pass
+        with refused(f"--assets {path}", *count.split("  ")):
+            visdom_assets.from_path(path)
 
 
 def test_an_export_needs_a_known_ending_and_a_writable_place(source: Path, tmp_path: Path) -> None:
@@ -170,10 +169,10 @@ def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @needs_posix
 def test_npm_puts_every_file_in_its_place(npm: Path) -> None:
-    with visdom_assets.from_npm() as folder:
-        assert (folder / "js/react-react.min.js").read_text() == "react@16.2.0 umd/react.production.min.js"
-        assert (folder / "fonts/classnames").read_text() == "classnames@2.2.5 index.js"
-        assert all((folder / path).is_file() for path in visdom_assets.asset_paths())
+    files = visdom_assets.from_npm()
+    assert files["js/react-react.min.js"] == b"react@16.2.0 umd/react.production.min.js"
+    assert files["fonts/classnames"] == b"classnames@2.2.5 index.js"
+    assert sorted(files) == sorted(visdom_assets.asset_paths())
 
 
 @needs_posix
@@ -191,14 +190,14 @@ def test_a_failure_of_npm_names_the_reason(
 ) -> None:
     spoil(npm)
     monkeypatch.setattr(visdom_assets, "NPM_TIMEOUT_S", 0.2 if "0.2" in named else 60)
-    with refused("npm", "--assets", *named, error=RunFault), visdom_assets.from_npm():
-        pass
+    with refused("npm", "--assets", *named, error=RunFault):
+        visdom_assets.from_npm()
 
 
 def test_without_npm_the_alternatives_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with refused("npm", "--assets", "python -m visdom.server"), visdom_assets.from_npm():
-        pass
+    with refused("npm", "--assets", "python -m visdom.server"):
+        visdom_assets.from_npm()
 
 
 # ---------------------------------------------------------------------- the server
@@ -257,7 +256,7 @@ def complete_cache(
     """A complete copy of the web files in the cache, so that no test calls npm."""
     static = tmp_path / "cache" / "zebrawood" / f"visdom-{metadata.version('visdom')}"
     shutil.copytree(script.find_static(), static)
-    visdom_assets.install(source, static, metadata.version("visdom"))
+    visdom_assets.install(visdom_assets.from_path(source), static, metadata.version("visdom"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 

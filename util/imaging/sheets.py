@@ -87,12 +87,8 @@ def make(names: Sequence[str], plan: Plan) -> list[Sheet]:
     for name in names:
         if name not in SHEETS:
             raise UserError(unknown("--sheets", name, SHEETS))
-        if shown < MIN_CLASSES.get(name, 0):
-            reason = (
-                f"at least {MIN_CLASSES[name]} classes, but only {shown} is shown"
-                if shown
-                else "a model with labels"
-            )
+        if shown < (needed := MIN_CLASSES.get(name, 0)):
+            reason = f"at least {needed} classes, and the model has or --labels selects {shown}"
             raise UserError(f"--sheets {name} needs {reason}: leave this sheet out")
     return [SHEETS[name](plan) for name in names or SHEETS if shown >= MIN_CLASSES.get(name, 0)]
 

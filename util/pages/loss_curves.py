@@ -9,7 +9,7 @@ import numpy as np
 from util.pages.loss_history import Series
 
 WIDTH, HEIGHT = 560, 210
-LEFT, RIGHT, TOP, BOTTOM = 54, 544, 8, 176  # the edges of the plot
+X, Y = (54, 544), (176, 8)  # the edges of the plot: left and right, bottom and top
 MAX_MEANS = 100  # a longer series is drawn as means, in a band from the minimum to the maximum
 COLOURS = 8  # the colour-blind-safe colours --c0 ... --c7 of the page's style
 Range = tuple[float, float]
@@ -39,7 +39,7 @@ def chart(title: str, series: Mapping[str, Series]) -> str:
     xs = (left, right) if left < right else (left - 1, right + 1)
     ys = y_range(joined[:, 2:])
     curves = "".join(
-        curve(np.column_stack([x_pixels(points[:, :1], xs), y_pixels(points[:, 1:], ys)]), colours[name])
+        curve(np.hstack([pixels(points[:, :1], xs, *X), pixels(points[:, 1:], ys, *Y)]), colours[name])
         for name, points in data.items()
     )
     legend = "".join(
@@ -50,17 +50,14 @@ def chart(title: str, series: Mapping[str, Series]) -> str:
     return (
         f'<figure class="chart"><figcaption>{legend}</figcaption>'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}"><clipPath id="{clip}">'
-        f'<rect x="{LEFT}" y="{TOP - 2}" width="{RIGHT - LEFT}" height="{BOTTOM - TOP + 4}"/></clipPath>'
+        f'<rect x="{X[0]}" y="{Y[1] - 2}" width="{X[1] - X[0]}" height="{Y[0] - Y[1] + 4}"/></clipPath>'
         f'{axes(xs, ys)}<g clip-path="url(#{clip})">{curves}</g></svg></figure>'
     )
 
 
-def x_pixels(values: np.ndarray, shown: Range) -> np.ndarray:
-    return LEFT + (values - shown[0]) / (shown[1] - shown[0]) * (RIGHT - LEFT)
-
-
-def y_pixels(values: np.ndarray, shown: Range) -> np.ndarray:
-    return BOTTOM - (values - shown[0]) / (shown[1] - shown[0]) * (BOTTOM - TOP)
+def pixels(values: np.ndarray, shown: Range, start: int, end: int) -> np.ndarray:
+    """Map the range `shown` linearly to the pixels from `start` to `end`."""
+    return start + (values - shown[0]) / (shown[1] - shown[0]) * (end - start)
 
 
 def y_range(ys: np.ndarray) -> Range:
@@ -94,15 +91,16 @@ def coordinates(points: np.ndarray) -> str:
 
 
 def axes(xs: Range, ys: Range) -> str:
-    parts = []
+    (left, right), (bottom, _) = X, Y
     x_ticks, y_ticks = nice_ticks(*xs, 6), nice_ticks(*ys, 4)
-    for value, y in zip(y_ticks, y_pixels(y_ticks, ys), strict=True):
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{short(value)}</text>')
-    for value, x in zip(x_ticks, x_pixels(x_ticks, xs), strict=True):
-        parts.append(f'<text x="{x:.1f}" y="{BOTTOM + 17}" text-anchor="middle">{short(value)}</text>')
-    parts.append(f'<line class="axis" x1="{LEFT}" x2="{RIGHT}" y1="{BOTTOM}" y2="{BOTTOM}"/>')
-    parts.append(f'<text x="{(LEFT + RIGHT) / 2}" y="{HEIGHT - 3}" text-anchor="middle">images</text>')
+    parts = []
+    for value, y in zip(y_ticks, pixels(y_ticks, ys, *Y), strict=True):
+        parts.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{short(value)}</text>')
+    for value, x in zip(x_ticks, pixels(x_ticks, xs, *X), strict=True):
+        parts.append(f'<text x="{x:.1f}" y="{bottom + 17}" text-anchor="middle">{short(value)}</text>')
+    parts.append(f'<line class="axis" x1="{left}" x2="{right}" y1="{bottom}" y2="{bottom}"/>')
+    parts.append(f'<text x="{(left + right) / 2}" y="{HEIGHT - 3}" text-anchor="middle">images</text>')
     return "".join(parts)
 
 

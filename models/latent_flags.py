@@ -47,10 +47,8 @@ def refuse_gradient_penalty(opt: Namespace, bound: str, remedy: str) -> None:
 
 def attention_sides(opt: Namespace, net: str) -> tuple[int, ...]:
     """The sides of the features with attention in "G" (--attn_res) or "D" (--attn_res_D, or else --attn_res)."""
-    if net == "G":
-        return resolutions(opt.attn_res, networks.FAMILIES[opt.netG].default_attention(opt.image_side)[0])
-    default = networks.FAMILIES[opt.netD].default_attention(opt.image_side)[1]
-    return resolutions(opt.attn_res_D or opt.attn_res, default)
+    family, value = (opt.netG, opt.attn_res) if net == "G" else (opt.netD, opt.attn_res_D or opt.attn_res)
+    return resolutions(value, networks.FAMILIES[family].default_attention(opt.image_side)[net == "D"])
 
 
 def resolutions(value: str | None, default: Sequence[int], flag: str = "--attn_res") -> tuple[int, ...]:

@@ -152,10 +152,9 @@ class LatentModel(BaseModel):
     def get_current_visuals(self) -> dict[str, Tensor]:
         """Images of the last step, and `samples` of the averaged weights: a row for each class, always from the same noise."""
         shown = super().get_current_visuals()
-        count, size = len(self.panel["z"]), self.opt.batch_size
-        rows = [slice(start, start + size) for start in range(0, count, size)]
-        parts = [self.generate({key: value[part] for key, value in self.panel.items()}) for part in rows]
-        shown["samples"] = grid(torch.cat(parts), COLUMNS)
+        parts = zip(*(value.split(self.opt.batch_size) for value in self.panel.values()), strict=True)
+        images = [self.generate(dict(zip(self.panel, part, strict=True))) for part in parts]
+        shown["samples"] = grid(torch.cat(images), COLUMNS)
         return dict(sorted(shown.items(), key=lambda item: item[0].startswith("attn")))  # attention last
 
     @torch.no_grad()
@@ -175,7 +174,7 @@ class LatentModel(BaseModel):
         rows = networks.attention_rows(net, finest, inputs, self.points)
         return overlay(self.fake[:count], rows, self.points)
 
-    def _panel(self) -> Batch:
+    def _panel(self) -> dict[str, Tensor]:
         if not self.opt.n_classes:
             return {"z": seeded_batch(0, COLUMNS**2, self.opt.z_dim)}
         rows = min(MOST_ROWS, self.opt.n_classes)
@@ -192,14 +191,12 @@ class LatentModel(BaseModel):
     @torch.no_grad()
     def _measure_statistics(self, batches: int) -> None:
         """Measure batch norm's mean and variance over new noise, because training has none for averaged weights."""
-        norms = [module for module in self.G.modules() if isinstance(module, _BatchNorm)]
-        if not norms:
-            return
         size = STATISTICS_BATCH
         truncation = vars(self.opt).get("truncation", math.inf)  # the flag of the noise data set
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # all batches count equally
+        for norm in self.G.modules():
+            if isinstance(norm, _BatchNorm):
+                norm.reset_running_stats()
+                norm.momentum = None  # all batches count equally
         self.G.train()
         for index in range(batches):
             z = seeded_batch(STATISTICS_SEED + index * size, size, self.opt.z_dim, truncation)

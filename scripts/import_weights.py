@@ -66,7 +66,7 @@ def write_nets(
     from models import create_model
     from models.imports import biggan, sagan
     from options.train_options import TrainOptions
-    from util.run import checkpoint
+    from util.run import checkpoint, weights
 
     importer = {"sagan": sagan, "biggan": biggan}[args.source]
     with naming(files["G"]):
@@ -78,7 +78,8 @@ def write_nets(
     for name, kind in kinds.items():  # all files are checked before one is written
         with naming(files[name]):
             states[name] = importer.translate(states[name], kind)
-        check_shapes(files[name], model.nets[kind].state_dict(), states[name])
+        if wrong := weights.mismatch(model.nets[kind], states[name]):
+            raise UserError(f"{files[name]}: only nets of the published widths can be imported; {wrong}")
     for name, kind in kinds.items():
         model.nets[kind].load_state_dict(states[name])
         checkpoint.save(model.nets[kind].state_dict(), folder / f"latest_net_{name}.pth")
@@ -92,18 +93,6 @@ def naming(path: Path) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-
-
-def check_shapes(path: Path, expected: State, state: State) -> None:
-    """Raise UserError for weights whose keys or shapes are not those of the net."""
-    ours, theirs = ({key: tuple(value.shape) for key, value in each.items()} for each in (expected, state))
-    wrong = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
-    if wrong:
-        raise UserError(
-            f"only nets of the published widths can be imported, but {len(wrong)} of {len(ours)} tensors in {path} differ "
-            f"({wrong[0]} has shape {theirs.get(wrong[0])}, not {ours.get(wrong[0])}); only nets of the published "
-            "widths can be imported"
-        )
 
 
 if __name__ == "__main__":

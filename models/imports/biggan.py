@@ -32,7 +32,7 @@ def translate(source: State, kind: Kind) -> State:
         UserError: no architecture has so many blocks, a key is not in the table, or a key of the table is missing.
     """
     size = _size(source, kind)
-    places = _generator(size, shared=_shared(source)) if kind == "G" else _discriminator(size)
+    places = _generator(size, shared="shared.weight" in source) if kind == "G" else _discriminator(size)
     for index, side in _attending(source, kind).items():
         places[f"blocks.{index}.1"] = (f"attention.{side}", {"gamma": "gamma"})
         for part, own in ATTENTION.items():
@@ -51,8 +51,9 @@ def options(source_G: State, source_D: State | None = None) -> dict[str, str | i
     output_nc, width = source_G["output_layer.2.weight"].shape[:2]
     # (classes, width), or (width, length of the condition)
     condition = source_G["blocks.0.0.bn1.gain.weight"].shape
-    n_classes, shared_dim = (condition[0], 0) if not _shared(source_G) else source_G["shared.weight"].shape
-    hierarchical = _shared(source_G) and condition[1] > shared_dim
+    shared = source_G.get("shared.weight")
+    n_classes, shared_dim = (condition[0], 0) if shared is None else shared.shape
+    hierarchical = shared is not None and condition[1] > shared_dim
     found: dict[str, str | int] = {
         "model": "biggan",
         "crop_size": size,
@@ -119,10 +120,6 @@ def _size(source: State, kind: Kind) -> int:
         known = ", ".join(f"{count} ({size} px)" for count, size in SIZES[kind].items())
         raise _not_biggan(kind, f"{blocks} blocks; known are {known}")
     return SIZES[kind][blocks]
-
-
-def _shared(source: State) -> bool:
-    return "shared.weight" in source
 
 
 def _attending(source: State, kind: Kind) -> dict[int, int]:

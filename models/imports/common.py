@@ -24,6 +24,7 @@ def table_of(places: Places) -> dict[str, str]:
     }
 
 
+@torch.no_grad()
 def convert(
     source: State, table: dict[str, str], error: Callable[[str], UserError], dropped: tuple[str, ...] = ()
 ) -> State:
@@ -45,20 +46,14 @@ def convert(
     for key in list(own):
         prefix, _, part = key.rpartition(".")
         if part == "original":
-            own[f"{prefix}.0._u"], own[f"{prefix}.0._v"] = iterate(own[key], own[f"{prefix}.0._u"])
+            matrix, u = own[key].flatten(1), own[f"{prefix}.0._u"].flatten()
+            v = own[f"{prefix}.0._v"] = F.normalize(matrix.T @ u, dim=0)
+            own[f"{prefix}.0._u"] = F.normalize(matrix @ v, dim=0)
         elif part == "running_mean":
             own.setdefault(f"{prefix}.num_batches_tracked", torch.tensor(0))
         elif part == "gamma":
             own[key] = own[key].reshape(())
     return own
-
-
-@torch.no_grad()
-def iterate(weight: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    """One power iteration: W (rows, ...) and u (rows,) or (1, rows) -> the next u (rows,) and v (columns,)."""
-    matrix = weight.flatten(1)
-    v = F.normalize(matrix.T @ u.flatten(), dim=0)
-    return F.normalize(matrix @ v, dim=0), v
 
 
 def _some(keys: list[str]) -> str:

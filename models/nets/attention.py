@@ -77,12 +77,13 @@ def describe(attention: nn.ModuleDict, cells: Callable[[str], int | None]) -> li
     lines = []
     for place, module in attention.items():
         count = cells(place)
-        line = f"attention at {place}"
+        lines.append(f"attention at {place}")
         if count is not None:
             keys = -(-count // 4) if module.pooled else count
-            mebibytes = 4 * count * keys / 2**20
-            line += f", {count} x {keys} places: a map would take {mebibytes:.1f} MiB an image, but none is stored"
-        lines.append(line)
+            lines[-1] += (
+                f", {count} x {keys} places: a map would take {4 * count * keys / 2**20:.1f} MiB an image, "
+            )
+            lines[-1] += "but none is stored"
     return lines
 
 
@@ -129,13 +130,14 @@ def attention_rows(
     net.eval()
     attention, features = net.get_submodule(f"attention.{place}"), []
     assert isinstance(attention, SelfAttention2d)
-    hook = attention.register_forward_pre_hook(lambda module, inputs: features.append(inputs[0]))
     try:
-        with torch.no_grad():
+        with (
+            attention.register_forward_pre_hook(lambda module, inputs: features.append(inputs[0])),
+            torch.no_grad(),
+        ):
             net(*inputs)
             return attention.rows(features[0], points)
     finally:
-        hook.remove()
         net.train(training)
 
 

@@ -190,15 +190,14 @@ def _norms(norm: Norm, n_classes: int, shared_dim: int, chunk: int) -> Callable[
     """Number of channels -> a norm whose gain and bias depend on the label, on a vector, or on neither."""
     length = chunk + (shared_dim if n_classes else 0)
 
-    def affine_part(channels: int) -> nn.Module:
-        if n_classes and not shared_dim:
-            return ClassEmbedding(n_classes, channels)
-        return nn.Linear(length, channels, bias=False)
-
     def make(channels: int) -> nn.Module:
         if not (n_classes or length):
             return norm(channels, affine=True)
-        return ConditionalNorm(channels, norm=norm, gain=affine_part(channels), bias=affine_part(channels))
+        gain, bias = (
+            nn.Linear(length, channels, bias=False) if length else ClassEmbedding(n_classes, channels)
+            for _ in range(2)
+        )
+        return ConditionalNorm(channels, norm=norm, gain=gain, bias=bias)
 
     return make
 

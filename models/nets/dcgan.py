@@ -110,17 +110,14 @@ class DCGANDiscriminator(SpeedUp):
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         """x (N, input_nc, size, size) in [-1, 1], label int64 (N,) or float (N, n_classes) -> logits (N,)."""
         check_label(label, self.n_classes, x)
-        vector = None if label is None else self.embed(label)
-        if vector is not None and not self.projects:
+        if label is None:
+            return self.main(x).view(len(x))
+        vector = self.embed(label)
+        if not self.projects:
             planes = vector[:, :, None, None].expand(-1, -1, *x.shape[2:])
-            x = torch.cat([x, planes], 1)
-        *hidden, last = self.main
-        for layer in hidden:
-            x = layer(x)
-        logits = last(x).view(len(x))
-        if vector is None or not self.projects:
-            return logits
-        return logits + (vector * x.sum((2, 3))).sum(1)
+            return self.main(torch.cat([x, planes], 1)).view(len(x))
+        features = self.main[:-1](x)
+        return self.main[-1](features).view(len(x)) + (vector * features.sum((2, 3))).sum(1)
 
 
 def _class_vector(cond: str, n_classes: int) -> OneHot | ClassVector:

@@ -9,20 +9,24 @@ from models.nets.attention import SelfAttention2d, describe
 from models.nets.cpu.cpu_kernels import SpeedUp
 from models.nets.init import init_weights
 from models.nets.mismatch import explain_mismatch
+from util.errors import UserError
 
 
 class TappedChain(SpeedUp):
     """`model`, a Sequential with upstream's keys, and `attention`, modules that follow some of its layers.
 
     `taps`: name of a place -> (index of the layer that attention follows, its channels, the stride of its features).
+    `smallest_side` is that of the images, in pixels.
     """
 
     explain_mismatch = explain_mismatch
 
-    def __init__(self, layers: list[nn.Module], taps: dict[str, tuple[int, int, int]]) -> None:
+    def __init__(
+        self, layers: list[nn.Module], taps: dict[str, tuple[int, int, int]], smallest_side: int
+    ) -> None:
         super().__init__()
         self.model = nn.Sequential(*layers)
-        self.taps = taps
+        self.taps, self.smallest_side = taps, smallest_side
         self.attention = nn.ModuleDict()
 
     def attend_at(self, tap: str, *, pooled: bool = True) -> SelfAttention2d:
@@ -43,7 +47,17 @@ class TappedChain(SpeedUp):
         return describe(self.attention, lambda tap: side and (-(-side // self.taps[tap][2])) ** 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> the output of the chain."""
+        """(N, C, H, W) -> the output of the chain.
+
+        Raises:
+            UserError: a side is too small.
+        """
+        height, width = x.shape[-2:]
+        if min(height, width) < self.smallest_side:
+            raise UserError(
+                f"{type(self).__name__} takes images of at least {self.smallest_side} pixels a side, not {width} x "
+                f"{height}: use larger images, or --preprocess resize_and_crop"
+            )
         if not self.attention:
             return self.model(x)
         after = {self.taps[tap][0]: module for tap, module in self.attention.items()}

@@ -39,19 +39,16 @@ class SyncBatchNorm(nn.SyncBatchNorm):
         count = sums[-1]
         mean, square = sums[:-1].div(count).chunk(2)
         variance = (square - mean**2).clamp_min(0)
-        self._update_statistics(mean.detach(), (variance * count / (count - 1)).detach())
+        assert self.running_mean is not None and self.running_var is not None
+        assert self.num_batches_tracked is not None and self.momentum is not None
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
         x = (x - mean[None, :, None, None]) * torch.rsqrt(variance + self.eps)[None, :, None, None]
         if self.affine:
             x = x * self.weight[None, :, None, None] + self.bias[None, :, None, None]
         return x.to(dtype)
-
-    @torch.no_grad()
-    def _update_statistics(self, mean: Tensor, variance: Tensor) -> None:
-        assert self.running_mean is not None and self.running_var is not None
-        assert self.num_batches_tracked is not None and self.momentum is not None
-        self.num_batches_tracked += 1
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance, self.momentum)
 
 
 NORMS: dict[str, Norm] = {

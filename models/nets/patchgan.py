@@ -6,7 +6,6 @@ from models.nets.families import Family, register
 from models.nets.layer_taps import TappedChain
 from models.nets.layers import Norm, needs_bias
 from models.nets.mismatch import explain_mismatch
-from util.errors import UserError
 
 
 def smallest_side(n_layers: int) -> int:
@@ -17,6 +16,7 @@ def smallest_side(n_layers: int) -> int:
 class NLayerDiscriminator(TappedChain):
     """n_layers convolutions of stride 2, then two of stride 1; 3 layers see 70 x 70 pixels. Upstream's argument order.
 
+    (N, input_nc, H, W) in [-1, 1] -> logits (N, 1, h, w), one for each patch; 256 pixels give 30 x 30.
     Places for attention: `stride4`, `stride8`, ..., named for the stride of the features there.
     """
 
@@ -33,22 +33,7 @@ class NLayerDiscriminator(TappedChain):
                 taps[f"stride{2 ** (level + 1)}"] = (len(layers) - 1, wider, 2 ** (level + 1))
             width = wider
         layers += [nn.Conv2d(width, 1, 4, stride=1, padding=1)]
-        super().__init__(layers, taps)
-        self.smallest_side = smallest_side(n_layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, input_nc, H, W) in [-1, 1] -> logits (N, 1, h, w), one for each patch; 256 pixels give 30 x 30.
-
-        Raises:
-            UserError: a side is too small.
-        """
-        height, width = x.shape[-2:]
-        if min(height, width) < self.smallest_side:
-            raise UserError(
-                f"this discriminator takes images of at least {self.smallest_side} pixels a side, not {width} x {height}: "
-                "use larger images, --preprocess resize_and_crop, or --netD pixel"
-            )
-        return super().forward(x)
+        super().__init__(layers, taps, smallest_side(n_layers))
 
 
 class PixelDiscriminator(nn.Module):

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from models.nets.families import Family, register
 from models.nets.layer_taps import TappedChain
 from models.nets.layers import Norm, needs_bias
-from util.errors import UserError
 
 SMALLEST_SIDE = 5  # pixels: a quarter of it, rounded up, is 2, the least that reflection padding can pad
 
@@ -69,22 +68,12 @@ class ResnetGenerator(TappedChain):
             "mid": (trunk + max(1, n_blocks // 2) - 1, 4 * ngf, 4),
             "trunk": (trunk + n_blocks - 1, 4 * ngf, 4),
         }
-        super().__init__(layers, taps)
+        super().__init__(layers, taps, SMALLEST_SIDE)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, input_nc, H, W) in [-1, 1] -> (N, output_nc, H, W) in [-1, 1].
-
-        Raises:
-            UserError: a side is too small.
-        """
-        height, width = x.shape[-2:]
-        if min(height, width) < SMALLEST_SIDE:
-            raise UserError(
-                f"this ResNet takes images of at least {SMALLEST_SIDE} pixels a side, not {width} x {height}: "
-                "use larger images, or --preprocess resize_and_crop"
-            )
+        """(N, input_nc, H, W) in [-1, 1] -> (N, output_nc, H, W) in [-1, 1]."""
         # the output's sides are rounded up to multiples of 4
-        return super().forward(x)[..., :height, :width]
+        return super().forward(x)[..., : x.shape[2], : x.shape[3]]
 
 
 PLACES = ("down", "mid", "trunk")

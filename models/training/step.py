@@ -154,8 +154,7 @@ class TrainingStep:
         if any(phase.optimizer is other.optimizer for other in earlier):
             return {}
         by_role = {GENERATOR: self.opt.ortho_G, DISCRIMINATOR: self.opt.ortho_D}
-        strengths = {name: by_role.get(self.roles.get(name, ""), 0.0) for name in phase.nets}
-        return {name: strength for name, strength in strengths.items() if strength > 0}
+        return {name: by_role[role] for name in phase.nets if by_role.get(role := self.roles.get(name, ""))}
 
     def check_finite(self) -> None:
         """Raise RunFault on all processes if a term of the last step is not finite on any; all must call it."""

@@ -23,12 +23,7 @@ template <class T, class F> void sums(long size, F f, double (&total)[2]) {
     }
 }
 
-template <class T> typename Simd<T, kLanes<T>>::Vec some(const T* p, long count) {
-    if (count == kLanes<T>) return Simd<T, kLanes<T>>::load(p);
-    typename Simd<T, kLanes<T>>::Vec v = {};
-    std::memcpy(&v, p, count * sizeof(T));
-    return v;
-}
+template <class T> auto some(const T* p, long count) { return Simd<T, kLanes<T>>::load_some(p, count); }
 
 // y = max((x - mean) / sqrt(var + eps), floor), with floor 0 for ReLU, else -infinity; stats = (mean, 1 / deviation).
 template <class T> void plane_norm(const T* x, T* y, T* stats, long size, double eps, T floor) {

@@ -26,7 +26,7 @@ SOURCES = Path(__file__).parent / "csrc"
 FLAGS = "-std=c++17 -O3 -march=native -fno-math-errno -fopenmp -shared -fPIC -Wno-psabi".split()
 TYPES = {torch.float32: "float", torch.float64: "double"}
 BUILD_TIMEOUT_S = 300
-Argument = Tensor | ctypes.Structure | int | float | None
+Argument = Tensor | ctypes.Structure | ctypes.Array | int | float | None
 
 
 class Shape(ctypes.Structure):
@@ -69,14 +69,6 @@ def call(name: str, dtype: torch.dtype, *arguments: Argument) -> None:
     assert lib is not None
     values = [_to_c(argument, dtype) for argument in (*arguments, torch.get_num_threads())]
     getattr(lib, f"{name}_{TYPES[dtype]}")(*values)
-
-
-def sizes(shape: Shape, dtype: torch.dtype) -> list[int]:
-    """Number of elements of U, V and M: the transformed filters, input and output."""
-    lib, counts = library(), (ctypes.c_long * 3)()
-    assert lib is not None
-    getattr(lib, f"sizes_{TYPES[dtype]}")(shape, counts)
-    return list(counts)
 
 
 def require_shape(name: str, tensor: Tensor | None, *shape: int) -> None:

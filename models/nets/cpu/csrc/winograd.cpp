@@ -103,9 +103,9 @@ void forward(const T* x, const T* w, const T* bias, T* y, T* u, T* v, T* m, cons
 #pragma omp for schedule(dynamic, 4) nowait
         for (long k = 0; k < s.K; k++) filters.forward(w + k * s.C * filters.side * filters.side, u + k * at.wide);
         for (long n = 0; n < s.N; n += at.block) {
-            auto turn = transform<T, L>(at, std::min(at.block, s.N - n));
-            const long images = std::min(at.block, s.N - n), chunks = at.tiling.chunks(images);
-            const long places = at.tiling.places(images);
+            const long images = std::min(at.block, s.N - n);
+            const long chunks = at.tiling.chunks(images), places = at.tiling.places(images);
+            auto turn = transform<T, L>(at, images);
 #pragma omp for schedule(dynamic, 4)
             for (long i = 0; i < chunks * s.C; i++)
                 turn.input(x + n * s.C * s.H * s.W, {v, at.channels}, i / s.C, i % s.C);
@@ -137,9 +137,9 @@ void backward(const T* gy, const T* x, const T* w, const T* start, T* gx, T* gw,
 #pragma omp for schedule(dynamic, 4) nowait
             for (long k = 0; k < s.K; k++) filters.forward(w + k * kernel, u + k * at.wide);
         for (long n = 0; n < s.N; n += at.block) {
-            auto turn = transform<T, L>(at, std::min(at.block, s.N - n));
-            const long images = std::min(at.block, s.N - n), chunks = at.tiling.chunks(images);
-            const long places = at.tiling.places(images), before = n * s.C * s.H * s.W;
+            const long images = std::min(at.block, s.N - n), before = n * s.C * s.H * s.W;
+            const long chunks = at.tiling.chunks(images), places = at.tiling.places(images);
+            auto turn = transform<T, L>(at, images);
             if (gw)
 #pragma omp for schedule(dynamic, 4) nowait
                 for (long i = 0; i < chunks * s.C; i++)
@@ -182,7 +182,7 @@ template <class T, class Do> void choose(const Shape& s, Do f) {
 }  // namespace
 
 #define FOR_TYPE(T, name)                                                                                        \
-    extern "C" void sizes_##name(Shape s, long* uvm) {                                                           \
+    extern "C" void sizes_##name(Shape s, long* uvm, long) {                                                     \
         choose<T>(s, [&](const auto& at, auto) {                                                                 \
             uvm[0] = at.Products * at.step_u, uvm[1] = at.Products * at.step_v, uvm[2] = at.Products * at.step_m; \
         });                                                                                                      \

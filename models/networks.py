@@ -188,10 +188,7 @@ def check(
         if name is not None and name not in table:
             raise UserError(unknown(flag, name, table))
     for flag, name, table in chosen[:2]:
-        if name is None or side is None:
-            continue
-        reason = FAMILIES[name].why_not(side, n_layers_D)
-        if reason:
+        if name and side and (reason := FAMILIES[name].why_not(side, n_layers_D)):
             others = [other for other in table if not FAMILIES[other].why_not(side, n_layers_D)]
             remedy = f", or {flag} {' or '.join(others)}" if others else ""
             raise UserError(f"{flag} {name} {reason}{remedy}")

@@ -26,13 +26,7 @@ SOURCES = Path(__file__).parent / "csrc"
 FLAGS = "-std=c++17 -O3 -march=native -fno-math-errno -fopenmp -shared -fPIC -Wno-psabi".split()
 TYPES = {torch.float32: "float", torch.float64: "double"}
 BUILD_TIMEOUT_S = 300
-Argument = Tensor | ctypes.Structure | ctypes.Array | int | float | None
-
-
-class Shape(ctypes.Structure):
-    """Sizes of a convolution: input (N, C, H, W), K output channels, and its Kind."""
-
-    _fields_ = [(name, ctypes.c_long) for name in ("N", "C", "K", "H", "W", "kind")]
+Argument = Tensor | tuple[int, ...] | ctypes.Array | int | float | None  # a tuple becomes a struct of longs
 
 
 @cache
@@ -101,6 +95,8 @@ def _to_c(argument: Argument, dtype: torch.dtype) -> object:
         return ctypes.c_void_p(argument.data_ptr())
     if isinstance(argument, float):
         return ctypes.c_double(argument)
+    if isinstance(argument, tuple):
+        return (ctypes.c_long * len(argument))(*argument)
     return ctypes.c_long(argument) if isinstance(argument, int) else argument
 
 

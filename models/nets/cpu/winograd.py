@@ -9,15 +9,16 @@ import math
 import threading
 from enum import IntEnum
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.nets.cpu.library import Shape, call, differentiable_gradients, require_shape, usable
+from models.nets.cpu.library import call, differentiable_gradients, require_shape, usable
 
 LEAST_TILES = 64  # of 4 x 4 output pixels; with fewer, the compiled form is not faster
+Maybe = Tensor | None
 _scratch_of_thread = threading.local()
 
 
@@ -29,6 +30,17 @@ class Kind(IntEnum):
     REFLECTED = 2  # 3x3, stride 1, reflection padding of 1
     HALVING = 3  # 4x4, stride 2, zero padding of 1
     DOUBLING = 4  # its transpose
+
+
+class Shape(NamedTuple):
+    """The C++ struct Shape: input (N, C, H, W), K output channels, and a Kind."""
+
+    N: int
+    C: int
+    K: int
+    H: int
+    W: int
+    kind: int
 
 
 def reference_conv(x: Tensor, weight: Tensor, bias: Tensor | None, kind: Kind) -> Tensor:
@@ -151,15 +163,7 @@ def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, kind: Kind) -> 
     return y
 
 
-def _adjoint(
-    shape: Shape,
-    gy: Tensor,
-    x: Tensor | None,
-    weight: Tensor,
-    start: Tensor | None,
-    gx: Tensor | None,
-    gw: Tensor | None,
-) -> None:
+def _adjoint(shape: Shape, gy: Tensor, x: Maybe, weight: Tensor, start: Maybe, gx: Maybe, gw: Maybe) -> None:
     """Write gx, to which `start` (C,) is added, and gw, which needs x; None = not computed.
 
     gx and gw are as large as the image (N, C, H, W) and the weight.
@@ -172,7 +176,7 @@ def _adjoint(
 
 def _check(shape: Shape, x: Tensor | None, weight: Tensor) -> tuple[int, ...]:
     """The shape of the output; raises ValueError if the image and the weight do not have the sizes of `shape`."""
-    n, c, k, height, width, kind = shape.N, shape.C, shape.K, shape.H, shape.W, shape.kind
+    n, c, k, height, width, kind = shape
     side, least, shrinks = (4, 2, 0) if kind == Kind.HALVING else (3, *SIDES[kind])
     require_shape("weight", weight, k, c, side, side)
     require_shape("the input", x, n, c, height, width)

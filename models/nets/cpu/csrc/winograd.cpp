@@ -4,9 +4,9 @@
 // phases of the image, pixels (2r + a - 1, 2j + b - 1) for a, b in {0, 1}, as separate channels: F(4x4, 2x2). The
 // matrix products between the transforms have 1/4 and 1/2.56 of the multiplications of the direct convolution.
 //
-// The C interface needs no headers of torch, so it compiles in seconds and fits every version of torch. Each pass is
-// one parallel region with dynamic loops: there are few barriers, and a thread that loses its core for a while does
-// not delay the others much. Batches are split into blocks whose transforms fit into the last-level cache.
+// The C interface needs no headers of torch, so it compiles in seconds and fits every version of torch. Loops are
+// dynamic, so that a thread that loses its core for a while does not delay the others much. Batches are split into
+// blocks whose transforms fit into the last-level cache.
 #include "transforms.hpp"
 
 namespace {
@@ -112,7 +112,7 @@ void forward(const T* x, const T* w, const T* bias, T* y, T* u, T* v, T* m, cons
 #pragma omp for schedule(dynamic)
             for (int e = 0; e < at.Products; e++) {  // M = U V
                 const T* left = u + e * at.step_u;
-                product<T, ByRows>([=, &at](long k, long c) { return left + k * at.wide + c; },
+                product<T, Contiguous::rows>([=, &at](long k, long c) { return left + k * at.wide + c; },
                                    {v + e * at.step_v, at.channels}, {m + e * at.step_m, s.K}, s.K, at.channels, places);
             }
 #pragma omp for schedule(dynamic, 4)
@@ -152,12 +152,12 @@ void backward(const T* gy, const T* x, const T* w, const T* start, T* gx, T* gw,
                 const Panels<T> image_e{v + e * at.step_v, at.channels}, grad_e{m + e * at.step_m, s.K};
                 if (gw) {  // dU = dM V^T
                     transpose_panels<T>(image_e, places, {turned.data(), places});
-                    product<T, ByRows>([=](long k, long p) { return grad_e.at(k, p); }, {turned.data(), places},
+                    product<T, Contiguous::rows>([=](long k, long p) { return grad_e.at(k, p); }, {turned.data(), places},
                                        {du + e * at.step_u, s.K}, s.K, places, at.channels, n > 0);
                 }
                 const T* left = u + e * at.step_u;
                 if (gx)  // dV = U^T dM overwrites V
-                    product<T, ByColumns>([=, &at](long c, long k) { return left + k * at.wide + c; }, grad_e, image_e,
+                    product<T, Contiguous::columns>([=, &at](long c, long k) { return left + k * at.wide + c; }, grad_e, image_e,
                                           at.channels, s.K, places);
             }
             if (gx)
@@ -182,17 +182,17 @@ template <class T, class Do> void choose(const Shape& s, Do f) {
 }  // namespace
 
 #define FOR_TYPE(T, name)                                                                                        \
-    extern "C" void sizes_##name(Shape s, long* uvm, long) {                                                     \
+    extern "C" void sizes_##name(const Shape& s, long* uvm, long) {                                              \
         choose<T>(s, [&](const auto& at, auto) {                                                                 \
             uvm[0] = at.Products * at.step_u, uvm[1] = at.Products * at.step_v, uvm[2] = at.Products * at.step_m; \
         });                                                                                                      \
     }                                                                                                            \
-    extern "C" void forward_##name(const T* x, const T* w, const T* bias, T* y, T* u, T* v, T* m, Shape s,       \
+    extern "C" void forward_##name(const T* x, const T* w, const T* bias, T* y, T* u, T* v, T* m, const Shape& s, \
                                    long threads) {                                                               \
         choose<T>(s, [&](const auto& at, auto L) { forward<T, L>(x, w, bias, y, u, v, m, at, threads); });       \
     }                                                                                                            \
     extern "C" void backward_##name(const T* gy, const T* x, const T* w, const T* start, T* gx, T* gw, T* u,     \
-                                    T* v, T* m, T* du, Shape s, long threads) {                                  \
+                                    T* v, T* m, T* du, const Shape& s, long threads) {                           \
         choose<T>(s, [&](const auto& at, auto L) {                                                               \
             backward<T, L>(gy, x, w, start, gx, gw, u, v, m, du, at, threads);                                   \
         });                                                                                                      \

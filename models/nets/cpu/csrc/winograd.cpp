@@ -26,6 +26,7 @@ template <class T, class F, int Step> struct Layout {
     static constexpr int Products = F::Tile * F::Tile, Taps = F::Taps * F::Taps, Planes = Step * Step;
     const Shape s;
     const bool pad = s.kind != kUnpadded;
+    const Border border = s.kind == kReflected ? Border::reflection : pad ? Border::zero : Border::none;
     const long height = Step == 2 ? s.H / 2 : s.H + 2 * pad - 2, width = Step == 2 ? s.W / 2 : s.W + 2 * pad - 2;
     const long channels = s.C * Planes, wide = up(channels, kPanel<T>);
     const Tiling whole{s.N, (height + 3) / 4, (width + 3) / 4, kLanes<T>};
@@ -43,9 +44,6 @@ template <class T, class F, int Step> struct Layout {
         const long each = Products * (channels + s.K) * sizeof(T) * tiling.places(tiling.images);
         const long room = std::max<long>(kCache, 2 * Products * step_u * sizeof(T));
         return std::min(s.N, std::max(room / each, 1L) * tiling.images);
-    }
-    Border border() const {
-        return s.kind == kReflected ? Border::reflection : pad ? Border::zero : Border::none;
     }
 };
 
@@ -88,7 +86,7 @@ template <class T, class F, int Step> struct Filters {
 };
 
 template <class T, int L, class F, int Step> Transform<T, L, F, Step> transform(const Layout<T, F, Step>& at, long N) {
-    return {{N, at.s.C, at.s.H, at.s.W, at.border(), at.tiling},
+    return {{N, at.s.C, at.s.H, at.s.W, at.border, at.tiling},
             {N, at.s.K, at.height, at.width, Border::none, at.tiling},
             at.step_v,
             at.step_m};

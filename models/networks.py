@@ -68,7 +68,7 @@ def define_G(
     Raises:
         ValueError: unknown name.
     """
-    net = _look_up(GENERATORS, "generator", netG)(input_nc, output_nc, ngf, get_norm_layer(norm), use_dropout)
+    net = _look_up(GENERATORS, netG)(input_nc, output_nc, ngf, get_norm_layer(norm), use_dropout)
     return init_weights(net, init_type, init_gain)
 
 
@@ -89,7 +89,7 @@ def define_D(
     Raises:
         ValueError: unknown name.
     """
-    net = _look_up(DISCRIMINATORS, "discriminator", netD)(input_nc, ndf, n_layers_D, get_norm_layer(norm))
+    net = _look_up(DISCRIMINATORS, netD)(input_nc, ndf, n_layers_D, get_norm_layer(norm))
     return init_weights(net, init_type, init_gain)
 
 
@@ -155,15 +155,10 @@ def check_options(opt: Namespace, allowed: Collection[str] | None = None) -> Non
 
     `allowed` are the families that the model can use; None = all image-to-image families.
     """
-    for flag, name in (("--netG", opt.netG), ("--netD", opt.netD)):
-        if allowed is None and name in FAMILIES and FAMILIES[name].source == "noise":
-            others = GENERATORS if flag == "--netG" else DISCRIMINATORS
-            raise UserError(
-                f"{flag} {name} is for models that start from noise, but --model {opt.model} starts from images: "
-                f"use {' or '.join(others)}"
-            )
-        if allowed is not None and name not in allowed:
-            use = " or ".join(allowed)
+    for flag, name, table in (("--netG", opt.netG, GENERATORS), ("--netD", opt.netD, DISCRIMINATORS)):
+        starts_from_noise = name in FAMILIES and FAMILIES[name].source == "noise"
+        if name not in allowed if allowed is not None else starts_from_noise:
+            use = " or ".join(table if allowed is None else allowed)
             raise UserError(f"{flag} {name} cannot be used with --model {opt.model}: use {use}")
     names = ("netG", "netD", "n_layers_D", "norm", "init_type")
     check(**{name: getattr(opt, name) for name in names}, side=opt.image_side, allowed=allowed)
@@ -193,16 +188,13 @@ def check(
         if name is not None and name not in table:
             raise UserError(unknown(flag, name, table))
     for flag, name, table in chosen[:2]:
-        if name is None or side is None:
-            continue
-        reason = FAMILIES[name].why_not(side, n_layers_D)
-        if reason:
+        if name and side and (reason := FAMILIES[name].why_not(side, n_layers_D)):
             others = [other for other in table if not FAMILIES[other].why_not(side, n_layers_D)]
             remedy = f", or {flag} {' or '.join(others)}" if others else ""
             raise UserError(f"{flag} {name} {reason}{remedy}")
 
 
-def _look_up(table: Mapping[str, Callable[..., nn.Module]], kind: str, name: str) -> Callable[..., nn.Module]:
+def _look_up(table: Mapping[str, Callable[..., nn.Module]], name: str) -> Callable[..., nn.Module]:
     if name not in table:
-        raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(table)}")
+        raise ValueError(f"unknown network {name!r}; known: {', '.join(table)}")
     return table[name]

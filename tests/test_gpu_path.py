@@ -12,10 +12,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from models import create_model, networks
 from models.base_model import BaseModel, Batch
-from models.training.channels_last import is_faster_channels_last, to_channels_last
 from models.training.ema import EMA
+from models.training.execution import Execution, to_channels_last
 from util import distributed
-from util.compiling import begin_step, eager_call, how_to_compile, is_compiled
+from util.compiling import begin_step, eager_call, how_to_compile
 from util.image_pool import ImagePool
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
@@ -150,7 +150,11 @@ def test_channels_last_is_for_tensor_cores_and_nets_that_are_faster_with_it(
 ) -> None:
     net = nn.Conv2d(3, 4, 3)
     net.likes_channels_last = likes
-    assert is_faster_channels_last(net, torch.device(device), half=half) == faster
+    execution = Execution(
+        torch.device(device), amp="bf16" if half else "none", compiled=False, fast=True, static=False
+    )
+    execution.speed_up(net)
+    assert net.weight.is_contiguous(memory_format=torch.channels_last) == faster
 
 
 @pytest.mark.parametrize(
@@ -285,7 +289,7 @@ def test_penalties_of_compiled_nets_equal_eager_ones(train_opt: OptionMaker, for
         opt.compile = compiled
         torch.manual_seed(3)
         model = create_model(opt)
-        assert all(is_compiled(net) == compiled for net in model.nets.values())
+        assert all((net._compiled_call_impl is not None) == compiled for net in model.nets.values())
         model.optimize_parameters(batch_of(model, "latent"))
         losses.append(model.get_current_losses())
         grads.append(torch.cat([one.grad.flatten() for one in model.nets.parameters()]))

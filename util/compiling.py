@@ -30,16 +30,12 @@ def begin_step(optimizers: Iterable[torch.optim.Optimizer]) -> None:
     torch.compiler.cudagraph_mark_step_begin()
 
 
-def is_compiled(net: nn.Module) -> bool:
-    return getattr(net, "_compiled_call_impl", None) is not None
-
-
 @contextmanager
 def eager_call(*nets: nn.Module) -> Iterator[None]:
     """Within the context compiled nets run eagerly.
 
     Compiled nets have no second derivatives, and rare passes (other sizes, hooks) are not worth a compilation each.
     """
-    compiled = any(is_compiled(net) for net in nets)
+    compiled = any(getattr(net, "_compiled_call_impl", None) for net in nets)
     with torch.compiler.set_stance("force_eager") if compiled else nullcontext():
         yield

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from util.errors import UserError
 
 HINT = "start several processes with torchrun, or unset RANK, WORLD_SIZE and the other variables of torchrun"
-HIGHEST_PORT = 65535
 
 
 def check() -> None:
@@ -17,28 +16,17 @@ def check() -> None:
     Raises:
         UserError: a variable is missing, is not a number, or does not fit the others.
     """
-    rank, world = _number("RANK", 0), _number("WORLD_SIZE", 1)
-    local_rank, local_world = _number("LOCAL_RANK", 0), _number("LOCAL_WORLD_SIZE", 1)
-    if (rank is None) != (world is None):
-        there, missing = ("RANK", "WORLD_SIZE") if world is None else ("WORLD_SIZE", "RANK")
-        raise UserError(f"{there}={os.environ[there]} is set without {missing}: {HINT}")
-    if world is not None:
-        _check_below("RANK", rank, "WORLD_SIZE", world)
-    if local_world is not None:
-        _check_below("LOCAL_RANK", local_rank, "LOCAL_WORLD_SIZE", local_world)
-    if world is None:
-        if local_rank is not None:
-            raise UserError(f"LOCAL_RANK={local_rank} is set without RANK and WORLD_SIZE: {HINT}")
+    given = [name for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE") if name in os.environ]
+    if not given:
         return
-    if local_world is not None and local_world > world:
-        raise UserError(f"LOCAL_WORLD_SIZE={local_world} is more than WORLD_SIZE={world}: {HINT}")
-    if not os.environ.get("MASTER_ADDR"):
-        raise UserError(f"RANK and WORLD_SIZE are set without MASTER_ADDR: {HINT}")
-    port = _number("MASTER_PORT", 1)
-    if port is None or port > HIGHEST_PORT:
-        raise UserError(
-            f"MASTER_PORT={os.environ.get('MASTER_PORT', '')} must be a port from 1 to {HIGHEST_PORT}: {HINT}"
-        )
+    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        if not os.environ.get(name):
+            raise UserError(f"{given[0]}={os.environ[given[0]]} is set without {name}: {HINT}")
+    world = _number("WORLD_SIZE", 1, 10**6)
+    _number("RANK", 0, world - 1, f", because WORLD_SIZE={world}")
+    local_world = _number("LOCAL_WORLD_SIZE", 1, world, f", because WORLD_SIZE={world}")
+    _number("LOCAL_RANK", 0, local_world - 1, f", because LOCAL_WORLD_SIZE={local_world}")
+    _number("MASTER_PORT", 1, 65535)
 
 
 @contextmanager
@@ -56,16 +44,9 @@ def connection_errors() -> Iterator[None]:
         ) from error
 
 
-def _number(name: str, least: int) -> int | None:
-    """The value of a variable, None if it is not set."""
-    word = os.environ.get(name)
-    if word is None:
-        return None
-    if not (word.isascii() and word.isdecimal() and int(word) >= least):
-        raise UserError(f"{name}={word} must be a whole number of at least {least}: {HINT}")
+def _number(name: str, least: int, most: int, reason: str = "") -> int:
+    """The value of a variable, `most` if it is not set."""
+    word = os.environ.get(name, str(most))
+    if not (word.isascii() and word.isdecimal() and len(word) < 10 and least <= int(word) <= most):
+        raise UserError(f"{name}={word} must be a whole number from {least} to {most}{reason}: {HINT}")
     return int(word)
-
-
-def _check_below(name: str, rank: int | None, size_name: str, size: int) -> None:
-    if rank is not None and rank >= size:
-        raise UserError(f"{name}={rank} must be less than {size_name}={size}: {HINT}")

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.modules.instancenorm import _InstanceNorm
 
-from models.training.channels_last import is_faster_channels_last, to_channels_last
 from util.compiling import begin_step, how_to_compile
 from util.reference_path import reference_path
 
@@ -33,8 +34,11 @@ class Execution:
             return
         if self.device.type == "cpu" and self.dtype is None and not self.compiled:
             getattr(net, "speed_up", lambda: None)()
-        if is_faster_channels_last(net, self.device, half=self.dtype is not None) and to_channels_last(net):
-            self.channels_last = self.device.type == "cuda"
+        # on a GPU, tensor cores need this layout; in float32 cuDNN has fast kernels for the contiguous one
+        on_gpu = self.device.type == "cuda" and self.dtype is not None
+        on_cpu = self.device.type == "cpu" and getattr(net, "likes_channels_last", False)
+        if (on_gpu or on_cpu) and to_channels_last(net):
+            self.channels_last = on_gpu
 
     def compile(self, net: nn.Module) -> None:
         """Compile a net in place if --compile is given; the keys of its state_dict stay the same."""
@@ -59,6 +63,20 @@ class Execution:
         autocast = torch.autocast(self.device.type, self.dtype, self.dtype is not None)
         with reference_path(not self.fast), autocast:
             yield
+
+
+def to_channels_last(net: nn.Module) -> bool:
+    """Store the weights of convolutions channels-last, in place; return whether there are any.
+
+    Nets with instance norm do not change. On the CPU, torch's instance norm (2.15) computes wrong gradients, without
+    an error, for a batch of one with a channels-last gradient. On every device it copies its input to the contiguous
+    layout; nets on an A100 became slower by a third (github.com/pytorch/pytorch/issues/59168).
+    """
+    modules = list(net.modules())
+    if any(isinstance(module, _InstanceNorm) for module in modules):
+        return False
+    net.to(memory_format=torch.channels_last)
+    return any(isinstance(module, _ConvNd) for module in modules)
 
 
 @contextmanager

@@ -49,11 +49,10 @@ def _checked_state(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any
     """
     groups = optimizer.param_groups
     numbers = [list(group["params"]) for group in state["param_groups"]]
-    if [len(group) for group in numbers] != [len(group["params"]) for group in groups]:
-        raise ValueError("the optimizer's state is for another number of parameters")
     parameters = [parameter for group in groups for parameter in group["params"]]
-    by_number = dict(zip((number for group in numbers for number in group), parameters, strict=True))
-    if len(by_number) < len(parameters) or not state["state"].keys() <= by_number.keys():
+    by_number = dict(zip((number for group in numbers for number in group), parameters, strict=False))
+    same_groups = [len(group) for group in numbers] == [len(group["params"]) for group in groups]
+    if not (same_groups and len(by_number) == len(parameters) and state["state"].keys() <= by_number.keys()):
         raise ValueError("the optimizer's state is for other parameters")
     for number, values in state["state"].items():
         if set(values) != {"step", "exp_avg", "exp_avg_sq"}:

@@ -26,9 +26,7 @@ def build(opt: Namespace) -> tuple[BaseModel, Batch]:
 def step(setting: Setting, words: str) -> Case:
     """Training steps on one random batch; times are those of one optimize_parameters()."""
     opt = setting.options(words)
-    steps = vars(opt).get(
-        "n_critic", 1
-    )  # one of the generator, and all of the discriminator that belong to it
+    steps = vars(opt).get("n_critic", 1)  # one of G, and all of D that belong to it
 
     def prepare(opt: Namespace) -> Callable[[], object]:
         model, batch = build(opt)

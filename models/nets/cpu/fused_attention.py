@@ -1,6 +1,5 @@
 """Softmax attention that never stores its map: compiled C++ on the CPU, torch's fused kernels elsewhere."""
 
-import ctypes
 from typing import Any
 
 import torch
@@ -10,12 +9,6 @@ from torch import Tensor
 from models.nets.cpu.library import call, differentiable_gradients, require_shape, usable
 
 LEAST_KEYS = 64  # with fewer, torch's product and softmax are faster than the compiled function
-
-
-class Sizes(ctypes.Structure):
-    """N images, d channels of query and key, e of the value, L queries, M keys."""
-
-    _fields_ = [(name, ctypes.c_long) for name in ("N", "d", "e", "L", "M")]
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -104,6 +97,7 @@ class Attention(torch.autograd.Function):
         return tuple(grad if needed else None for grad, needed in zip(found, needs, strict=True))
 
 
-def _sizes(query: Tensor, value: Tensor) -> Sizes:
+def _sizes(query: Tensor, value: Tensor) -> tuple[int, ...]:
+    """The C++ struct Sizes."""
     (n, d, *places), (e, *keys) = query.shape, value.shape[1:]
-    return Sizes(n, d, e, places[0] * places[1], keys[0] * keys[1])
+    return n, d, e, places[0] * places[1], keys[0] * keys[1]

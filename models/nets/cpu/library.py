@@ -26,13 +26,7 @@ SOURCES = Path(__file__).parent / "csrc"
 FLAGS = "-std=c++17 -O3 -march=native -fno-math-errno -fopenmp -shared -fPIC -Wno-psabi".split()
 TYPES = {torch.float32: "float", torch.float64: "double"}
 BUILD_TIMEOUT_S = 300
-Argument = Tensor | ctypes.Structure | int | float | None
-
-
-class Shape(ctypes.Structure):
-    """Sizes of a convolution: input (N, C, H, W), K output channels, and its Kind."""
-
-    _fields_ = [(name, ctypes.c_long) for name in ("N", "C", "K", "H", "W", "kind")]
+Argument = Tensor | tuple[int, ...] | ctypes.Array | int | float | None  # a tuple becomes a struct of longs
 
 
 @cache
@@ -71,14 +65,6 @@ def call(name: str, dtype: torch.dtype, *arguments: Argument) -> None:
     getattr(lib, f"{name}_{TYPES[dtype]}")(*values)
 
 
-def sizes(shape: Shape, dtype: torch.dtype) -> list[int]:
-    """Number of elements of U, V and M: the transformed filters, input and output."""
-    lib, counts = library(), (ctypes.c_long * 3)()
-    assert lib is not None
-    getattr(lib, f"sizes_{TYPES[dtype]}")(shape, counts)
-    return list(counts)
-
-
 def require_shape(name: str, tensor: Tensor | None, *shape: int) -> None:
     """Raise ValueError if a tensor (None: there is none) has another shape, or if it is empty."""
     if tensor is not None and (tensor.shape != shape or 0 in shape):
@@ -109,6 +95,8 @@ def _to_c(argument: Argument, dtype: torch.dtype) -> object:
         return ctypes.c_void_p(argument.data_ptr())
     if isinstance(argument, float):
         return ctypes.c_double(argument)
+    if isinstance(argument, tuple):
+        return (ctypes.c_long * len(argument))(*argument)
     return ctypes.c_long(argument) if isinstance(argument, int) else argument
 
 

@@ -4,19 +4,21 @@ They take 1/4 and 1/2.56 of the multiplications. Compiled C++ computes them on t
 torch's convolution everywhere else. The relative error in float32 is 1e-6 to 6e-6, that of torch's is 5e-7.
 """
 
+import ctypes
 import math
 import threading
 from enum import IntEnum
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.nets.cpu.library import Shape, call, differentiable_gradients, require_shape, sizes, usable
+from models.nets.cpu.library import call, differentiable_gradients, require_shape, usable
 
 LEAST_TILES = 64  # of 4 x 4 output pixels; with fewer, the compiled form is not faster
+Maybe = Tensor | None
 _scratch_of_thread = threading.local()
 
 
@@ -28,6 +30,17 @@ class Kind(IntEnum):
     REFLECTED = 2  # 3x3, stride 1, reflection padding of 1
     HALVING = 3  # 4x4, stride 2, zero padding of 1
     DOUBLING = 4  # its transpose
+
+
+class Shape(NamedTuple):
+    """The C++ struct Shape: input (N, C, H, W), K output channels, and a Kind."""
+
+    N: int
+    C: int
+    K: int
+    H: int
+    W: int
+    kind: int
 
 
 def reference_conv(x: Tensor, weight: Tensor, bias: Tensor | None, kind: Kind) -> Tensor:
@@ -146,33 +159,24 @@ def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, kind: Kind) -> 
     shape = _shape(x, weight, kind)
     y = x.new_empty(_check(shape, x, weight))
     require_shape("bias", bias, shape.K)
-    call("forward", x.dtype, x, weight, bias, y, *_scratch(shape, x.dtype), shape)
+    call("forward", x.dtype, x, weight, bias, y, *_scratch(shape, x.dtype, "U", "V", "M"), shape)
     return y
 
 
-def _adjoint(
-    shape: Shape,
-    gy: Tensor,
-    x: Tensor | None,
-    weight: Tensor,
-    start: Tensor | None,
-    gx: Tensor | None,
-    gw: Tensor | None,
-) -> None:
+def _adjoint(shape: Shape, gy: Tensor, x: Maybe, weight: Tensor, start: Maybe, gx: Maybe, gw: Maybe) -> None:
     """Write gx, to which `start` (C,) is added, and gw, which needs x; None = not computed.
 
     gx and gw are as large as the image (N, C, H, W) and the weight.
     """
     require_shape("the input" if x is None else "the gradient", gy, *_check(shape, x, weight))
     require_shape("bias", start, shape.C)
-    U, V, M = _scratch(shape, gy.dtype)
-    dU = _kept("dU", U.numel(), gy.dtype)
-    call("backward", gy.dtype, gy, x, weight, start, gx, gw, U, V, M, dU, shape)
+    scratch = _scratch(shape, gy.dtype, "U", "V", "M", "dU")
+    call("backward", gy.dtype, gy, x, weight, start, gx, gw, *scratch, shape)
 
 
 def _check(shape: Shape, x: Tensor | None, weight: Tensor) -> tuple[int, ...]:
     """The shape of the output; raises ValueError if the image and the weight do not have the sizes of `shape`."""
-    n, c, k, height, width, kind = shape.N, shape.C, shape.K, shape.H, shape.W, shape.kind
+    n, c, k, height, width, kind = shape
     side, least, shrinks = (4, 2, 0) if kind == Kind.HALVING else (3, *SIDES[kind])
     require_shape("weight", weight, k, c, side, side)
     require_shape("the input", x, n, c, height, width)
@@ -189,14 +193,16 @@ def _shape(x: Tensor, weight: Tensor, kind: Kind) -> Shape:
     return Shape(len(x), x.shape[1], len(weight), *x.shape[2:], kind)
 
 
-def _scratch(shape: Shape, dtype: torch.dtype) -> list[Tensor]:
-    """Memory for the transformed filters U, input V and output M."""
-    return [_kept(name, size, dtype) for name, size in zip(("U", "V", "M"), sizes(shape, dtype), strict=True)]
+def _scratch(shape: Shape, dtype: torch.dtype, *names: str) -> list[Tensor]:
+    """Memory for the transformed filters U, input V and output M, and for the gradient dU.
 
-
-def _kept(name: str, size: int, dtype: torch.dtype) -> Tensor:
-    """Memory that is kept between calls, because page faults of new memory take as long as a transform."""
+    It is kept between calls, because page faults of new memory take as long as a transform.
+    """
     kept: dict[tuple[str, torch.dtype], Tensor] = _scratch_of_thread.__dict__.setdefault("kept", {})
-    if (name, dtype) not in kept or kept[name, dtype].numel() < size:
-        kept[name, dtype] = torch.empty(size, dtype=dtype)
-    return kept[name, dtype]
+    counts = (ctypes.c_long * 3)()
+    call("sizes", dtype, shape, counts)
+    sizes = dict(zip(("U", "V", "M", "dU"), (*counts, counts[0]), strict=True))
+    for name in names:
+        if (name, dtype) not in kept or kept[name, dtype].numel() < sizes[name]:
+            kept[name, dtype] = torch.empty(sizes[name], dtype=dtype)
+    return [kept[name, dtype] for name in names]

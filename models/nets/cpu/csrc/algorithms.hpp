@@ -6,11 +6,13 @@
 #include <type_traits>
 #include <utility>
 
+template <int N, int M> struct Sizes { static constexpr int In = N, Out = M; };
+template <class V> using Scalar = std::remove_reference_t<decltype(std::declval<V&>()[0])>;
+
 struct F43 {  // the points 0, 1, -1, 2, -2 and infinity
     static constexpr int Tile = 6, Taps = 3;
 
-    struct BT {
-        static constexpr int In = 6, Out = 6;
+    struct BT : Sizes<6, 6> {
         template <class V> static void apply(const V* d, V* e) {
             V even = d[4] - 4 * d[2], odd = d[3] - 4 * d[1], near = d[4] - d[2], far = 2 * (d[3] - d[1]);
             e[0] = 4 * d[0] - 5 * d[2] + d[4];
@@ -22,8 +24,7 @@ struct F43 {  // the points 0, 1, -1, 2, -2 and infinity
         }
     };
 
-    struct B {
-        static constexpr int In = 6, Out = 6;
+    struct B : Sizes<6, 6> {
         template <class V> static void apply(const V* e, V* d) {
             V sum = e[1] + e[2], dif = e[1] - e[2], sum2 = e[3] + e[4], dif2 = 2 * (e[3] - e[4]);
             d[0] = 4 * e[0];
@@ -35,8 +36,7 @@ struct F43 {  // the points 0, 1, -1, 2, -2 and infinity
         }
     };
 
-    struct AT {
-        static constexpr int In = 6, Out = 4;
+    struct AT : Sizes<6, 4> {
         template <class V> static void apply(const V* m, V* y) {
             V sum = m[1] + m[2], dif = m[1] - m[2], sum2 = m[3] + m[4], dif2 = m[3] - m[4];
             y[0] = m[0] + sum + sum2;
@@ -46,8 +46,7 @@ struct F43 {  // the points 0, 1, -1, 2, -2 and infinity
         }
     };
 
-    struct A {
-        static constexpr int In = 4, Out = 6;
+    struct A : Sizes<4, 6> {
         template <class V> static void apply(const V* y, V* m) {
             V even = y[0] + y[2], odd = y[1] + y[3], even2 = y[0] + 4 * y[2], odd2 = 2 * y[1] + 8 * y[3];
             m[0] = y[0];
@@ -59,11 +58,9 @@ struct F43 {  // the points 0, 1, -1, 2, -2 and infinity
         }
     };
 
-    struct G {
-        static constexpr int In = 3, Out = 6;
+    struct G : Sizes<3, 6> {
         template <class V> static void apply(const V* g, V* u) {
-            using T = std::remove_cv_t<std::remove_reference_t<decltype(g[0][0])>>;
-            constexpr T a = T(1) / 4, b = T(1) / 6, c = T(1) / 24;
+            constexpr Scalar<V> one = 1, a = one / 4, b = one / 6, c = one / 24;
             V even = b * (g[0] + g[2]), far = c * g[0] + b * g[2], odd = b * g[1], odd2 = 2 * c * g[1];
             u[0] = a * g[0];
             u[1] = -even - odd;
@@ -74,11 +71,9 @@ struct F43 {  // the points 0, 1, -1, 2, -2 and infinity
         }
     };
 
-    struct GT {
-        static constexpr int In = 6, Out = 3;
+    struct GT : Sizes<6, 3> {
         template <class V> static void apply(const V* u, V* g) {
-            using T = std::remove_cv_t<std::remove_reference_t<decltype(u[0][0])>>;
-            constexpr T a = T(1) / 4, b = T(1) / 6, c = T(1) / 24;
+            constexpr Scalar<V> one = 1, a = one / 4, b = one / 6, c = one / 24;
             V sum = b * (u[1] + u[2]), sum2 = c * (u[3] + u[4]);
             g[0] = a * u[0] - sum + sum2;
             g[1] = b * (u[2] - u[1]) + 2 * c * (u[3] - u[4]);
@@ -90,8 +85,7 @@ struct F43 {  // the points 0, 1, -1, 2, -2 and infinity
 struct F42 {  // the points 0, 1, -1, 2 and infinity
     static constexpr int Tile = 5, Taps = 2;
 
-    struct BT {
-        static constexpr int In = 5, Out = 5;
+    struct BT : Sizes<5, 5> {
         template <class V> static void apply(const V* d, V* e) {
             e[0] = 2 * (d[0] - d[2]) - d[1] + d[3];
             e[1] = d[3] - d[2] - 2 * d[1];
@@ -101,8 +95,7 @@ struct F42 {  // the points 0, 1, -1, 2 and infinity
         }
     };
 
-    struct B {
-        static constexpr int In = 5, Out = 5;
+    struct B : Sizes<5, 5> {
         template <class V> static void apply(const V* e, V* d) {
             d[0] = 2 * e[0];
             d[1] = 2 * (e[2] - e[1] + e[4]) - e[0] - e[3];
@@ -112,8 +105,7 @@ struct F42 {  // the points 0, 1, -1, 2 and infinity
         }
     };
 
-    struct AT {
-        static constexpr int In = 5, Out = 4;
+    struct AT : Sizes<5, 4> {
         template <class V> static void apply(const V* m, V* y) {
             V sum = m[1] + m[2], dif = m[1] - m[2];
             y[0] = m[0] + sum + m[3];
@@ -123,8 +115,7 @@ struct F42 {  // the points 0, 1, -1, 2 and infinity
         }
     };
 
-    struct A {
-        static constexpr int In = 4, Out = 5;
+    struct A : Sizes<4, 5> {
         template <class V> static void apply(const V* y, V* m) {
             V even = y[0] + y[2], odd = y[1] + y[3];
             m[0] = y[0];
@@ -135,11 +126,9 @@ struct F42 {  // the points 0, 1, -1, 2 and infinity
         }
     };
 
-    struct G {
-        static constexpr int In = 2, Out = 5;
+    struct G : Sizes<2, 5> {
         template <class V> static void apply(const V* g, V* u) {
-            using T = std::remove_cv_t<std::remove_reference_t<decltype(g[0][0])>>;
-            constexpr T a = T(1) / 2, b = T(1) / 6;
+            constexpr Scalar<V> one = 1, a = one / 2, b = one / 6;
             u[0] = a * g[0];
             u[1] = -a * (g[0] + g[1]);
             u[2] = b * (g[1] - g[0]);
@@ -148,11 +137,9 @@ struct F42 {  // the points 0, 1, -1, 2 and infinity
         }
     };
 
-    struct GT {
-        static constexpr int In = 5, Out = 2;
+    struct GT : Sizes<5, 2> {
         template <class V> static void apply(const V* u, V* g) {
-            using T = std::remove_cv_t<std::remove_reference_t<decltype(u[0][0])>>;
-            constexpr T a = T(1) / 2, b = T(1) / 6;
+            constexpr Scalar<V> one = 1, a = one / 2, b = one / 6;
             g[0] = a * (u[0] - u[1]) + b * (u[3] - u[2]);
             g[1] = b * (u[2] + 2 * u[3]) - a * u[1] + u[4];
         }

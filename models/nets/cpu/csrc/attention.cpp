@@ -198,11 +198,11 @@ void backward(const T* go, const T* q, const T* k, const T* v, const T* o, const
 }  // namespace
 
 #define FOR_TYPE(T, name)                                                                                        \
-    extern "C" void attend_##name(const T* q, const T* k, const T* v, T* o, T* stats, Sizes s, long threads) {   \
+    extern "C" void attend_##name(const T* q, const T* k, const T* v, T* o, T* stats, const Sizes& s, long threads) { \
         forward<T>(q, k, v, o, stats, s, threads);                                                               \
     }                                                                                                            \
     extern "C" void attend_grad_##name(const T* go, const T* q, const T* k, const T* v, const T* o,              \
-                                       const T* stats, T* dq, T* dk, T* dv, Sizes s, long threads) {             \
+                                       const T* stats, T* dq, T* dk, T* dv, const Sizes& s, long threads) {      \
         backward<T>(go, q, k, v, o, stats, dq, dk, dv, s, threads);                                              \
     }
 FOR_TYPE(float, float)

@@ -9,10 +9,9 @@ namespace {
 // Sums two functions of element i over a plane; sums of blocks are added in double precision.
 template <class T, class F> void sums(long size, F f, double (&total)[2]) {
     constexpr int L = kLanes<T>, kBlock = 64 * L;
-    using Vec = typename Simd<T, L>::Vec;
     total[0] = total[1] = 0;
     for (long start = 0; start < size; start += kBlock) {
-        Vec part[2][2] = {};
+        Vec<T> part[2][2] = {};
         const long end = std::min<long>(size, start + kBlock);
         long i = start;
         for (; i + 2 * L <= end; i += 2 * L)
@@ -23,21 +22,15 @@ template <class T, class F> void sums(long size, F f, double (&total)[2]) {
     }
 }
 
-template <class T> typename Simd<T, kLanes<T>>::Vec some(const T* p, long count) {
-    if (count == kLanes<T>) return Simd<T, kLanes<T>>::load(p);
-    typename Simd<T, kLanes<T>>::Vec v = {};
-    std::memcpy(&v, p, count * sizeof(T));
-    return v;
-}
+template <class T> auto some(const T* p, long count) { return Simd<T, kLanes<T>>::load_some(p, count); }
 
 // y = max((x - mean) / sqrt(var + eps), floor), with floor 0 for ReLU, else -infinity; stats = (mean, 1 / deviation).
 template <class T> void plane_norm(const T* x, T* y, T* stats, long size, double eps, T floor) {
-    using Vec = typename Simd<T, kLanes<T>>::Vec;
     double total[2], squares[2];
-    sums<T>(size, [=](long i, long n, Vec& a, Vec&) { a += some(x + i, n); }, total);
+    sums<T>(size, [=](long i, long n, Vec<T>& a, Vec<T>&) { a += some(x + i, n); }, total);
     const T mean = T(total[0] / size);
-    sums<T>(size, [=](long i, long n, Vec& a, Vec&) {
-        Vec d = some(x + i, n) - mean;
+    sums<T>(size, [=](long i, long n, Vec<T>& a, Vec<T>&) {
+        Vec<T> d = some(x + i, n) - mean;
         for (int lane = n; lane < kLanes<T>; lane++) d[lane] = 0;
         a += d * d;
     }, squares);
@@ -51,11 +44,10 @@ template <class T> void plane_norm(const T* x, T* y, T* stats, long size, double
 
 // dx = scale (g - mean(g) - z mean(g z)) with z the normalised x and g = dy where z > floor.
 template <class T> void plane_grad(const T* gy, const T* x, const T* stats, T* gx, long size, T floor) {
-    using Vec = typename Simd<T, kLanes<T>>::Vec;
     const T mean = stats[0], scale = stats[1];
     double total[2];
-    sums<T>(size, [=](long i, long n, Vec& a, Vec& b) {
-        const Vec z = (some(x + i, n) - mean) * scale, g = z > floor ? some(gy + i, n) : Vec{};
+    sums<T>(size, [=](long i, long n, Vec<T>& a, Vec<T>& b) {
+        const Vec<T> z = (some(x + i, n) - mean) * scale, g = z > floor ? some(gy + i, n) : Vec<T>{};
         a += g;
         b += g * z;
     }, total);

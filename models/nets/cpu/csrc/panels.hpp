@@ -56,6 +56,10 @@ template <class T, int L> struct Simd {
     }
 };
 
+template <class T> using Vec = typename Simd<T, kLanes<T>>::Vec;
+template <class T> Vec<T> load(const T* p) { return Simd<T, kLanes<T>>::load(p); }
+template <class T> void store(T* p, Vec<T> v) { Simd<T, kLanes<T>>::store(p, v); }
+
 // Orders the stores of Simd::stream() before the barrier that hands their data to other threads.
 inline void fence_streams() {
 #ifdef __AVX512F__
@@ -95,13 +99,12 @@ template <class T> struct Panels {
 // c[i][:] (+)= sum over r of a[r][i] * b[r][:], R rows of one panel.
 template <class T, int R> void kernel(const T* a, const T* b, T* c, long depth, bool add) {
     constexpr int L = kLanes<T>, N = kPanel<T>;
-    using S = Simd<T, L>;
-    typename S::Vec sum[R][2] = {};
+    Vec<T> sum[R][2] = {};
     if (add)
         for (int i = 0; i < R; i++)
-            for (int w = 0; w < 2; w++) sum[i][w] = S::load(c + i * N + w * L);
+            for (int w = 0; w < 2; w++) sum[i][w] = load(c + i * N + w * L);
     for (long r = 0; r < depth; r++) {
-        const typename S::Vec left = S::load(b + r * N), right = S::load(b + r * N + L);
+        const Vec<T> left = load(b + r * N), right = load(b + r * N + L);
         __builtin_prefetch(b + (r + 16) * N);
         __builtin_prefetch(b + (r + 16) * N + L);
 #pragma GCC unroll 12
@@ -111,42 +114,36 @@ template <class T, int R> void kernel(const T* a, const T* b, T* c, long depth, 
         }
     }
     for (int i = 0; i < R; i++)
-        for (int w = 0; w < 2; w++) S::store(c + i * N + w * L, sum[i][w]);
+        for (int w = 0; w < 2; w++) store(c + i * N + w * L, sum[i][w]);
 }
 
-// Copies R rows of the left matrix, interleaved, if the elements of a row are contiguous ...
-template <class T, int R> struct ByRows {
-    template <class At> static void copy(At at, long m, long r0, long depth, T* to) {
-        constexpr int L = kLanes<T>;
+enum class Contiguous { rows, columns };
+
+// Copies R rows of the left matrix, interleaved; `Order` says where its elements are contiguous.
+template <class T, int R, Contiguous Order, class At> void interleave(At at, long m, long r0, long depth, T* to) {
+    constexpr int L = kLanes<T>;
+    if constexpr (Order == Contiguous::columns)
+        for (long r = 0; r < depth; r++) std::memcpy(to + r * R, at(m, r0 + r), R * sizeof(T));
+    else
         for (long r = 0; r < depth; r += L) {
-            typename Simd<T, L>::Vec block[L] = {};
-            for (int i = 0; i < std::min(R, L); i++) block[i] = Simd<T, L>::load(at(m + i, r0 + r));
+            Vec<T> block[L] = {};
+            for (int i = 0; i < std::min(R, L); i++) block[i] = load<T>(at(m + i, r0 + r));
             transpose<1>(block);
-            if constexpr (R > L)
-                for (int i = L; i < R; i++)
-                    for (int lane = 0; lane < L; lane++) to[(r + lane) * R + i] = at(m + i, r0 + r)[lane];
+            for (int i = L; i < R; i++)
+                for (int lane = 0; lane < L; lane++) to[(r + lane) * R + i] = at(m + i, r0 + r)[lane];
             for (int lane = 0; lane < L; lane++) std::memcpy(to + (r + lane) * R, &block[lane], std::min(R, L) * sizeof(T));
         }
-    }
-};
+}
 
-// ... and if the elements of a column are contiguous.
-template <class T, int R> struct ByColumns {
-    template <class At> static void copy(At at, long m, long r0, long depth, T* to) {
-        for (long r = 0; r < depth; r++) std::memcpy(to + r * R, at(m, r0 + r), R * sizeof(T));
-    }
-};
-
-template <class T, int R, template <class, int> class By, class At>
-void some_rows(At at, long m, Panels<T> b, long r0, long depth, Panels<T> c, long n0, long n1, T* left,
-               bool add) {
-    By<T, R>::copy(at, m, r0, depth, left);  // once for all panels of B
+template <class T, int R, Contiguous Order, class At>
+void some_rows(At at, long m, Panels<T> b, long r0, long depth, Panels<T> c, long n0, long n1, T* left, bool add) {
+    interleave<T, R, Order>(at, m, r0, depth, left);  // once for all panels of B
     for (long n = n0; n < n1; n += kPanel<T>) kernel<T, R>(left, b.at(r0, n), c.at(m, n), depth, add);
 }
 
 // C (M, n) (+)= left (M, depth) @ B (depth, n), in blocks of B that fit into the L2 cache. at(row, r) is the address
-// of an element of the left matrix, which is contiguous By rows (then readable beyond the last element) or columns.
-template <class T, template <class, int> class By, class At>
+// of an element of the left matrix, whose rows (then readable beyond the last element) or columns are contiguous.
+template <class T, Contiguous Order, class At>
 void product(At at, Panels<T> b, Panels<T> c, long M, long depth, long n, bool add = false) {
     constexpr long kDepth = 512, kBlock = 256 * 1024 / sizeof(T);
     alignas(64) T left[(kDepth + kLanes<T>) * kRows];
@@ -155,9 +152,9 @@ void product(At at, Panels<T> b, Panels<T> c, long M, long depth, long n, bool a
         for (long n0 = 0; n0 < n; n0 += wide) {
             const long n1 = std::min(n, n0 + wide);
             long m = 0;
-            for (; m + kRows <= M; m += kRows) some_rows<T, kRows, By>(at, m, b, r, some, c, n0, n1, left, add || r);
-            for (; m + 4 <= M; m += 4) some_rows<T, 4, By>(at, m, b, r, some, c, n0, n1, left, add || r);
-            for (; m < M; m++) some_rows<T, 1, By>(at, m, b, r, some, c, n0, n1, left, add || r);
+            for (; m + kRows <= M; m += kRows) some_rows<T, kRows, Order>(at, m, b, r, some, c, n0, n1, left, add || r);
+            for (; m + 4 <= M; m += 4) some_rows<T, 4, Order>(at, m, b, r, some, c, n0, n1, left, add || r);
+            for (; m < M; m++) some_rows<T, 1, Order>(at, m, b, r, some, c, n0, n1, left, add || r);
         }
     }
 }
@@ -165,12 +162,11 @@ void product(At at, Panels<T> b, Panels<T> c, long M, long depth, long n, bool a
 // V (rows, n) in panels of n -> its transpose (n, rows) in panels of rows; `to` has space for whole panels.
 template <class T> void transpose_panels(Panels<T> v, long n, Panels<T> to) {
     constexpr int L = kLanes<T>;
-    using S = Simd<T, L>;
     for (long p = 0; p < n; p += L)
         for (long c = 0; c < v.rows; c += L) {
-            typename S::Vec block[L];
-            for (int i = 0; i < L; i++) block[i] = S::load(v.at(std::min(c + i, v.rows - 1), p));
+            Vec<T> block[L];
+            for (int i = 0; i < L; i++) block[i] = load<T>(v.at(std::min(c + i, v.rows - 1), p));
             transpose<1>(block);
-            for (int i = 0; i < L && p + i < n; i++) S::store(to.at(p + i, c), block[i]);
+            for (int i = 0; i < L && p + i < n; i++) store(to.at(p + i, c), block[i]);
         }
 }

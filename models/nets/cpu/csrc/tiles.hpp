@@ -6,10 +6,6 @@
 
 constexpr long kTile = 96;  // places that are multiplied with a panel at a time; a multiple of kRows
 
-template <class T> using Vec = typename Simd<T, kLanes<T>>::Vec;
-template <class T> Vec<T> load(const T* p) { return Simd<T, kLanes<T>>::load(p); }
-template <class T> void store(T* p, Vec<T> v) { Simd<T, kLanes<T>>::store(p, v); }
-
 inline long ceil_div(long n, long unit) { return (n + unit - 1) / unit; }
 
 // An uninitialised array, aligned to a cache line.

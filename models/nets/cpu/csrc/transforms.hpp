@@ -61,8 +61,9 @@ template <class T, int L, int R, int Step> class Window {
     }
 
     Vec& at(long r, long column) { return cells[r * pitch + column].v; }
-    T* chunk(T* planes, long index, long channel) const { return planes + (index * tiles.images * channels + channel) * height * width; }
-    const T* chunk(const T* planes, long index, long channel) const { return chunk(const_cast<T*>(planes), index, channel); }
+    template <class P> P* chunk(P* planes, long index, long channel) const {  // P: T or const T
+        return planes + (index * tiles.images * channels + channel) * height * width;
+    }
     long live(long index, long group) const {  // lanes that hold an image
         return std::clamp(std::min(tiles.images, images - index * tiles.images) * rows - group * L, 0L, long(L));
     }

@@ -4,9 +4,9 @@
 // phases of the image, pixels (2r + a - 1, 2j + b - 1) for a, b in {0, 1}, as separate channels: F(4x4, 2x2). The
 // matrix products between the transforms have 1/4 and 1/2.56 of the multiplications of the direct convolution.
 //
-// The C interface needs no headers of torch, so it compiles in seconds and fits every version of torch. Each pass is
-// one parallel region with dynamic loops: there are few barriers, and a thread that loses its core for a while does
-// not delay the others much. Batches are split into blocks whose transforms fit into the last-level cache.
+// The C interface needs no headers of torch, so it compiles in seconds and fits every version of torch. Loops are
+// dynamic, so that a thread that loses its core for a while does not delay the others much. Batches are split into
+// blocks whose transforms fit into the last-level cache.
 #include "transforms.hpp"
 
 namespace {
@@ -26,6 +26,7 @@ template <class T, class F, int Step> struct Layout {
     static constexpr int Products = F::Tile * F::Tile, Taps = F::Taps * F::Taps, Planes = Step * Step;
     const Shape s;
     const bool pad = s.kind != kUnpadded;
+    const Border border = s.kind == kReflected ? Border::reflection : pad ? Border::zero : Border::none;
     const long height = Step == 2 ? s.H / 2 : s.H + 2 * pad - 2, width = Step == 2 ? s.W / 2 : s.W + 2 * pad - 2;
     const long channels = s.C * Planes, wide = up(channels, kPanel<T>);
     const Tiling whole{s.N, (height + 3) / 4, (width + 3) / 4, kLanes<T>};
@@ -43,9 +44,6 @@ template <class T, class F, int Step> struct Layout {
         const long each = Products * (channels + s.K) * sizeof(T) * tiling.places(tiling.images);
         const long room = std::max<long>(kCache, 2 * Products * step_u * sizeof(T));
         return std::min(s.N, std::max(room / each, 1L) * tiling.images);
-    }
-    Border border() const {
-        return s.kind == kReflected ? Border::reflection : pad ? Border::zero : Border::none;
     }
 };
 
@@ -88,7 +86,7 @@ template <class T, class F, int Step> struct Filters {
 };
 
 template <class T, int L, class F, int Step> Transform<T, L, F, Step> transform(const Layout<T, F, Step>& at, long N) {
-    return {{N, at.s.C, at.s.H, at.s.W, at.border(), at.tiling},
+    return {{N, at.s.C, at.s.H, at.s.W, at.border, at.tiling},
             {N, at.s.K, at.height, at.width, Border::none, at.tiling},
             at.step_v,
             at.step_m};
@@ -103,16 +101,16 @@ void forward(const T* x, const T* w, const T* bias, T* y, T* u, T* v, T* m, cons
 #pragma omp for schedule(dynamic, 4) nowait
         for (long k = 0; k < s.K; k++) filters.forward(w + k * s.C * filters.side * filters.side, u + k * at.wide);
         for (long n = 0; n < s.N; n += at.block) {
-            auto turn = transform<T, L>(at, std::min(at.block, s.N - n));
-            const long images = std::min(at.block, s.N - n), chunks = at.tiling.chunks(images);
-            const long places = at.tiling.places(images);
+            const long images = std::min(at.block, s.N - n);
+            const long chunks = at.tiling.chunks(images), places = at.tiling.places(images);
+            auto turn = transform<T, L>(at, images);
 #pragma omp for schedule(dynamic, 4)
             for (long i = 0; i < chunks * s.C; i++)
                 turn.input(x + n * s.C * s.H * s.W, {v, at.channels}, i / s.C, i % s.C);
 #pragma omp for schedule(dynamic)
             for (int e = 0; e < at.Products; e++) {  // M = U V
                 const T* left = u + e * at.step_u;
-                product<T, ByRows>([=, &at](long k, long c) { return left + k * at.wide + c; },
+                product<T, Contiguous::rows>([=, &at](long k, long c) { return left + k * at.wide + c; },
                                    {v + e * at.step_v, at.channels}, {m + e * at.step_m, s.K}, s.K, at.channels, places);
             }
 #pragma omp for schedule(dynamic, 4)
@@ -137,9 +135,9 @@ void backward(const T* gy, const T* x, const T* w, const T* start, T* gx, T* gw,
 #pragma omp for schedule(dynamic, 4) nowait
             for (long k = 0; k < s.K; k++) filters.forward(w + k * kernel, u + k * at.wide);
         for (long n = 0; n < s.N; n += at.block) {
-            auto turn = transform<T, L>(at, std::min(at.block, s.N - n));
-            const long images = std::min(at.block, s.N - n), chunks = at.tiling.chunks(images);
-            const long places = at.tiling.places(images), before = n * s.C * s.H * s.W;
+            const long images = std::min(at.block, s.N - n), before = n * s.C * s.H * s.W;
+            const long chunks = at.tiling.chunks(images), places = at.tiling.places(images);
+            auto turn = transform<T, L>(at, images);
             if (gw)
 #pragma omp for schedule(dynamic, 4) nowait
                 for (long i = 0; i < chunks * s.C; i++)
@@ -152,12 +150,12 @@ void backward(const T* gy, const T* x, const T* w, const T* start, T* gx, T* gw,
                 const Panels<T> image_e{v + e * at.step_v, at.channels}, grad_e{m + e * at.step_m, s.K};
                 if (gw) {  // dU = dM V^T
                     transpose_panels<T>(image_e, places, {turned.data(), places});
-                    product<T, ByRows>([=](long k, long p) { return grad_e.at(k, p); }, {turned.data(), places},
+                    product<T, Contiguous::rows>([=](long k, long p) { return grad_e.at(k, p); }, {turned.data(), places},
                                        {du + e * at.step_u, s.K}, s.K, places, at.channels, n > 0);
                 }
                 const T* left = u + e * at.step_u;
                 if (gx)  // dV = U^T dM overwrites V
-                    product<T, ByColumns>([=, &at](long c, long k) { return left + k * at.wide + c; }, grad_e, image_e,
+                    product<T, Contiguous::columns>([=, &at](long c, long k) { return left + k * at.wide + c; }, grad_e, image_e,
                                           at.channels, s.K, places);
             }
             if (gx)
@@ -182,17 +180,17 @@ template <class T, class Do> void choose(const Shape& s, Do f) {
 }  // namespace
 
 #define FOR_TYPE(T, name)                                                                                        \
-    extern "C" void sizes_##name(Shape s, long* uvm) {                                                           \
+    extern "C" void sizes_##name(const Shape& s, long* uvm, long) {                                              \
         choose<T>(s, [&](const auto& at, auto) {                                                                 \
             uvm[0] = at.Products * at.step_u, uvm[1] = at.Products * at.step_v, uvm[2] = at.Products * at.step_m; \
         });                                                                                                      \
     }                                                                                                            \
-    extern "C" void forward_##name(const T* x, const T* w, const T* bias, T* y, T* u, T* v, T* m, Shape s,       \
+    extern "C" void forward_##name(const T* x, const T* w, const T* bias, T* y, T* u, T* v, T* m, const Shape& s, \
                                    long threads) {                                                               \
         choose<T>(s, [&](const auto& at, auto L) { forward<T, L>(x, w, bias, y, u, v, m, at, threads); });       \
     }                                                                                                            \
     extern "C" void backward_##name(const T* gy, const T* x, const T* w, const T* start, T* gx, T* gw, T* u,     \
-                                    T* v, T* m, T* du, Shape s, long threads) {                                  \
+                                    T* v, T* m, T* du, const Shape& s, long threads) {                           \
         choose<T>(s, [&](const auto& at, auto L) {                                                               \
             backward<T, L>(gy, x, w, start, gx, gw, u, v, m, du, at, threads);                                   \
         });                                                                                                      \

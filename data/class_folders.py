@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from data.image_folder import is_image_file, missing_folder, visible
+from data.image_folder import is_folder, is_image_file, missing_folder, visible
 from util.errors import UserError
 
 
 def phase_folder(dataroot: str, phase: str) -> Path:
     """`dataroot`/`phase`, or `dataroot` without it; raises UserError if only training has a folder."""
     folder, training = Path(dataroot, phase), Path(dataroot, "train")
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return folder
-    if training.is_dir():
+    if os.path.isdir(training):
         raise UserError(f"there is no folder {folder}: create it, or use --phase train to read {training}")
     return Path(dataroot)
 
@@ -27,11 +27,11 @@ def class_names(root: Path) -> list[str]:
     Raises:
         UserError: `root` does not exist, or contains images next to class folders.
     """
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise missing_folder(root)
     entries = list(visible(root))
-    names = sorted(entry.name for entry in entries if entry.is_dir())
-    images = [entry.name for entry in entries if is_image_file(entry.name) and not entry.is_dir()]
+    names = sorted(entry.name for entry in entries if is_folder(entry))
+    images = [entry.name for entry in entries if is_image_file(entry.name) and not is_folder(entry)]
     if names and images:
         more = ", ..." if len(names) > 3 else ""
         raise UserError(

@@ -12,6 +12,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from util.errors import explain_missing_package
+
+sys.excepthook = explain_missing_package  # the packages below may not be installed
+
 from PIL import Image
 
 from data.image_folder import is_image_file

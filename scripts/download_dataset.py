@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from util import log, plugins
 from util.cli.arguments import Arguments
 from util.errors import RunFault, UserError, run
+from util.files import open_regular
 
 HOST = "http://efrosgans.eecs.berkeley.edu"
 ENDINGS = {"cyclegan": ".zip", "pix2pix": ".tar.gz"}
@@ -43,7 +44,16 @@ CITYSCAPES = (
     "same name, and join them with scripts/combine_A_and_B.py"
 )
 NETWORK_ERRORS = (OSError, http.client.HTTPException)  # URLError and timeouts are OSErrors
-DAMAGED = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError)
+# RuntimeError: encrypted, or compressed by a method that Python does not know
+DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zlib.error,
+    EOFError,
+    ValueError,
+    RuntimeError,
+)
 TIMEOUT_S = 30
 CHUNK = 1 << 20
 
@@ -117,8 +127,8 @@ def fetch(url: str, archive: Path) -> None:
     except NETWORK_ERRORS as error:
         reason = getattr(error, "reason", None) or error
         raise RunFault(
-            f"cannot download {url} ({reason}): run this command again to continue, or download the file "
-            f"yourself into {archive.parent}"
+            f"cannot download {url} ({reason}): run this command again to continue, give the address of another "
+            f"server as --mirror and the sum of the file as --sha256, or download it yourself into {archive.parent}"
         ) from error
     os.replace(part, archive)
 
@@ -152,8 +162,11 @@ def _download(url: str, part: Path) -> None:
 
 def check_sum(archive: Path, *, expected: str | None) -> None:
     """Record the SHA-256 sum of the archive in <archive>.sha256; RunFault if it is not the expected one."""
-    with archive.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with open_regular(archive) as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RunFault(f"{archive} cannot be read ({error.strerror}): remove it and try again") from error
     if expected and found != expected.lower():
         raise RunFault(
             f"{archive} has the SHA-256 sum {found}, not --sha256 {expected}: remove it and try again"
@@ -173,11 +186,13 @@ def unpack(archive: Path, target: Path) -> None:
             with zipfile.ZipFile(archive) as zipped:
                 for member in zipped.infolist():
                     _check(archive, member.filename, regular=not stat.S_ISLNK(member.external_attr >> 16))
+                _check_size(archive, sum(member.file_size for member in zipped.infolist()))
                 zipped.extractall(temporary)
         else:
-            with tarfile.open(archive) as tar:
+            with tarfile.open(archive, "r:gz") as tar:
                 for entry in tar:
                     _check(archive, entry.name, regular=entry.isreg() or entry.isdir())
+                _check_size(archive, sum(entry.size for entry in tar))
                 tar.extractall(temporary, filter="data")
                 while tar.fileobj.read(CHUNK):
                     pass  # the checksum of gzip comes after the end of the tar archive
@@ -187,6 +202,14 @@ def unpack(archive: Path, target: Path) -> None:
         raise RunFault(f"{archive} is damaged ({error}): remove it and download it again") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_size(archive: Path, size: int) -> None:
+    free = shutil.disk_usage(archive.parent).free
+    if size > free:
+        raise UserError(
+            f"{archive} was not unpacked: its files take {size:,} bytes, and {archive.parent} has {free:,} bytes free"
+        )
 
 
 def _check(archive: Path, name: str, *, regular: bool) -> None:

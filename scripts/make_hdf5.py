@@ -18,6 +18,10 @@ from typing import IO
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from util.errors import explain_missing_package
+
+sys.excepthook = explain_missing_package  # the packages below may not be installed
+
 from PIL import Image
 
 from data.class_folders import class_names, labels_of, phase_folder

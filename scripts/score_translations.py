@@ -10,9 +10,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from util.errors import explain_missing_package
+
+sys.excepthook = explain_missing_package  # the packages below may not be installed
+
+import numpy as np
 
 from data.images import open_image
 from util.cli.arguments import Arguments

@@ -1,12 +1,19 @@
 """Scripts keep the user's files, and refuse damaged archives and wrong values."""
 
+import argparse
 import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
 import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import draw_images, names_all
+from conftest import ROOT, draw_images, names_all
 
 Runner = Callable[..., int]
 
@@ -97,3 +104,54 @@ def test_a_mirror_that_is_no_address_is_refused(
         "scripts/download_dataset.py", "maps", "--kind", "cyclegan", "--dest", tmp_path, "--mirror", mirror
     )
     assert code == 2 and names_all(capfd.readouterr().err, ["--mirror", mirror])
+
+
+def test_a_failed_download_names_the_ways_out(
+    run_script: Runner, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # nobody listens there
+        mirror = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        words = ["maps", "--kind", "cyclegan", "--dest", tmp_path, "--mirror", mirror]
+        assert run_script("scripts/download_dataset.py", *words) == 1
+    assert names_all(capfd.readouterr().err, [f"{mirror}/cyclegan/datasets/maps.zip", "--mirror", "--sha256"])
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "empty"])
+def test_an_archive_that_is_no_file_is_refused(
+    run_script: Runner, tmp_path: Path, capfd: pytest.CaptureFixture, kind: str
+) -> None:
+    archive = tmp_path / "maps.zip"
+    {"fifo": os.mkfifo, "folder": Path.mkdir, "empty": Path.touch}[kind](archive)
+    assert run_script("scripts/download_dataset.py", "maps", "--kind", "cyclegan", "--dest", tmp_path) == 1
+    assert names_all(capfd.readouterr().err, [archive]) and not (tmp_path / "maps").exists()
+
+
+def test_an_archive_that_does_not_fit_on_the_disk_is_refused(
+    run_script: Runner, tmp_path: Path, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before a single file of it is written."""
+    write_archive(tmp_path / "facades.tar.gz")
+    with zipfile.ZipFile(tmp_path / "maps.zip", "w") as file:
+        file.writestr("maps/1.jpg", bytes(10_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: argparse.Namespace(free=9999))
+    for name, kind in (("facades", "pix2pix"), ("maps", "cyclegan")):
+        assert run_script("scripts/download_dataset.py", name, "--kind", kind, "--dest", tmp_path) == 2
+        assert names_all(capfd.readouterr().err, ["10,000", "9,999"]) and not (tmp_path / name).exists()
+
+
+# ---------------------------------------------------------------------- all that work without torch
+
+
+@pytest.mark.parametrize(
+    "name", ["combine_A_and_B", "make_toy_dataset", "make_hdf5", "score_translations", "download_dataset"]
+)
+def test_a_missing_package_is_one_sentence(name: str) -> None:
+    """Without the environment: -S hides its packages."""
+    command = [sys.executable, "-S", str(ROOT / "scripts" / f"{name}.py"), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    if name == "download_dataset":
+        assert done.returncode == 0  # it needs none
+        return
+    assert done.returncode and len(done.stderr.splitlines()) == 1
+    assert names_all(done.stderr, [".venv/bin/activate", "pip install"])

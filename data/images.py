@@ -114,7 +114,8 @@ def check_images(paths: Sequence[str]) -> None:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # signalling NaN
+        values = np.asarray(image).astype(np.float64)
     if not np.isfinite(values).all():
         raise ValueError("it contains NaN or infinite pixels")
     low, high = values.min(), values.max()

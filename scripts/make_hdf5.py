@@ -72,7 +72,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         default=0,
         help="with center: side of the square; 0 = the shorter side (0)",
     )
-    add("--num_threads", type=int, default=4, help="threads that read images (4)")
+    add("--num_threads", type=whole(1, 1024), default=4, help="threads that read images (4)")
     return parser.parse_args(argv)
 
 

@@ -95,7 +95,10 @@ def test_the_hdf5_layout_of_biggan_is_read(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- HDF5 files that declare what they do not hold
 
 
-@pytest.mark.parametrize("kind", ["shape", "chunk", "labels", "float", "empty", "scalar", "group", "names"])
+KINDS = ["shape", "chunk", "labels", "float", "empty", "scalar", "group", "names", "control", "equal"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_hdf5_file_of_odd_contents_is_refused_at_once(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "odd.h5"
     some = np.zeros((4, 8, 8, 3), np.uint8)
@@ -113,7 +116,8 @@ def test_an_hdf5_file_of_odd_contents_is_refused_at_once(tmp_path: Path, kind: s
         else:
             file["images"], file.attrs["n_classes"] = some, 2
             file["labels"] = [0.5, 1, 0, 0] if kind == "labels" else [0, 1, 0, 1]
-            file["class_names"] = [1, 2]
+            names = {"names": [1, 2], "control": [b"a", b"\x1b[31mb"], "equal": [b"a", b"a"]}
+            file["class_names"] = names.get(kind, [b"a", b"b"])
     with refused(path):
         dataset(data_options(path, "hdf5"))
 

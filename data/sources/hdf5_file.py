@@ -6,6 +6,7 @@ make_hdf5.py of ajbrock's BigGAN: "imgs" uint8 (N, C, S, S) and "labels" int64 (
 """
 
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -136,7 +137,10 @@ def class_names_of(file: Any) -> list[str]:
     names, count = _own_dataset(file, "class_names"), _n_classes(file)
     if names.shape != (count,) or h5py.check_string_dtype(names.dtype) is None:
         raise Invalid(f'"class_names" must be {count} names')
-    return [name.decode(errors="surrogateescape") for name in names[()].tolist()]
+    decoded = [name.decode(errors="surrogateescape") for name in names[()].tolist()]
+    if len(set(decoded)) < count or any(re.search(r"^$|[\x00-\x1f\x7f]", name) for name in decoded):
+        raise Invalid('"class_names" must be different names without control characters')
+    return decoded
 
 
 def _own_labels(file: Any) -> np.ndarray:

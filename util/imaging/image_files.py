@@ -19,8 +19,8 @@ FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
 EpsImagePlugin.gs_binary = False  # other code that opens images must not start Ghostscript either
 # what Pillow's decoders raise on damaged files
 READ_ERRORS = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, struct.error, zlib.error)
-# Pillow warns of images of half its limit; here the free memory is the limit
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Pillow warns of odd tags, and of images of half its limit; here the free memory is the limit
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def score(results: Path, dataroot: Path) -> dict[str, float]:
     """
     errors = {name: _errors(results, dataroot, *labels) for name, labels in DIRECTIONS.items()}
     errors["mean"] = np.mean(list(errors.values()), axis=0).tolist()
-    figures = {}
+    figures: dict[str, float] = {}
     for name, (translated, copied) in errors.items():
         lower = 100 * (1 - translated / copied)
         figures |= {f"{name}_mae": translated, f"{name}_copy_mae": copied, f"{name}_lower_percent": lower}

@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable
+from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
@@ -26,7 +27,7 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def open_regular(path: str | Path) -> IO[bytes]:
+def open_regular(path: str | Path) -> BufferedReader:
     """Open a file for reading; raises OSError for a FIFO or a device as well, which could block for ever."""
     nonblocking = getattr(os, "O_NONBLOCK", 0)  # Windows has none
     file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | nonblocking))  # noqa: SIM115

@@ -18,7 +18,10 @@ class Source(Protocol):
     """Stored images by number, and their classes."""
 
     labels: np.ndarray | None  # int64 (N,); None without classes
-    classes: Sequence[str]  # their names in order; empty if they have none
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Their names in order; empty if they have none."""
 
     def __len__(self) -> int: ...
 

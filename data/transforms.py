@@ -89,13 +89,11 @@ class Preprocess:
 
     def check_memory(self, batch_size: int) -> None:
         """Raise UserError if images of the sizes that the flags fix do not fit into the memory."""
-        sides = {"load_size": self.load_size} if self.mode in ("resize", "resize_and_crop") else {}
+        if self.mode in ("resize", "resize_and_crop"):
+            check_fits(self.load_size**2, f"an image with --load_size {self.load_size}", "use a smaller size")
         if self._crops or self.mode == "center":
-            sides["crop_size"] = self.crop_size
-        for name, side in sides.items():
-            images = batch_size if name == "crop_size" else 1
-            what = f"--{name} {side}: {images} images of {side}x{side} pixels"
-            check_fits(images * side**2, what, f"use a smaller --{name} or --batch_size")
+            what = f"a batch with --crop_size {self.crop_size} and --batch_size {batch_size}"
+            check_fits(batch_size * self.crop_size**2, what, "use a smaller size or batch")
 
     def finish(self, image: Image.Image, draw: Draw, *, name: str = "an image") -> Image.Image:
         """Crop a prepared image to the drawn window, scale that to crop_size, and flip it if drawn.

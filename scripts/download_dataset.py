@@ -43,7 +43,8 @@ CITYSCAPES = (
     "gtFine_trainvaltest.zip and leftImg8bit_trainvaltest.zip, give each photograph and its label image the "
     "same name, and join them with scripts/combine_A_and_B.py"
 )
-NETWORK_ERRORS = (OSError, http.client.HTTPException)  # URLError and timeouts are OSErrors
+# URLError and timeouts are OSErrors; names that no server can have are ValueErrors
+NETWORK_ERRORS = (OSError, http.client.HTTPException, ValueError)
 # RuntimeError: encrypted, or compressed by a method that Python does not know
 DAMAGED = (
     zipfile.BadZipFile,
@@ -69,12 +70,12 @@ def main() -> None:
         raise UserError(f"--mirror {args.mirror} must be an address such as {HOST}")
     kind = kind_of(args.name, [args.kind] if args.kind else list(KINDS))
     target = args.dest / args.name
-    if target.exists():
+    if os.path.lexists(target):
         raise UserError(f"{target} exists already: remove it to download it again, or give another --dest")
     archive = args.dest / f"{args.name}{ENDINGS[kind]}"
     try:
         args.dest.mkdir(parents=True, exist_ok=True)
-        if not archive.exists():
+        if not os.path.lexists(archive):
             fetch(f"{args.mirror}/{kind}/datasets/{archive.name}", archive)
         check_sum(archive, expected=args.sha256)
         unpack(archive, target)

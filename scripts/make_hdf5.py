@@ -39,8 +39,8 @@ REPORT_EVERY_S = 10.0
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
-    if args.out.is_dir():
-        raise UserError(f"--out {args.out} is a folder; name a file, such as {args.out}/images.h5")
+    if os.path.lexists(args.out) and not os.path.isfile(args.out):
+        raise UserError(f"--out {args.out} is no file; name a new file, such as {args.out}.h5")
     root = phase_folder(args.dataroot, args.phase)
     paths, labels, classes = make_dataset(root), None, []
     if args.labeled:

@@ -68,6 +68,25 @@ def test_combining_into_a_file_is_refused_with_its_flag(
     assert names_all(capfd.readouterr().err, ["--fold_AB", target]) and target.read_text() == "mine"
 
 
+@pytest.mark.parametrize("place", ["x" * 300, "loop"])
+@pytest.mark.parametrize("flag", ["--fold_A", "--fold_B", "--fold_AB"])
+def test_folders_that_cannot_exist_are_refused(
+    run_script: Runner,
+    sides: tuple[Path, Path],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture,
+    flag: str,
+    place: str,
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    folders = {"--fold_A": sides[0], "--fold_B": sides[1], "--fold_AB": tmp_path / "AB"} | {
+        flag: tmp_path / place
+    }
+    words = [word for pair in folders.items() for word in pair]
+    assert run_script("scripts/combine_A_and_B.py", *words) in (1, 2)
+    assert names_all(capfd.readouterr().err, [tmp_path / place])
+
+
 # ---------------------------------------------------------------------- download_dataset.py
 
 
@@ -115,6 +134,30 @@ def test_a_failed_download_names_the_ways_out(
         words = ["maps", "--kind", "cyclegan", "--dest", tmp_path, "--mirror", mirror]
         assert run_script("scripts/download_dataset.py", *words) == 1
     assert names_all(capfd.readouterr().err, [f"{mirror}/cyclegan/datasets/maps.zip", "--mirror", "--sha256"])
+
+
+@pytest.mark.parametrize("host", ["a" * 300, "\N{SNOWMAN}..x"])
+def test_a_host_that_no_server_can_have_is_one_sentence(
+    run_script: Runner, tmp_path: Path, capfd: pytest.CaptureFixture, host: str
+) -> None:
+    words = ["maps", "--kind", "cyclegan", "--dest", tmp_path, "--mirror", f"http://{host}"]
+    assert run_script("scripts/download_dataset.py", *words) == 1
+    assert names_all(capfd.readouterr().err, ["--mirror", "--sha256"])
+
+
+@pytest.mark.parametrize("name", ["make_hdf5", "score_translations", "download_dataset", "make_toy_dataset"])
+def test_a_name_that_is_too_long_is_one_sentence(
+    run_script: Runner, unpaired: Path, tmp_path: Path, capfd: pytest.CaptureFixture, name: str
+) -> None:
+    long = tmp_path / ("x" * 300)
+    words = {
+        "make_hdf5": ["--dataroot", unpaired / "trainA", "--out", long, "--size", 8],
+        "score_translations": ["--results", long, "--dataroot", long],
+        "download_dataset": ["maps", "--kind", "cyclegan", "--dest", long, "--mirror", "http://127.0.0.1:9"],
+        "make_toy_dataset": ["--out", long, "--size", 32, "--train", 1, "--test", 1],
+    }
+    assert run_script(f"scripts/{name}.py", *words[name]) in (1, 2)
+    assert names_all(capfd.readouterr().err, [long])
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder", "empty"])

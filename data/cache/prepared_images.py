@@ -22,7 +22,7 @@ class PreparedImages:
     Without a cache, Pillow crops the image. With a cache, the cached array is cropped. The pixels are the same.
 
     Raises:
-        UserError: the images do not fit into the memory, a single one or with --cache memory all.
+        UserError: --cache memory, and the images do not fit into the memory.
     """
 
     def __init__(
@@ -38,7 +38,6 @@ class PreparedImages:
         self.preprocess, self.load_entry, self.name_of = preprocess, load_entry, name_of
         self.images_per_entry = images_per_entry
         opt = dataset.opt
-        preprocess.check_memory(opt.batch_size)
         # in a namespace that does not come from the parser, any option may change pixels
         names = getattr(opt, "pixel_options", sorted(vars(opt)))
         values = {name: vars(opt).get(name) for name in names}

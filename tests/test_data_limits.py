@@ -1,6 +1,7 @@
 """Images that cannot fit into the memory, files that would block, links in circles, and names of any bytes and length."""
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import data_options, draw_images, refused
+from conftest import ONCE, TINY, data_options, draw_images, refused, run_main
 from data_helpers import cached_options, dataset, draw, read_all
 from PIL import Image
 
@@ -200,6 +201,15 @@ def test_names_of_any_bytes_are_read_and_cached(
         items = dataset(cached_options(root, cache=cache))
         assert [item["A_paths"] for item in read_all(items)] == [item["A_paths"] for item in plain]
     assert list((tmp_path / "cache").rglob("pixels/*"))
+
+
+def test_a_run_on_a_folder_of_any_bytes_keeps_its_options(root: Path, tmp_path: Path) -> None:
+    odd = root.with_name(os.fsdecode(b"caf\xe9"))
+    root.rename(odd)
+    words = [*TINY, *ONCE, "--max_dataset_size", 1, "--name", "r", "--checkpoints_dir", tmp_path / "runs"]
+    assert run_main("train.py", "--dataroot", odd, *words) == 0
+    options = json.loads((tmp_path / "runs" / "r" / "opt.json").read_text())
+    assert options["dataroot"] == str(odd)
 
 
 # ---------------------------------------------------------------------- changes and rubbish

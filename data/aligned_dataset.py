@@ -1,5 +1,6 @@
 """Pairs of images: files [A|B] side by side in <phase>, or two folders <phase>A and <phase>B matched by name."""
 
+import os
 import random
 from argparse import Namespace
 from pathlib import Path
@@ -25,7 +26,7 @@ class AlignedDataset(PixelDataset):
     def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
         joint, folder_A, folder_B = (Path(opt.dataroot, opt.phase + suffix) for suffix in ("", "A", "B"))
-        if not joint.is_dir() and folder_A.is_dir() and folder_B.is_dir():
+        if not os.path.isdir(joint) and os.path.isdir(folder_A) and os.path.isdir(folder_B):
             pairs = match_by_name(folder_A, folder_B)
         else:
             pairs = [(path, path) for path in make_dataset(joint)]

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from data.image_folder import is_image_file, missing_folder, visible
+from data.image_folder import is_folder, is_image_file, missing_folder, visible
 from util.errors import UserError
+
+MAX_NAMED = 10  # classes in an error
 
 
 def phase_folder(dataroot: str, phase: str) -> Path:
     """`dataroot`/`phase`, or `dataroot` without it; raises UserError if only training has a folder."""
     folder, training = Path(dataroot, phase), Path(dataroot, "train")
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return folder
-    if training.is_dir():
+    if os.path.isdir(training):
         raise UserError(f"there is no folder {folder}: create it, or use --phase train to read {training}")
     return Path(dataroot)
 
@@ -27,11 +29,11 @@ def class_names(root: Path) -> list[str]:
     Raises:
         UserError: `root` does not exist, or contains images next to class folders.
     """
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise missing_folder(root)
     entries = list(visible(root))
-    names = sorted(entry.name for entry in entries if entry.is_dir())
-    images = [entry.name for entry in entries if is_image_file(entry.name) and not entry.is_dir()]
+    names = sorted(entry.name for entry in entries if is_folder(entry))
+    images = [entry.name for entry in entries if is_image_file(entry.name) and not is_folder(entry)]
     if names and images:
         more = ", ..." if len(names) > 3 else ""
         raise UserError(
@@ -39,6 +41,23 @@ def class_names(root: Path) -> list[str]:
             "move them into a class, or use --dataset_mode folder"
         )
     return names
+
+
+def renumbered(
+    labels: np.ndarray, names: Sequence[str], *, trained: Sequence[str], where: str | Path
+) -> np.ndarray:
+    """The `labels` of classes called `names`, numbered as in `trained`, the names of the classes of a run.
+
+    Raises:
+        UserError: a class is not one of the run.
+    """
+    unknown = sorted(set(names) - set(trained))
+    if unknown:
+        raise UserError(
+            f"{where} has the class {unknown[0]}, which the run was not trained with; its {len(trained)} classes are "
+            f"{', '.join(trained[:MAX_NAMED])}{', ...' * (len(trained) > MAX_NAMED)}: rename or remove the others"
+        )
+    return np.array([trained.index(name) for name in names], np.int64)[labels]
 
 
 def labels_of(paths: Sequence[str], *, root: Path, classes: Sequence[str]) -> np.ndarray:

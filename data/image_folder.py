@@ -11,8 +11,11 @@ from data.listing.compact_paths import CompactPaths
 from util.errors import UserError
 
 IMG_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
+MOST_VISITS = (
+    100  # of one folder through different symbolic links, whose number of ways can grow without limit
+)
 # the criteria of _scan for the index cache; increase the number when they change
-RULE = f"1 {' '.join(IMG_EXTENSIONS)}"
+RULE = f"2 {' '.join(IMG_EXTENSIONS)}"
 
 
 def is_image_file(filename: str) -> bool:
@@ -27,21 +30,21 @@ def make_dataset(folder: str | Path, max_dataset_size: float = math.inf) -> list
 def image_paths(folder: str | Path, max_dataset_size: float = math.inf) -> CompactPaths:
     """The sorted paths of the images in `folder` and its sub-folders, at most the first `max_dataset_size`.
 
-    Hidden files and folders (names that begin with a dot) are ignored. Symbolic links to folders are followed,
-    except to a folder that is being scanned. The list of a large folder is cached, see index_cache.py.
+    Hidden files and folders (names that begin with a dot) are ignored, and so are FIFOs, sockets and devices.
+    Symbolic links to folders are followed, except to a folder that is being scanned. The list of a large folder is cached, see index_cache.py.
 
     Raises:
         UserError: the folder does not exist, has no images or cannot be read.
     """
     folder = Path(folder)
     check_max_size(max_dataset_size)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise missing_folder(folder)
     names = index_cache.load(str(folder), rule=RULE)
     if names is None:
         times: dict[str, index_cache.Times] = {}
         scanned_ns = time.time_ns()
-        names = "\0".join(sorted(_scan(str(folder), "", frozenset(), times)))
+        names = "\0".join(sorted(_scan(str(folder), times)))
         index_cache.save(str(folder), names, times, scanned_ns=scanned_ns, rule=RULE)
     if not names:
         raise UserError(
@@ -69,46 +72,58 @@ def visible(folder: str | Path) -> Iterator[os.DirEntry]:
         raise _unreadable(folder, error) from error
 
 
+def is_folder(entry: os.DirEntry) -> bool:
+    """Whether it is a folder or a link to one; a link that cannot be followed, such as a loop, is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def missing_folder(folder: Path) -> UserError:
-    """The error for a folder that does not exist, with what its parent contains instead."""
+    """The error for a folder that does not exist or cannot be reached, with what its parent contains instead."""
     parent, problem = folder.parent, f"there is no folder {folder}"
     for path in (folder, parent):
-        if path.is_file():
+        if os.path.isfile(path):
             return UserError(f"{path} is a file; --dataroot must be a folder")
-    if not parent.is_dir():
+    if not os.path.isdir(parent):
         return UserError(f"{problem}, and no folder {parent}; check --dataroot")
-    if any(is_image_file(name) for name in os.listdir(parent)):
+    if any(is_image_file(entry.name) for entry in visible(parent)):
         return UserError(
             f"{problem}, but {parent} contains images; --dataroot should probably be {parent.resolve().parent}"
         )
     return UserError(f"{problem}; {parent} contains {_contents(parent)}")
 
 
-def _scan(
-    folder: str, prefix: str, parents: frozenset[str], times: dict[str, index_cache.Times]
-) -> Iterator[str]:
-    """All image names in `folder` and its sub-folders, each with `prefix` before it.
+def _scan(top: str, times: dict[str, index_cache.Times]) -> Iterator[str]:
+    """All image names in the folder `top` and its sub-folders, relative to it.
 
-    `parents` are the real paths of the folders that contain `folder`. The times of each folder, read before its
-    names, are added to `times`.
+    The times of each folder, read before its names, are added to `times`.
     """
-    real = os.path.realpath(folder)
-    if real in parents:
-        return
-    try:
-        times[prefix] = index_cache.folder_times(folder)
-    except OSError as error:
-        raise _unreadable(folder, error) from error
-    subfolders = []
-    for entry in visible(folder):
-        if entry.is_dir():
-            subfolders.append(entry.name)
-        elif is_image_file(entry.name):
-            yield prefix + entry.name
-        elif entry.is_symlink() and not os.path.exists(entry.path):
-            times[prefix + entry.name] = index_cache.UNKNOWN  # a folder of images may be mounted there later
-    for name in subfolders:
-        yield from _scan(os.path.join(folder, name), os.path.join(prefix, name, ""), parents | {real}, times)
+    visits: dict[str, int] = {}  # of the real path of each folder
+    waiting: list[tuple[str, frozenset[str]]] = [("", frozenset())]  # (folder, real paths of those around it)
+    while waiting:
+        prefix, parents = waiting.pop()
+        folder = os.path.join(top, prefix)
+        real = os.path.realpath(folder)
+        if real in parents:
+            continue
+        visits[real] = visits.get(real, 0) + 1
+        if visits[real] > MOST_VISITS:
+            raise UserError(f"symbolic links in {top} lead to {real} in too many ways: remove some of them")
+        try:
+            times[prefix] = index_cache.folder_times(folder)
+        except OSError as error:
+            raise _unreadable(folder, error) from error
+        for entry in visible(folder):
+            if is_folder(entry):
+                waiting.append((os.path.join(prefix, entry.name, ""), parents | {real}))
+            elif is_image_file(entry.name) and (entry.is_symlink() or entry.is_file()):
+                yield prefix + entry.name
+            elif entry.is_symlink() and not os.path.exists(entry.path):
+                times[prefix + entry.name] = (
+                    index_cache.UNKNOWN
+                )  # a folder of images may be mounted there later
 
 
 def _unreadable(folder: str | Path, error: OSError) -> UserError:
@@ -118,7 +133,7 @@ def _unreadable(folder: str | Path, error: OSError) -> UserError:
 def _contents(folder: Path) -> str:
     """The names of the visible sub-folders and the number of other files, in words."""
     entries = list(visible(folder))
-    folders = sorted(entry.name for entry in entries if entry.is_dir())
+    folders = sorted(entry.name for entry in entries if is_folder(entry))
     words = folders[:12] + (["..."] if len(folders) > 12 else [])
     if files := len(entries) - len(folders):
         words.append("1 file" if files == 1 else f"{files} files")

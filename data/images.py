@@ -10,29 +10,33 @@ The conversion, in this order:
 3. If the target has no alpha channel, transparent pixels are blended with white, and grey is computed from RGB
    with Pillow's luma weights. A target with alpha keeps it, or gets an opaque one.
 
-Only the first frame of a file is read. The EXIF orientation is not applied: pixels are used as stored, so that
-pairs and masks remain aligned.
+Only the first frame of a file is read. The EXIF orientation is applied first: a photograph that was taken upright is
+upright, as viewers show it.
 """
 
-import io
-import struct
-import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from PIL import EpsImagePlugin, Image, UnidentifiedImageError
+from PIL import ExifTags, Image
 
 from util.errors import UserError
+from util.imaging.image_files import READ_ERRORS, open_image_file
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # channels -> Pillow mode
 MAX_LISTED = 5  # broken files that an error of --check_data lists
 ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
-# the formats of the endings in image_folder.py; each further decoder, above all that of PostScript, is a risk
-FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
-EpsImagePlugin.gs_binary = False  # other code that opens images must not start Ghostscript either
-# what Pillow's decoders raise on damaged files
-READ_ERRORS = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, struct.error, zlib.error)
+# EXIF orientation -> how to turn the stored pixels; Pillow itself turns TIFF files and removes their tag
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def check_channels(channels: int, flag: str) -> int:
@@ -61,25 +65,19 @@ def open_image(path: str | Path, channels: int) -> Image.Image:
 
 
 def read_image(path: str | Path, content: bytes | None = None) -> Image.Image:
-    """The fully decoded image in `path`, in its stored mode.
+    """The fully decoded image in `path`, in its stored mode, turned by its EXIF orientation.
 
     With `content`, the image in these bytes; errors then call it `path`.
 
     Raises:
-        UserError: the file cannot be read, is damaged, or exceeds Pillow's decompression-bomb limit.
+        UserError: see open_image_file.
     """
-    try:
-        with Image.open(path if content is None else io.BytesIO(content), formats=FORMATS) as image:
-            image.load()
-            return image
-    except Image.DecompressionBombError as error:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise UserError(
-            f"{path} exceeds Pillow's decompression-bomb limit of {limit:,} pixels; make it smaller or remove it"
-        ) from error
-    except READ_ERRORS as error:
-        reason = "unknown image format" if isinstance(error, UnidentifiedImageError) else error
-        raise UserError(f"{path} cannot be read as an image ({reason}); repair or remove it") from error
+    with open_image_file(path, content) as image:
+        image.load()
+        orientation = None
+        with suppress(*READ_ERRORS):  # a damaged EXIF block does not matter
+            orientation = image.getexif().get(ExifTags.Base.Orientation)
+        return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
 
 
 def convert(image: Image.Image, channels: int) -> Image.Image:
@@ -116,7 +114,8 @@ def check_images(paths: Sequence[str]) -> None:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # signalling NaN
+        values = np.asarray(image).astype(np.float64)
     if not np.isfinite(values).all():
         raise ValueError("it contains NaN or infinite pixels")
     low, high = values.min(), values.max()

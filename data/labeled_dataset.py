@@ -1,4 +1,4 @@
-"""Images with labels: each folder is a class, numbered in the order of the folder names."""
+"""Images with labels: each folder is a class, numbered in the order of the folder names or as in the run."""
 
 from argparse import Namespace
 
@@ -7,8 +7,6 @@ from data.image_folder import image_paths
 from data.real_images import RealImages
 from data.sources.source import ImageFiles
 from util import log
-
-MAX_PRINTED = 20  # classes
 
 
 class LabeledDataset(RealImages):
@@ -25,14 +23,9 @@ class LabeledDataset(RealImages):
 
     def __init__(self, opt: Namespace) -> None:
         root = phase_folder(opt.dataroot, opt.phase)
-        self.classes = class_names(root)
+        classes = class_names(root)
         paths = image_paths(root)
-        labels = labels_of(paths, root=root, classes=self.classes) if self.classes else None
-        super().__init__(opt, ImageFiles(paths, channels=opt.output_nc, labels=labels))
-        if opt.isTrain and self.labels is not None:
-            words = [f"{number} {name}" for number, name in enumerate(self.classes)]
-            if len(words) > MAX_PRINTED:
-                words[MAX_PRINTED:-1] = ["..."]
-            log.info(f"classes: {', '.join(words)}")
-        if opt.isTrain and not self.classes:
+        labels = labels_of(paths, root=root, classes=classes) if classes else None
+        super().__init__(opt, ImageFiles(paths, channels=opt.output_nc, labels=labels, classes=classes))
+        if opt.isTrain and not classes:
             log.warn(f"{root} has no class folders, so this run has no labels")

@@ -2,16 +2,22 @@
 
 import random
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from PIL import Image
 
 from data.base_dataset import Item, PixelDataset, preprocess_from
 from data.cache.prepared_images import PreparedImages
+from data.class_folders import renumbered
 from data.images import check_channels
 from data.sources.source import ImageFiles, Source, select_indices
+from util import log
 from util.cli.flag_types import whole
 from util.errors import UserError
+
+MAX_PRINTED = 20  # classes
 
 
 class RealImages(PixelDataset):
@@ -39,13 +45,29 @@ class RealImages(PixelDataset):
             raise UserError(
                 f"--center_size {opt.center_size} requires --preprocess center, not {opt.preprocess}: omit one of them"
             )
+        if not len(source):
+            raise UserError(f"--dataroot {opt.dataroot} contains no images of --phase {opt.phase}")
         self.source = source
         self.preprocess = preprocess_from(opt, center_size=opt.center_size)
         self.indices = select_indices(len(source), source.labels, opt.max_dataset_size)
         self.labels = None if vars(opt).get("n_classes") == 0 else source.labels
+        if self.labels is not None and source.classes:
+            self._match_classes(self.labels, source.classes)
         # report flags that fit no image before the slow part of the start
         self.preprocess.prepare(*self._load(0), name=self.name(0))
         self.images = PreparedImages(self, self.preprocess, self._load, self.name, len(self))
+
+    def _match_classes(self, labels: np.ndarray, names: Sequence[str]) -> None:
+        """Number the classes as the run does, by name; a new run records the names in its options."""
+        opt = self.opt
+        trained = vars(opt).get("class_names") or names
+        self.labels = renumbered(labels, names, trained=trained, where=opt.dataroot)
+        if opt.isTrain:
+            opt.class_names = list(trained)
+            words = [f"{number} {name}" for number, name in enumerate(trained)]
+            if len(words) > MAX_PRINTED:
+                words[MAX_PRINTED:-1] = ["..."]
+            log.info(f"classes: {', '.join(words)}")
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -1,5 +1,6 @@
-"""The images of one folder and its sub-folders: the input of a trained generator."""
+"""One image, or the images of one folder and its sub-folders: the input of a trained generator."""
 
+import os
 import random
 from argparse import Namespace
 
@@ -12,13 +13,14 @@ from data.images import check_channels, open_image
 
 
 class SingleDataset(PixelDataset):
-    """--dataroot is the folder. `A` always has --input_nc channels, for both values of --direction."""
+    """--dataroot is the folder, or one image file. `A` always has --input_nc channels, for both values of --direction."""
 
     cacheable = True
 
     def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
-        self.A_paths = image_paths(opt.dataroot, opt.max_dataset_size)
+        is_file = os.path.isfile(opt.dataroot)
+        self.A_paths = [opt.dataroot] if is_file else image_paths(opt.dataroot, opt.max_dataset_size)
         self.channels = check_channels(opt.input_nc, "--input_nc")
         names = self.A_paths.__getitem__
         self.images = PreparedImages(self, preprocess_from(opt), self._load, names, len(self))

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from util.errors import UserError
+from util.free_memory import check_fits
 
 Size = tuple[int, int]  # width, height, as in Pillow
 
@@ -65,7 +66,9 @@ class Preprocess:
         return self.finish(self.prepare(image, name=name), draw, name=name)
 
     def prepare(self, image: Image.Image, *, name: str = "an image") -> Image.Image:
-        """Scale the image, in mode center its central square; raises UserError if it is smaller than that square."""
+        """Scale the image, in mode center its central square; raises UserError if it is smaller than that
+        square, or does not fit into the memory.
+        """
         if self.mode == "center":
             side = self.center_size or min(image.size)
             if min(image.size) < side:
@@ -75,7 +78,22 @@ class Preprocess:
                 )
             # rounded as in torchvision's center_crop
             image = crop(image, (round((image.width - side) / 2), round((image.height - side) / 2)), side)
-        return resize(image, self.scaled(image.size), self.resample)
+        size = self.scaled(image.size)
+        # Pillow scales the width first, and keeps a few numbers for each row and column
+        pixels = size[0] * max(size[1], image.height) + 2 * sum(image.size)
+        what = (
+            f"{name}, {image.width}x{image.height} pixels, with --preprocess {self.mode} {size[0]}x{size[1]}"
+        )
+        check_fits(pixels, what, "remove it, or use a smaller --load_size or --crop_size")
+        return resize(image, size, self.resample)
+
+    def check_memory(self, batch_size: int) -> None:
+        """Raise UserError if images of the sizes that the flags fix do not fit into the memory."""
+        if self.mode in ("resize", "resize_and_crop"):
+            check_fits(self.load_size**2, f"an image with --load_size {self.load_size}", "use a smaller size")
+        if self._crops or self.mode == "center":
+            what = f"a batch with --crop_size {self.crop_size} and --batch_size {batch_size}"
+            check_fits(batch_size * self.crop_size**2, what, "use a smaller size or batch")
 
     def finish(self, image: Image.Image, draw: Draw, *, name: str = "an image") -> Image.Image:
         """Crop a prepared image to the drawn window, scale that to crop_size, and flip it if drawn.

@@ -45,6 +45,12 @@ class LatentModel(BaseModel):
             default=None,
             help="number of classes; 0 ignores labels (default: as many as the data set has)",
         )
+        parser.add_argument(
+            "--class_names",
+            action="append",
+            default=[],
+            help="name of class 0, then of class 1, and so on; may be repeated (default: those of the data set)",
+        )
         if is_train:
             parser.set_defaults(dataset_mode="folder", gan_mode="vanilla", lr_policy="constant")
             parser.set_defaults(n_epochs=100, n_epochs_decay=0, pool_size=0, print_freq=640)

@@ -128,6 +128,8 @@ def count_classes(opt: Namespace, dataset: type) -> None:
     found = dataset.count_classes(opt)  # type: ignore[attr-defined]
     if opt.n_classes is None:
         opt.n_classes = found
+    elif vars(opt).get("class_names"):
+        pass  # the data set matches its classes with those of the run by name
     elif found not in (0, opt.n_classes) and opt.n_classes and not opt.isTrain:
         raise UserError(
             f"{opt.dataroot} has {found} classes and the run was trained with {opt.n_classes}, so the class numbers "

@@ -4,9 +4,9 @@ The flags and defaults of plugins are read from their source. If the source does
 check is left to the time after the import.
 """
 
+import os
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 from options import checks, saved_options
 from options.parser import Parser
@@ -55,7 +55,7 @@ def _check_plugins(opt: Namespace, parser: Parser, words: Sequence[str], *, need
         return
     if opt.dataroot is None and not facts.may_set("dataroot"):
         raise checks.no_dataroot(opt)
-    if opt.dataroot and not Path(opt.dataroot).exists() and facts.says("dataroot_must_exist", True):
+    if opt.dataroot and not os.path.exists(opt.dataroot) and facts.says("dataroot_must_exist", True):
         raise UserError(f"--dataroot {opt.dataroot} does not exist: check the path")
 
 

@@ -64,7 +64,7 @@ def save(opt: Namespace, parser: Parser, folder: Path, *, unsaved: Collection[st
     text = describe(opt, parser) + "\n"
     # `test.py --phase train` must not overwrite the options of the training
     name = "test" if opt.phase == "train" and not opt.isTrain else opt.phase
-    write_atomically(folder / f"{name}_opt.txt", text.encode())
+    write_atomically(folder / f"{name}_opt.txt", text.encode(errors="surrogateescape"))
     if opt.isTrain:
         values = {name: "inf" if value == math.inf else value for name, value in vars(opt).items()}
         written = json.dumps(values | dict.fromkeys(unsaved), indent=1, sort_keys=True) + "\n"

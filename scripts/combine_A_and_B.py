@@ -7,10 +7,15 @@ have the same size and the same name, or with --use_AB names such as 1_A.png and
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from util.errors import explain_missing_package
+
+sys.excepthook = explain_missing_package  # the packages below may not be installed
 
 from PIL import Image
 
@@ -28,7 +33,7 @@ Pair = tuple[Path, Path, Path]  # files of A, of B, and of both
 def main() -> None:
     args = parse()
     for flag, folder in (("--fold_A", args.fold_A), ("--fold_B", args.fold_B)):
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise UserError(f"{flag} {folder} is not a folder: give the folder of these images")
     splits = sorted(entry.name for entry in args.fold_A.iterdir() if entry.is_dir()) or [""]
     for split in splits:
@@ -58,12 +63,13 @@ def parse() -> argparse.Namespace:
 def check_target(args: argparse.Namespace, split: str) -> None:
     """Raise UserError if the results cannot be written to --fold_AB, or would replace images of A or B."""
     target = args.fold_AB / split
-    blocking = next((path for path in (target, *target.parents) if path.exists() and not path.is_dir()), None)
+    above = (path for path in (target, *target.parents) if os.path.lexists(path))
+    blocking = next((path for path in above if not os.path.isdir(path)), None)
     if blocking:
-        raise UserError(f"--fold_AB {args.fold_AB}: {blocking} is a file; give a new or an empty folder")
+        raise UserError(f"--fold_AB {args.fold_AB}: {blocking} is no folder; give a new or an empty folder")
     for flag, folder in (("--fold_A", args.fold_A), ("--fold_B", args.fold_B)):
         inputs = folder / split
-        if target.exists() and inputs.exists() and target.samefile(inputs):
+        if os.path.exists(target) and os.path.exists(inputs) and os.path.samefile(target, inputs):
             raise UserError(
                 f"--fold_AB {args.fold_AB} would write to {inputs}, which holds the images of {flag} {folder}: "
                 "give another folder"
@@ -81,7 +87,7 @@ def find_pairs(args: argparse.Namespace, split: str) -> list[Pair]:
             stem = A_path.stem.removesuffix("_A")
             B_name, AB_name = f"{stem}_B{A_path.suffix}", stem + A_path.suffix
         pairs.append((A_path, args.fold_B / split / B_name, args.fold_AB / split / AB_name))
-    missing = [B_path for _, B_path, _ in pairs if not B_path.is_file()]
+    missing = [B_path for _, B_path, _ in pairs if not os.path.isfile(B_path)]
     if missing:
         raise UserError(
             f"{len(missing)} of {len(pairs)} images in {args.fold_A / split} have no partner; the first one "

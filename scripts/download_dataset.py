@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from util import log, plugins
 from util.cli.arguments import Arguments
 from util.errors import RunFault, UserError, run
+from util.files import open_regular
 
 HOST = "http://efrosgans.eecs.berkeley.edu"
 ENDINGS = {"cyclegan": ".zip", "pix2pix": ".tar.gz"}
@@ -42,8 +43,18 @@ CITYSCAPES = (
     "gtFine_trainvaltest.zip and leftImg8bit_trainvaltest.zip, give each photograph and its label image the "
     "same name, and join them with scripts/combine_A_and_B.py"
 )
-NETWORK_ERRORS = (OSError, http.client.HTTPException)  # URLError and timeouts are OSErrors
-DAMAGED = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError)
+# URLError and timeouts are OSErrors; names that no server can have are ValueErrors
+NETWORK_ERRORS = (OSError, http.client.HTTPException, ValueError)
+# RuntimeError: encrypted, or compressed by a method that Python does not know
+DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zlib.error,
+    EOFError,
+    ValueError,
+    RuntimeError,
+)
 TIMEOUT_S = 30
 CHUNK = 1 << 20
 
@@ -59,12 +70,12 @@ def main() -> None:
         raise UserError(f"--mirror {args.mirror} must be an address such as {HOST}")
     kind = kind_of(args.name, [args.kind] if args.kind else list(KINDS))
     target = args.dest / args.name
-    if target.exists():
+    if os.path.lexists(target):
         raise UserError(f"{target} exists already: remove it to download it again, or give another --dest")
     archive = args.dest / f"{args.name}{ENDINGS[kind]}"
     try:
         args.dest.mkdir(parents=True, exist_ok=True)
-        if not archive.exists():
+        if not os.path.lexists(archive):
             fetch(f"{args.mirror}/{kind}/datasets/{archive.name}", archive)
         check_sum(archive, expected=args.sha256)
         unpack(archive, target)
@@ -117,8 +128,8 @@ def fetch(url: str, archive: Path) -> None:
     except NETWORK_ERRORS as error:
         reason = getattr(error, "reason", None) or error
         raise RunFault(
-            f"cannot download {url} ({reason}): run this command again to continue, or download the file "
-            f"yourself into {archive.parent}"
+            f"cannot download {url} ({reason}): run this command again to continue, give the address of another "
+            f"server as --mirror and the sum of the file as --sha256, or download it yourself into {archive.parent}"
         ) from error
     os.replace(part, archive)
 
@@ -152,8 +163,11 @@ def _download(url: str, part: Path) -> None:
 
 def check_sum(archive: Path, *, expected: str | None) -> None:
     """Record the SHA-256 sum of the archive in <archive>.sha256; RunFault if it is not the expected one."""
-    with archive.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with open_regular(archive) as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RunFault(f"{archive} cannot be read ({error.strerror}): remove it and try again") from error
     if expected and found != expected.lower():
         raise RunFault(
             f"{archive} has the SHA-256 sum {found}, not --sha256 {expected}: remove it and try again"
@@ -173,11 +187,13 @@ def unpack(archive: Path, target: Path) -> None:
             with zipfile.ZipFile(archive) as zipped:
                 for member in zipped.infolist():
                     _check(archive, member.filename, regular=not stat.S_ISLNK(member.external_attr >> 16))
+                _check_size(archive, sum(member.file_size for member in zipped.infolist()))
                 zipped.extractall(temporary)
         else:
-            with tarfile.open(archive) as tar:
+            with tarfile.open(archive, "r:gz") as tar:
                 for entry in tar:
                     _check(archive, entry.name, regular=entry.isreg() or entry.isdir())
+                _check_size(archive, sum(entry.size for entry in tar))
                 tar.extractall(temporary, filter="data")
                 while tar.fileobj.read(CHUNK):
                     pass  # the checksum of gzip comes after the end of the tar archive
@@ -187,6 +203,14 @@ def unpack(archive: Path, target: Path) -> None:
         raise RunFault(f"{archive} is damaged ({error}): remove it and download it again") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_size(archive: Path, size: int) -> None:
+    free = shutil.disk_usage(archive.parent).free
+    if size > free:
+        raise UserError(
+            f"{archive} was not unpacked: its files take {size:,} bytes, and {archive.parent} has {free:,} bytes free"
+        )
 
 
 def _check(archive: Path, name: str, *, regular: bool) -> None:

@@ -8,6 +8,7 @@
 """
 
 import argparse
+import os
 import random
 import sys
 import time
@@ -16,6 +17,10 @@ from pathlib import Path
 from typing import IO
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from util.errors import explain_missing_package
+
+sys.excepthook = explain_missing_package  # the packages below may not be installed
 
 from PIL import Image
 
@@ -34,8 +39,8 @@ REPORT_EVERY_S = 10.0
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
-    if args.out.is_dir():
-        raise UserError(f"--out {args.out} is a folder; name a file, such as {args.out}/images.h5")
+    if os.path.lexists(args.out) and not os.path.isfile(args.out):
+        raise UserError(f"--out {args.out} is no file; name a new file, such as {args.out}.h5")
     root = phase_folder(args.dataroot, args.phase)
     paths, labels, classes = make_dataset(root), None, []
     if args.labeled:
@@ -43,8 +48,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         if not classes:
             raise UserError(f"--labeled: {root} has no folders to use as classes; leave the flag out")
         labels = labels_of(paths, root=root, classes=classes)
-    source = ImageFiles(paths, channels=1 if args.grey else 3, labels=labels)
-    write(args, source, n_classes=len(classes))
+    source = ImageFiles(paths, channels=1 if args.grey else 3, labels=labels, classes=classes)
+    write(args, source)
     classes_word = f" in {len(classes)} classes" if classes else ""
     info(f"wrote {len(source):,} images of {args.size}x{args.size} pixels{classes_word} to {args.out}")
 
@@ -67,12 +72,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         default=0,
         help="with center: side of the square; 0 = the shorter side (0)",
     )
-    add("--num_threads", type=int, default=4, help="threads that read images (4)")
+    add("--num_threads", type=whole(1, 1024), default=4, help="threads that read images (4)")
     return parser.parse_args(argv)
 
 
-def write(args: argparse.Namespace, source: ImageFiles, *, n_classes: int) -> None:
-    """Write every image of `source`, and its label, to --out; a kill leaves the earlier file or none."""
+def write(args: argparse.Namespace, source: ImageFiles) -> None:
+    """Write every image of `source`, its label, and the names of the classes to --out; a kill leaves the earlier file or none."""
     require("h5py", "scripts/make_hdf5.py")
     import h5py
     import numpy as np
@@ -92,7 +97,9 @@ def write(args: argparse.Namespace, source: ImageFiles, *, n_classes: int) -> No
             images = file.create_dataset("images", (len(source), *shape), np.uint8, chunks=(1, *shape))
             if source.labels is not None:
                 file.create_dataset("labels", data=source.labels)
-                file.attrs["n_classes"] = n_classes
+                file.attrs["n_classes"] = len(source.classes)
+                names = [os.fsencode(name) for name in source.classes]
+                file.create_dataset("class_names", data=names, dtype=h5py.string_dtype())
             reported = time.monotonic()
             for index, image in enumerate(threaded_map(square, len(source), threads=args.num_threads)):
                 images[index] = np.asarray(image).reshape(shape)

@@ -17,10 +17,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from util.errors import explain_missing_package
+
+sys.excepthook = explain_missing_package  # the packages below may not be installed
+
 import numpy as np
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.toy.scenes import Style, draw_scene, render, render_mask
 from util.cli.arguments import Arguments

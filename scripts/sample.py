@@ -46,6 +46,7 @@ def main() -> int:
         columns=opt.columns,
         steps=opt.steps,
         truncations=tuple(opt.truncations),
+        class_names=tuple(opt.class_names),
     )
     wanted = sheets.make(opt.sheets, plan)
     if opt.gif:

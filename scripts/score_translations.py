@@ -6,13 +6,18 @@ Prints the mean absolute error of the translations, and by how much it is lower 
 """
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from util.errors import explain_missing_package
+
+sys.excepthook = explain_missing_package  # the packages below may not be installed
+
+import numpy as np
 
 from data.images import open_image
 from util.cli.arguments import Arguments
@@ -47,7 +52,7 @@ def score(results: Path, dataroot: Path) -> dict[str, float]:
     """
     errors = {name: _errors(results, dataroot, *labels) for name, labels in DIRECTIONS.items()}
     errors["mean"] = np.mean(list(errors.values()), axis=0).tolist()
-    figures = {}
+    figures: dict[str, float] = {}
     for name, (translated, copied) in errors.items():
         lower = 100 * (1 - translated / copied)
         figures |= {f"{name}_mae": translated, f"{name}_copy_mae": copied, f"{name}_lower_percent": lower}
@@ -56,8 +61,9 @@ def score(results: Path, dataroot: Path) -> dict[str, float]:
 
 def _errors(results: Path, dataroot: Path, folder: str, label: str) -> list[float]:
     """The mean errors of the translations and of the inputs."""
-    sources = sorted((dataroot / folder).glob("*.png"))
-    if not sources or not (dataroot / f"{folder}_truth").is_dir():
+    folders = (dataroot / folder, dataroot / f"{folder}_truth")
+    sources = sorted(folders[0].glob("*.png")) if all(map(os.path.isdir, folders)) else []
+    if not sources:
         raise UserError(
             f"--dataroot {dataroot} lacks {folder} or {folder}_truth: "
             "draw the data set with python scripts/make_toy_dataset.py"
@@ -78,7 +84,7 @@ def _errors(results: Path, dataroot: Path, folder: str, label: str) -> list[floa
 
 def _read(path: Path) -> np.ndarray:
     """(H, W, 3) float32, 0 to 255."""
-    if not path.exists():
+    if not os.path.exists(path):
         raise UserError(f"{path} is missing: translate all test images with test.py --num_test all")
     return np.asarray(open_image(path, 3), np.float32)
 

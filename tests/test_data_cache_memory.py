@@ -13,10 +13,11 @@ from conftest import data_options, refused
 from data_helpers import batches, cached_options, dataset, equal, read_all
 
 from data import create_dataset
-from data.cache import choose_store, free_memory, shared_memory
-from data.cache.free_memory import available_bytes
+from data.cache import choose_store, shared_memory
 from data.cache.shared_memory import SharedPixels
 from options.checks import PREPROCESS
+from util import free_memory
+from util.free_memory import available_bytes
 
 MODE_NAMES = ["unaligned", "aligned", "single", "colorization", "folder", "labeled"]
 

@@ -49,13 +49,13 @@ def scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(index_cache, "MIN_IMAGES", 3)
     monkeypatch.setattr(index_cache, "CLOCK_TICK_NS", 0)
     searched: list[str] = []
-    scan = image_folder._scan
+    visible = image_folder.visible
 
-    def scan_and_count(folder: str, *rest: object) -> Iterator[str]:
+    def scan_and_count(folder: str) -> Iterator[os.DirEntry]:
         searched.append(folder)
-        return scan(folder, *rest)
+        return visible(folder)
 
-    monkeypatch.setattr(image_folder, "_scan", scan_and_count)
+    monkeypatch.setattr(image_folder, "visible", scan_and_count)
     return searched
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import names_all, refused
 from data_helpers import saved
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from data.images import check_images, open_image
 from util.errors import UserError
@@ -73,10 +73,22 @@ def test_alpha_is_blended_with_white_unless_the_target_has_it(tmp_path: Path) ->
     assert pixels(tmp_path / "c.png", 3) == [[[255, 255, 255]]]
 
 
-def test_exif_orientation_is_not_applied(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.new("RGB", (4, 2)).save(tmp_path / "a.jpg", exif=exif)
+@pytest.mark.parametrize("kind", ["png", "tif", "webp"])  # these store exact pixels
+@pytest.mark.parametrize("orientation", range(10))
+def test_the_exif_orientation_is_applied(tmp_path: Path, kind: str, orientation: int) -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (2, 4, 3), np.uint8)
+    stored, exif = Image.fromarray(colours), Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    stored.save(tmp_path / f"a.{kind}", exif=exif, lossless=True)
+    expected = ImageOps.exif_transpose(Image.open(tmp_path / f"a.{kind}")).convert("RGB")
+    found = open_image(tmp_path / f"a.{kind}", 3)
+    assert found.size == ((2, 4) if 5 <= orientation <= 8 else (4, 2))
+    assert found.tobytes() == expected.tobytes()
+    assert (found.tobytes() == stored.tobytes()) == (orientation not in range(2, 9))
+
+
+def test_a_damaged_exif_block_does_not_matter(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 2)).save(tmp_path / "a.jpg", exif=b"Exif\0\0rubbish" + bytes(range(200)))
     assert open_image(tmp_path / "a.jpg", 3).size == (4, 2)
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 from torchvision import datasets
 
 from data import create_dataset
+from data.sources import torchvision_sets
 from data.transforms import to_tensor
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -185,3 +186,47 @@ def test_real_mnist() -> None:
     items = dataset(opt)
     assert len(items) == 10_000 and items[0]["image"].shape == (1, 32, 32)
     assert [int(items[index]["label"]) for index in range(5)] == [7, 2, 1, 0, 4]
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish", bytes([0, 0, 99, 9, 0, 0, 0, 1]), None], ids=repr)
+@pytest.mark.parametrize("name", ["MNIST", "FashionMNIST"])
+def test_rubbish_in_the_files_of_mnist_is_refused(tmp_path: Path, name: str, content: bytes | None) -> None:
+    """Without `content`, files that are valid each for itself: fewer labels than images."""
+    raw = tmp_path / name / "raw"
+    raw.mkdir(parents=True)
+    for part in ("train", "t10k"):
+        idx(raw / f"{part}-images-idx3-ubyte", np.zeros((4, 28, 28)))
+        idx(raw / f"{part}-labels-idx1-ubyte", np.zeros(3))
+        if content is not None:
+            (raw / f"{part}-images-idx3-ubyte").write_bytes(content)
+    with refused(tmp_path):
+        dataset(tv(tmp_path, name, output_nc=1))
+
+
+def test_a_label_beyond_the_classes_is_refused(mnist: Path) -> None:
+    idx(mnist / "MNIST" / "raw" / "train-labels-idx1-ubyte", np.full(6, 10))
+    with refused(mnist):
+        dataset(tv(mnist, "MNIST"))
+
+
+def test_a_gzip_file_that_unpacks_without_end_is_refused(
+    mnist: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torchvision_sets, "MOST_UNPACKED", 1000)
+    raw = mnist / "MNIST" / "raw"
+    for path in list(raw.iterdir()):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    with refused(raw / "t10k-images-idx3-ubyte.gz"):
+        dataset(tv(mnist, "MNIST"))
+
+
+@pytest.mark.parametrize("file", ["data_batch_1", "batches.meta"])
+def test_rubbish_in_the_files_of_cifar_is_refused(tmp_path: Path, file: str) -> None:
+    """They are pickles, which are only read if their MD5 sums are those of the real ones."""
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    (folder / file).write_bytes(b"cos\nsystem\n(S'touch harm'\ntR.")
+    with refused(tmp_path):
+        dataset(tv(tmp_path, "CIFAR10"))
+    assert not Path("harm").exists()

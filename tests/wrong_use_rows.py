@@ -36,7 +36,7 @@ ROWS = [
     Wrong("more_classes_than_said", "noise biggan --dataroot data/classes --n_classes 1",
           "--n_classes 1 2 data/classes"),
     Wrong("other_classes_at_test_time", "draw --dataset_mode labeled --dataroot one",
-          "one 1 2", before=images("one/dog")),
+          "one emu cat dog", before=images("one/dog", "one/emu")),
     Wrong("centre_without_center", "noise dcgan --dataroot data/testA --center_size 20 --preprocess crop",
           "--center_size 20 --preprocess crop"),
     Wrong("classes_for_dcgan", "noise dcgan --dataroot data/testA --n_classes 2", "--model dcgan cgan"),

@@ -5,6 +5,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from util.log import mute
 
@@ -47,6 +48,7 @@ def run(main: Callable[[], int | None]) -> int:
 
 def how_to_install(package: str) -> str:
     """What to do about a package that cannot be imported."""
+    package = {"PIL": "pillow", "yaml": "pyyaml"}.get(package, package)
     return f"activate the environment (source .venv/bin/activate), or pip install {package}"
 
 
@@ -66,3 +68,12 @@ def _missing_resource(error: Exception) -> UserError | None:
             "--amp; the last checkpoint is intact"
         )
     return None
+
+
+def explain_missing_package(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """A sys.excepthook for scripts that import packages at their top: one sentence if a package is missing."""
+    failure = _missing_resource(error) if isinstance(error, ModuleNotFoundError) else None
+    if failure is None:
+        sys.__excepthook__(kind, error, trace)
+    else:
+        print("error:", failure, file=sys.stderr)

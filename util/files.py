@@ -1,6 +1,10 @@
 """Writing files so that a crash leaves either the old file or the new one."""
 
+import errno
+import os
+import stat
 from collections.abc import Callable
+from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
@@ -21,6 +25,16 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise cannot_write(path, error) from error
     return path
+
+
+def open_regular(path: str | Path) -> BufferedReader:
+    """Open a file for reading; raises OSError for a FIFO or a device as well, which could block for ever."""
+    nonblocking = getattr(os, "O_NONBLOCK", 0)  # Windows has none
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | nonblocking))  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    return file
 
 
 def write_atomically(

@@ -1,6 +1,7 @@
 """Selects where prepared images are kept: nowhere, in a part of the memory, all in memory, or in a file."""
 
 import hashlib
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -10,13 +11,13 @@ from typing import Protocol
 
 import numpy as np
 
-from data.cache.free_memory import available_bytes, share_of_memory
 from data.cache.shared_memory import SharedPixels
 from data.sources.source import threaded_map
 from util import log
 from util.cache_folder import cache_folder
 from util.cpu_count import local_world_size, usable_cores
 from util.errors import UserError
+from util.free_memory import available_bytes, in_words, share_of_memory
 
 SAMPLES = 16  # entries that are prepared to estimate the size of all
 MARGIN = 2**20  # bytes reserved beyond twice the estimate, which is rough for a few small images
@@ -101,7 +102,7 @@ def _on_disk(entries: Entries, identity: str, files: Sequence[str]) -> ImageStor
         raise UserError("this data set does not consist of image files")
     from data.cache.disk_file import cached_file, fingerprint_of
 
-    path = cache_folder("pixels", hashlib.blake2b(identity.encode(), digest_size=16).hexdigest())
+    path = cache_folder("pixels", hashlib.blake2b(os.fsencode(identity), digest_size=16).hexdigest())
 
     def images() -> Iterator[np.ndarray | None]:
         needed, free = entries.estimate(), shutil.disk_usage(path.parent).free
@@ -115,7 +116,3 @@ def _on_disk(entries: Entries, identity: str, files: Sequence[str]) -> ImageStor
 
     count = entries.count * entries.images_per_entry
     return cached_file(path, images, count, fingerprint=fingerprint_of(identity, files))
-
-
-def in_words(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

@@ -21,7 +21,7 @@ import PIL
 from util import log
 from util.files import make_folder, write_atomically
 
-FORMAT = 2  # increase it when the layout of the file or the preparation of images changes
+FORMAT = 3  # increase it when the layout of the file or the preparation of images changes
 DIGEST = 32  # bytes
 COLUMNS = 5  # of the table: offset in the file, channels, height, width, CRC-32; all 0 for a missing image
 
@@ -86,7 +86,7 @@ def cached_file(
 
 def fingerprint_of(identity: str, files: Sequence[str]) -> bytes:
     """A digest of `identity`, FORMAT, Pillow's version, and the names, sizes and times of `files`."""
-    digest = hashlib.blake2b(f"{FORMAT} {PIL.__version__} {identity}".encode(), digest_size=DIGEST)
+    digest = hashlib.blake2b(os.fsencode(f"{FORMAT} {PIL.__version__} {identity}"), digest_size=DIGEST)
     for path in files:
         status = os.stat(path)
         line = f"\0{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} "

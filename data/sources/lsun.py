@@ -4,6 +4,7 @@ torchvision's reader stores the keys of a file in the current folder and never n
 This one reads the keys at each start, which takes seconds.
 """
 
+import os
 from functools import cache, partial
 from pathlib import Path
 
@@ -28,18 +29,22 @@ class LsunImages:
     """
 
     labels: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
 
     def __init__(self, root: str, part: str, *, channels: int) -> None:
         require("lmdb", "--tv_dataset LSUN")
         folder = Path(root, f"{part}_lmdb")
-        if not (folder / "data.mdb").is_file():
+        if not os.path.isfile(folder / "data.mdb"):
             raise UserError(
                 f"there is no LSUN in {folder}: download and unpack it there, which --download cannot do, or pass the "
                 "parent folder of your copy as --dataroot"
             )
         self.part, self.folder, self.channels = part, str(folder), channels
-        with database(self.folder)().begin() as transaction:
-            self.keys = list(transaction.cursor().iternext(keys=True, values=False))
+        try:
+            with database(self.folder)().begin() as transaction:
+                self.keys = list(transaction.cursor().iternext(keys=True, values=False))
+        except Exception as error:  # LMDB has one error for each kind of damage
+            raise UserError(f"{folder} cannot be read ({error}): download it again") from error
         database(self.folder).close()  # LMDB does not permit an open database in forked processes
 
     def __len__(self) -> int:

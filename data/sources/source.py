@@ -19,6 +19,10 @@ class Source(Protocol):
 
     labels: np.ndarray | None  # int64 (N,); None without classes
 
+    @property
+    def classes(self) -> Sequence[str]:
+        """Their names in order; empty if they have none."""
+
     def __len__(self) -> int: ...
 
     def read(self, index: int) -> Image.Image:
@@ -31,8 +35,15 @@ class Source(Protocol):
 class ImageFiles:
     """A Source of image files that are read with `channels` channels."""
 
-    def __init__(self, paths: Sequence[str], *, channels: int, labels: np.ndarray | None = None) -> None:
-        self.paths, self.channels, self.labels = paths, channels, labels
+    def __init__(
+        self,
+        paths: Sequence[str],
+        *,
+        channels: int,
+        labels: np.ndarray | None = None,
+        classes: Sequence[str] = (),
+    ) -> None:
+        self.paths, self.channels, self.labels, self.classes = paths, channels, labels, classes
 
     def __len__(self) -> int:
         return len(self.paths)

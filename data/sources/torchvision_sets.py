@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data.images import convert
+from data.images import convert, open_image
 from data.sources.lsun import LsunImages
 from data.sources.source import Source
 from util import distributed
 from util.errors import UserError
+from util.files import open_regular
+
+MOST_UNPACKED = 2**26  # bytes; the images of MNIST have 47 MB
 
 
 @dataclass(frozen=True)
@@ -69,25 +71,49 @@ class TvImages:
             distributed.barrier()
             with tempfile.TemporaryDirectory() as folder:
                 self.tv_dataset = tv_class(_unpacked(root, set_name, folder), **arguments)
-        except (RuntimeError, OSError, ValueError, EOFError) as error:
-            reason = f"{os.path.abspath(root)}: {' '.join(str(error).split())}"
+        except Exception as error:  # torchvision's readers fail in any way on damaged files
+            reason = f"{os.path.abspath(root)}: {one_line(error)}"
             if download:
                 raise UserError(f"{set_name} could not be downloaded into {reason}") from error
             raise UserError(
                 f"torchvision finds no {set_name} in {reason}; pass the folder that contains it as --dataroot, or add "
                 "--download"
             ) from error
-        self.title, self.channels = f"{set_name}_{phase}", channels
+        self.title, self.channels, self.root = f"{set_name}_{phase}", channels, root
         self.labels = np.asarray(getattr(self.tv_dataset, tv_set.labels), np.int64) if tv_set.labels else None
+        if self.labels is not None and not _are_labels(self.labels, len(self), tv_set.n_classes):
+            raise UserError(
+                f"{set_name} in {os.path.abspath(root)} is damaged: it needs a label from 0 to {tv_set.n_classes - 1} "
+                f"for each of its {len(self)} images; remove it and add --download"
+            )
+        names = list(getattr(self.tv_dataset, "classes", []))
+        self.classes = names if len(names) == tv_set.n_classes else []
 
     def __len__(self) -> int:
         return len(self.tv_dataset)
 
     def read(self, index: int) -> Image.Image:
-        return convert(self.tv_dataset[index][0], self.channels)
+        if hasattr(self.tv_dataset, "landmarks_align"):  # CelebA consists of image files
+            folder = Path(self.tv_dataset.root, self.tv_dataset.base_folder, "img_align_celeba")
+            return open_image(folder / self.tv_dataset.filename[index], self.channels)
+        try:
+            return convert(self.tv_dataset[index][0], self.channels)
+        except Exception as error:
+            where = os.path.abspath(self.root)
+            raise UserError(
+                f"image {index} of {self.title} in {where} is damaged ({one_line(error)})"
+            ) from error
 
     def name(self, index: int) -> str:
         return f"{self.title}_{index:06d}.png"
+
+
+def one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _are_labels(labels: np.ndarray, count: int, n_classes: int) -> bool:
+    return labels.shape == (count,) and count > 0 and labels.min() >= 0 and labels.max() < n_classes
 
 
 def _unpacked(root: str, set_name: str, folder: str) -> str:
@@ -98,6 +124,9 @@ def _unpacked(root: str, set_name: str, folder: str) -> str:
     raw = Path(folder, set_name, "raw")
     raw.mkdir(parents=True)
     for path in packed:
-        with gzip.open(path) as source, open(raw / path.stem, "wb") as target:
-            shutil.copyfileobj(source, target)
+        with open_regular(path) as file, gzip.open(file) as source:
+            content = source.read(MOST_UNPACKED + 1)
+        if len(content) > MOST_UNPACKED:
+            raise ValueError(f"{path} is larger than any file of MNIST")
+        (raw / path.stem).write_bytes(content)
     return folder

@@ -7,12 +7,12 @@ from functools import cache, partial
 import torch
 from torch.utils.benchmark import Timer
 
-from data.cache import free_memory
 from models import create_model
 from models.base_model import BaseModel, Batch
 from models.networks import SelfAttention2d
 from scripts.benchmarks.measure import Case, Setting
 from scripts.benchmarks.peers import peer_step, random_batch
+from util import free_memory
 
 MAPS = 4.2  # floats per (N, HW, HW) map, as measured: logits, weights and the gradients of both
 

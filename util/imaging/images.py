@@ -2,6 +2,7 @@
 
 import math
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from util.errors import UserError
 from util.files import write_atomically
+from util.free_memory import check_fits
+from util.imaging.image_files import open_image_file
 
 GAP = 2  # pixels between the images of a grid
 # as small as Pillow's default PNG files in a third of the time; other formats ignore it
@@ -51,13 +55,14 @@ def save_image(image: np.ndarray, path: str | Path, aspect_ratio: float = 1.0) -
     """Write image (H, W, C) with C = 1, 3 or 4, or (H, W), uint8, in the format of the path's extension.
 
     An aspect_ratio above 1 widens the image by that factor; one below 1 makes it taller by the inverse.
-    Raises RunFault if the file cannot be written.
+    Raises RunFault if the file cannot be written, and UserError if the image does not fit into the memory.
     """
     path = Path(path)
     picture = Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image)
     if aspect_ratio != 1.0:
         width, height = picture.size
         size = (round(width * max(aspect_ratio, 1.0)), round(height * max(1 / aspect_ratio, 1.0)))
+        check_fits(size[0] * size[1], f"an image of {size[0]}x{size[1]} pixels", "use another --aspect_ratio")
         picture = picture.resize(size, Image.Resampling.BICUBIC)
     kind = Image.registered_extensions()[path.suffix.lower()]
     write_atomically(path, lambda file: picture.save(file, format=kind, **FAST_PNG))
@@ -65,8 +70,6 @@ def save_image(image: np.ndarray, path: str | Path, aspect_ratio: float = 1.0) -
 
 def image_size(path: Path) -> tuple[int, int] | None:
     """Return (width, height) of an image file; None if it is missing or not an image."""
-    try:
-        with Image.open(path) as picture:
-            return picture.size
-    except OSError:
-        return None
+    with suppress(UserError), open_image_file(path) as picture:
+        return picture.size
+    return None

@@ -37,6 +37,10 @@ class Plan:
     columns: int = 8
     steps: int = 8
     truncations: tuple[float, ...] = ()
+    class_names: tuple[str, ...] = ()  # in order; classes without a name are shown by number
+
+    def class_name(self, number: int) -> str:
+        return self.class_names[number] if number < len(self.class_names) else str(number)
 
     @property
     def shown_classes(self) -> tuple[int, ...]:
@@ -117,7 +121,8 @@ def classes(plan: Plan) -> Sheet:
     rows, columns = len(plan.shown_classes), plan.columns
     z = plan.z(columns).repeat(rows, 1)
     label = plan.labels(row for row in range(rows) for _ in range(columns))
-    caption = f"Rows: classes {_join(plan.shown_classes, 10)}. Columns: seeds {plan.seed_range(columns)}"
+    names = _join([plan.class_name(number) for number in plan.shown_classes], 10)
+    caption = f"Rows: classes {names}. Columns: seeds {plan.seed_range(columns)}"
     return Sheet("classes", "Classes", caption, z, label, columns)
 
 
@@ -197,8 +202,9 @@ def _mixtures(plan: Plan) -> tuple[Tensor, str]:
     shown = plan.shown_classes
     pairs = [(shown[row % len(shown)], shown[(row + 1) % len(shown)]) for row in range(plan.columns)]
     start, end = F.one_hot(torch.tensor(pairs), plan.n_classes).float()[:, None].unbind(2)
+    names = [f"{plan.class_name(a)} to {plan.class_name(b)}" for a, b in pairs]
     mixtures = torch.lerp(start, end, torch.linspace(0, 1, plan.steps)[:, None]).flatten(0, 1)
-    return mixtures, "from one class to the next, " + _join([f"{a} to {b}" for a, b in pairs], MAX_PAIRS)
+    return mixtures, "from one class to the next, " + _join(names, MAX_PAIRS)
 
 
 def _join(items: Sequence[object], limit: int) -> str:

@@ -4,9 +4,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from util.cpu_count import local_world_size
+from util.errors import UserError
 
 OWN_CGROUP = Path("/proc/self/cgroup")
 CGROUPS = Path("/sys/fs/cgroup")
+# of an image on its way to a batch: in Pillow's memory (4), in another mode (4), as uint8 and float32 RGB (3 + 12)
+BYTES_PER_PIXEL = 20
+NEGLIGIBLE = 2**24  # pixels for which the free memory is not measured
 SHARE = 4  # --cache auto takes a quarter: training needs memory itself, and so do other programs
 
 
@@ -27,6 +31,19 @@ def available_bytes() -> int | None:
 def share_of_memory() -> int:
     """The bytes that --cache auto may fill in each process; 0 if the free memory is unknown."""
     return (available_bytes() or 0) // (SHARE * local_world_size())
+
+
+def check_fits(pixels: int, what: str, remedy: str) -> None:
+    """Raise UserError if `pixels` pixels of images, called `what`, do not fit into the free memory."""
+    needed, free = BYTES_PER_PIXEL * pixels, available_bytes() if pixels > NEGLIGIBLE else None
+    if free is not None and needed > free:
+        raise UserError(
+            f"{what} would take about {in_words(needed)} of memory, but {in_words(free)} are free: {remedy}"
+        )
+
+
+def in_words(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def _free_in(group: Path) -> list[int]:

@@ -75,6 +75,11 @@ def needs_bias(norm: Norm) -> bool:
     return not isinstance(norm(1), _BatchNorm)
 
 
+def upstream_has_bias(norm: Norm) -> bool:
+    """Whether upstream's image-to-image nets have a bias in the convolutions before this norm: only if it is instance norm."""
+    return isinstance(norm(1), nn.InstanceNorm2d)
+
+
 class SpectralNorm(_SpectralNorm):
     """torch's spectral norm with one power iteration per update (Algorithm 1 of arXiv:1802.05957), not per forward.
 

@@ -282,6 +282,9 @@ class BaseModel(TrainingStep, ABC):
         averaged = not self.is_train and not self.opt.no_ema
         weights.load_nets(dict(self.nets.items()), self.save_dir, epoch, averaged=averaged)
         self.ema.restart(self.nets)
+        if all((self.save_dir / f"{epoch}_net_{name}_ema.pth").exists() for name in self.ema.shadows):
+            weights.load_nets(dict(self.ema.shadows.items()), self.save_dir, epoch, averaged=True)
+            self.ema.skip_warm_up()
 
     def init_networks(self, folder: Path, epoch: str) -> None:
         """Load the weights of another run that have the same keys and shapes, and report which; see init_from."""

@@ -86,6 +86,8 @@ def _schedule_flags(parser: Parser) -> None:
         add("--clip_grad", number(least=0), 0.0, "maximum norm of each network's gradient; 0 means no limit")
         about = "decay of the generators' exponential moving average, e.g. 0.999; 0 turns it off"
         add("--ema_decay", number(least=0, below=1), 0.0, about)
+        about = "step of the generators at which averaging starts; until then the average is a copy of the weights"
+        add("--ema_start", whole(0), 0, about)
 
 
 def _loss_flags(parser: Parser) -> None:

@@ -21,9 +21,12 @@ def full_precision(x: Tensor) -> Tensor:
 
 
 class Norm(Protocol):
-    """The constructor of a norm layer; `affine` = with a learned gain and bias, if the norm can have them."""
+    """The constructor of a norm layer.
 
-    def __call__(self, channels: int, /, *, affine: bool = ...) -> nn.Module: ...
+    `affine` = with a learned gain and bias, if the norm can have them; `eps` is added to the variance.
+    """
+
+    def __call__(self, channels: int, /, *, affine: bool = ..., eps: float = ...) -> nn.Module: ...
 
 
 class SyncBatchNorm(nn.SyncBatchNorm):
@@ -55,7 +58,7 @@ NORMS: dict[str, Norm] = {
     "batch": partial(nn.BatchNorm2d, affine=True, track_running_stats=True),
     "syncbatch": partial(SyncBatchNorm, affine=True, track_running_stats=True),
     "instance": partial(nn.InstanceNorm2d, affine=False, track_running_stats=False),
-    "none": lambda channels, *, affine=False: nn.Identity(),
+    "none": lambda channels, *, affine=False, eps=0.0: nn.Identity(),
 }
 
 

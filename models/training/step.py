@@ -52,7 +52,7 @@ class TrainingStep:
         self.nets = nn.ModuleDict()
         self.roles: dict[str, str] = {}  # name of a net -> "generator", "discriminator" or another word
         self.phases: list[Phase] = []
-        self.ema = EMA(opt.ema_decay if self.is_train else 0.0)
+        self.ema = EMA(opt.ema_decay, opt.ema_start) if self.is_train else EMA(0.0)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=opt.amp == "fp16" and self.is_train)
         self.steps = 0
         self.execution = Execution(

@@ -6,7 +6,14 @@ from typing import Any
 from torch import nn
 
 from models import networks
-from models.latent_flags import add_attention_flags, attention_sides, check_attention, refuse_gradient_penalty
+from models.latent_flags import (
+    add_attention_flags,
+    add_spectral_flags,
+    attention_sides,
+    check_attention,
+    refuse_gradient_penalty,
+    spectral_arguments,
+)
 from models.latent_model import LatentModel
 from util.cli.flag_types import number, whole
 from util.cli.image_side import image_side
@@ -34,6 +41,7 @@ class BigGANModel(LatentModel):
         else:
             parser.set_defaults(standing_stats=16)  # training measures no statistics for averaged weights
         add_attention_flags(parser, is_train)
+        add_spectral_flags(parser, is_train)
         known, _ = parser.parse_known_args()
         side = image_side(known.preprocess, load_size=known.load_size, crop_size=known.crop_size)
         small = side == 32
@@ -71,4 +79,4 @@ class BigGANModel(LatentModel):
         return attention | split | {"norm_eps": self.opt.norm_eps} if net == "G" else attention
 
     def normalised(self, net: nn.Module) -> nn.Module:
-        return networks.apply_spectral_norm(net)
+        return networks.apply_spectral_norm(net, **spectral_arguments(self.opt))

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from models import networks
 from models.base_model import BaseModel, Batch, Terms
-from models.latent_flags import query_points
+from models.latent_flags import add_step_flags, query_points
 from util.cli.flag_types import whole
 from util.errors import UserError
 from util.imaging.attention_overlay import overlay
@@ -28,7 +28,7 @@ class LatentModel(BaseModel):
     """G: (z, label) -> image, D: (image, label) -> logit; no labels if n_classes is 0.
 
     The discriminator learns at each step, the generator at every `--n_critic`-th. Fakes have the labels of the
-    real images of their batch, and both nets learn from the same fakes.
+    real images of their batch, and both nets learn from the same fakes unless `--fresh_fakes` is given.
     """
 
     families: tuple[str, ...] = ()  # the values that --netG and --netD can have
@@ -49,12 +49,7 @@ class LatentModel(BaseModel):
             parser.set_defaults(dataset_mode="folder", gan_mode="vanilla", lr_policy="constant")
             parser.set_defaults(n_epochs=100, n_epochs_decay=0, pool_size=0, print_freq=640)
             parser.set_defaults(display_freq=6400, update_html_freq=6400, save_latest_freq=64000)
-            parser.add_argument(
-                "--n_critic",
-                type=whole(1),
-                default=1,
-                help="steps of the discriminator for each step of the generator",
-            )
+            add_step_flags(parser)
         else:
             parser.set_defaults(dataset_mode="noise", eval=True)
             parser.add_argument(
@@ -81,7 +76,8 @@ class LatentModel(BaseModel):
         self.points = query_points(opt.attn_points) if "attn_points" in opt else []
         if self.is_train:
             self.D = self.add_net("D", self._built(self.discriminator), role="discriminator")
-            self.gan = networks.GANLoss(opt.gan_mode)
+            self.gan = networks.GANLoss(opt.gan_mode, split=opt.split_D)
+            self.shares_forward = not opt.fresh_fakes
             self.add_discriminator_phase(
                 "D",
                 self.loss_D,
@@ -91,7 +87,8 @@ class LatentModel(BaseModel):
                 label=lambda: self.label,
                 lr=opt.lr_D,
             )
-            self.add_phase("G", self.terms_G, ["G"], lr=opt.lr_G, every=opt.n_critic)
+            offset = opt.n_critic - 1 if opt.critic_first else 0
+            self.add_phase("G", self.terms_G, ["G"], lr=opt.lr_G, every=opt.n_critic, offset=offset)
 
     # ------------------------------------------------------------------ for plugins to override
 
@@ -139,7 +136,7 @@ class LatentModel(BaseModel):
     # ------------------------------------------------------------------ what is shown
 
     def scalars(self) -> dict[str, Tensor]:
-        return networks.gammas(self.nets)
+        return networks.gammas(self.nets) | networks.singular_values(self.nets)
 
     def visuals(self) -> dict[str, Tensor]:
         shown = {"real": self.real} if len(self.real) else {}

@@ -24,6 +24,7 @@ from models.nets.layers import (
     batched_forward,
     get_norm_layer,
     receptive_field,
+    singular_values,
     spectral_layers,
 )
 from models.nets.losses import GANLoss

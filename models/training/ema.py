@@ -4,9 +4,12 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+from util.run import weights
 
 
 class EMA:
@@ -50,9 +53,11 @@ class EMA:
         for name, shadow in self.shadows.items():
             shadow.load_state_dict(nets[name].state_dict())
 
-    def skip_warm_up(self) -> None:
-        """Average with the full decay from now on, because the shadows are averages already."""
-        self.updates = max(self.start, math.ceil((10 * self.decay - 1) / (1 - self.decay)))
+    def load(self, folder: Path, epoch: int | str) -> None:
+        """Take over the averages `<epoch>_net_<name>_ema.pth`, if all exist, and go on with the full decay."""
+        if all((folder / f"{epoch}_net_{name}_ema.pth").exists() for name in self.shadows):
+            weights.load_nets(dict(self.shadows.items()), folder, epoch, averaged=True)
+            self.updates = max(self.start, math.ceil((10 * self.decay - 1) / (1 - self.decay)))
 
     @contextmanager
     def applied_to(self, nets: nn.ModuleDict) -> Iterator[None]:

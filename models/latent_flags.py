@@ -7,7 +7,12 @@ from typing import Any
 from models import networks
 from util.cli.flag_types import switch, whole
 from util.errors import UserError
+from util.imaging import sheets
 from util.imaging.attention_overlay import Point
+from util.imaging.sheets import Sheet
+from util.plugins import unknown
+
+TRAINING_SHEETS = ("classes", "interpolate_z", "interpolate_label", "interpolate_both")
 
 
 def add_attention_flags(parser: ArgumentParser, is_train: bool) -> None:
@@ -54,6 +59,20 @@ def add_step_flags(parser: ArgumentParser) -> None:
         "--split_D",
         "judge real and fake images in two passes, which needs less memory, instead of as one batch",
     )
+
+
+def sheets_from(opt: Namespace) -> list[Sheet]:
+    """The sheets of --show_sheets; the flag exists in training only.
+
+    Raises:
+        UserError: there is no such sheet, or the model has too few classes for it.
+    """
+    chosen = vars(opt).get("show_sheets", [])
+    for name in chosen:
+        if name not in TRAINING_SHEETS:
+            raise UserError(unknown("--show_sheets", name, TRAINING_SHEETS))
+    plan = sheets.Plan(opt.z_dim, opt.n_classes)
+    return sheets.make(chosen, plan, "--show_sheets") if chosen else []
 
 
 def add_spectral_flags(parser: ArgumentParser, is_train: bool) -> None:

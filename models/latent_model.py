@@ -11,8 +11,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from models import networks
 from models.base_model import BaseModel, Batch, Terms
-from models.latent_flags import add_step_flags, query_points
-from util.cli.flag_types import whole
+from models.latent_flags import TRAINING_SHEETS, add_step_flags, query_points, sheets_from
+from util.cli.flag_types import names, whole
 from util.errors import UserError
 from util.imaging.attention_overlay import overlay
 from util.imaging.images import grid
@@ -50,6 +50,8 @@ class LatentModel(BaseModel):
             parser.set_defaults(n_epochs=100, n_epochs_decay=0, pool_size=0, print_freq=640)
             parser.set_defaults(display_freq=6400, update_html_freq=6400, save_latest_freq=64000)
             add_step_flags(parser)
+            about = f"sheets to show besides the samples: any of {', '.join(TRAINING_SHEETS)}, separated by commas"
+            parser.add_argument("--show_sheets", type=names, default=[], metavar="NAMES", help=about)
         else:
             parser.set_defaults(dataset_mode="noise", eval=True)
             parser.add_argument(
@@ -68,6 +70,7 @@ class LatentModel(BaseModel):
                 f"--model {opt.model} needs square images of one size, but --preprocess {opt.preprocess} keeps "
                 "other sizes: use --preprocess center"
             )
+        sheets_from(opt)
 
     def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
@@ -147,12 +150,22 @@ class LatentModel(BaseModel):
         return shown
 
     def get_current_visuals(self) -> dict[str, Tensor]:
-        """Images of the last step, and `samples` of the averaged weights: a row for each class, always from the same noise."""
+        """Images of the last step, and of the averaged weights `samples` and `--show_sheets`, always from the same noise.
+
+        `samples` has a row for each class.
+        """
         shown = super().get_current_visuals()
-        parts = zip(*(value.split(self.opt.batch_size) for value in self.panel.values()), strict=True)
-        images = [self.generate(dict(zip(self.panel, part, strict=True))) for part in parts]
-        shown["samples"] = grid(torch.cat(images), COLUMNS)
+        shown["samples"] = self._drawn(self.panel, COLUMNS)
+        for sheet in sheets_from(self.opt):
+            inputs = {"z": sheet.z} if sheet.label is None else {"z": sheet.z, "label": sheet.label}
+            shown[sheet.name] = self._drawn(inputs, sheet.columns)
         return dict(sorted(shown.items(), key=lambda item: item[0].startswith("attn")))  # attention last
+
+    def _drawn(self, inputs: dict[str, Tensor], columns: int) -> Tensor:
+        """z (N, z_dim) and label (N,) -> one image (1, C, H, W) of the N images, with `columns` side by side."""
+        parts = zip(*(value.split(self.opt.batch_size) for value in inputs.values()), strict=True)
+        images = [self.generate(dict(zip(inputs, part, strict=True))) for part in parts]
+        return grid(torch.cat(images), columns)
 
     @torch.no_grad()
     def generate(self, batch: Batch) -> Tensor:

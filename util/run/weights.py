@@ -33,7 +33,8 @@ def read(path: Path) -> State:
             f"{path} does not hold the weights of one network (a dict of ordinary tensors): choose a *_net_*.pth file"
         )
     for key, value in state.items():
-        if not bool(torch.isfinite(value).all()):
+        # torch has no isfinite() for numbers of 8 bits
+        if not bool(torch.isfinite(value if value.element_size() > 1 else value.float()).all()):
             raise UserError(f"{path} is unusable, because {key} holds NaN or infinity: choose another save")
     return {
         ".".join(part for part in key.split(".") if part not in WRAPPERS): value

@@ -1,6 +1,7 @@
 """Training steps as public code of SAGAN and BigGAN makes them, against small loops written by hand."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from models import create_model, networks
 from models.latent_model import LatentModel
 from models.nets.layers import SpectralNorm
 from models.training.ema import EMA
+from util.run import weights
 
 PUBLIC = "--n_critic 2 --critic_first --fresh_fakes --split_D --sn_update forward --sn_rows in".split()
 ORIGINAL = "parametrizations.weight.original"
@@ -233,6 +235,16 @@ def test_iterations_are_made_by_forward_passes_in_training_alone() -> None:
         layer(torch.zeros(1, 6, 3, 3))
         seen.append(norm._u.clone())
     assert torch.equal(seen[0], seen[1]) and not torch.equal(seen[1], seen[2])
+
+
+def test_vectors_follow_weights_of_a_net_without_spectral_norm(tmp_path: Path) -> None:
+    """--init_from with --sn_update forward: the first pass divides by the singular value of the new weights."""
+    torch.manual_seed(0)
+    plain, path = nn.Linear(5, 4), tmp_path / "latest_net_G.pth"
+    torch.save(plain.state_dict(), path)
+    net = networks.apply_spectral_norm(nn.Linear(5, 4), per_forward=True).eval()
+    weights.load_shared(net, path)
+    assert torch.linalg.svdvals(net.weight)[0].item() == pytest.approx(1, abs=1e-3)
 
 
 def test_logging_singular_values_changes_no_weight(train_opt: OptionMaker) -> None:

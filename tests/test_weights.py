@@ -82,7 +82,7 @@ def test_weights_move_between_plain_and_spectrally_normalised_layers(tmp_path: P
     assert torch.equal(original, plain.state_dict()["model.0.weight"])
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float8_e4m3fn])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float8_e5m2])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float, dtype: torch.dtype) -> None:
     """They would make pictures without a message."""

@@ -1,4 +1,4 @@
-"""Flags that noise-to-image models share: training steps, attention and spectral norm."""
+"""Flags that noise-to-image models share: training steps, sheets, attention and spectral norm."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence

@@ -17,6 +17,7 @@ from models.latent_flags import (
 )
 from models.latent_model import LatentModel
 from util import log
+from util.errors import UserError
 
 
 class SAGANModel(LatentModel):
@@ -73,6 +74,10 @@ class SAGANModel(LatentModel):
         check_attention(opt)
         if opt.sn_scope != "none":
             refuse_gradient_penalty(opt, f"--sn_scope {opt.sn_scope}", "one of them, e.g. --sn_scope none")
+        elif opt.num_SVs or vars(opt).get("sn_update") == "forward":
+            raise UserError(
+                f"--num_SVs {opt.num_SVs} and --sn_update need spectral norm, which --sn_scope none turns off: leave them out"
+            )
 
     def family_arguments(self, net: str) -> dict[str, Any]:
         attention = {"attn_res": attention_sides(self.opt, net), "pooled": self.opt.attn_form == "pooled"}

@@ -263,3 +263,9 @@ def test_logging_singular_values_changes_no_weight(train_opt: OptionMaker) -> No
             assert 0 <= logged[name] <= 1.01 * logged[name.replace("sv1", "sv0")]
     assert "sv1_D_linear" not in values  # a matrix of one row
     assert set(models[0].state_dict()["nets"]) < set(models[1].state_dict()["nets"])
+
+
+def test_flags_of_spectral_norm_need_it(train_opt: OptionMaker) -> None:
+    for flag, value in (("--num_SVs", 2), ("--sn_update", "forward")):
+        with refused(flag, "--sn_scope none"):
+            train_opt("--model", "sagan", "--sn_scope", "none", flag, value)

@@ -82,7 +82,7 @@ class TrainingStep:
         learners = dict.fromkeys(net for phase in due for net in phase.nets)
         by_role = {GENERATOR: self.opt.accumulate_G, DISCRIMINATOR: self.opt.accumulate_D}
         counts = [by_role.get(phase.role) or self.opt.accumulate for phase in due]
-        shared = self.shares_forward and set(counts) == {1}
+        shared = self.shares_forward and set(counts) <= {1}
         for name in learners:
             before_update(self.nets[name])
         if shared:

@@ -102,8 +102,9 @@ class BaseModel(TrainingStep, ABC):
         lr: float,
         every: int = 1,
         scale: float = 1.0,
+        offset: int = 0,
     ) -> None:
-        """Train `nets` on scale * sum(terms()) at every `every`-th step.
+        """Train `nets` on scale * sum(terms()) at every `every`-th step, first in step `offset`, counted from 0.
 
         Phases over the same nets share one optimizer, so a lazy regulariser is one more phase.
         """
@@ -114,7 +115,7 @@ class BaseModel(TrainingStep, ABC):
         parameters = [parameter for net in nets for parameter in self.nets[net].parameters()]
         betas, fused = (self.opt.beta1, self.opt.beta2), self.execution.fast
         optimizer = shared[0] if shared else adam(parameters, lr=lr, betas=betas, fused=fused)
-        self.phases.append(Phase(name, role, tuple(nets), terms, optimizer, every, scale))
+        self.phases.append(Phase(name, role, tuple(nets), terms, optimizer, every, scale, offset))
 
     def add_discriminator_phase(
         self,
@@ -282,6 +283,7 @@ class BaseModel(TrainingStep, ABC):
         averaged = not self.is_train and not self.opt.no_ema
         weights.load_nets(dict(self.nets.items()), self.save_dir, epoch, averaged=averaged)
         self.ema.restart(self.nets)
+        self.ema.load(self.save_dir, epoch)
 
     def init_networks(self, folder: Path, epoch: str) -> None:
         """Load the weights of another run that have the same keys and shapes, and report which; see init_from."""

@@ -6,9 +6,16 @@ from typing import Any
 from torch import nn
 
 from models import networks
-from models.latent_flags import add_attention_flags, attention_sides, check_attention, refuse_gradient_penalty
+from models.latent_flags import (
+    add_attention_flags,
+    add_spectral_flags,
+    attention_sides,
+    check_attention,
+    refuse_gradient_penalty,
+    spectral_arguments,
+)
 from models.latent_model import LatentModel
-from util.cli.flag_types import whole
+from util.cli.flag_types import number, whole
 from util.cli.image_side import image_side
 
 # by the side of images; each splits into one chunk for each block and one more
@@ -34,6 +41,7 @@ class BigGANModel(LatentModel):
         else:
             parser.set_defaults(standing_stats=16)  # training measures no statistics for averaged weights
         add_attention_flags(parser, is_train)
+        add_spectral_flags(parser, is_train)
         known, _ = parser.parse_known_args()
         side = image_side(known.preprocess, load_size=known.load_size, crop_size=known.crop_size)
         small = side == 32
@@ -51,6 +59,12 @@ class BigGANModel(LatentModel):
             default=0 if small else 128,
             help="length of the class embedding that all norms share; 0 means a separate embedding for each norm",
         )
+        parser.add_argument(
+            "--norm_eps",
+            type=number(above=0),
+            default=1e-5,
+            help="number that the conditional norms add to the variance; the paper has 1e-4",
+        )
         return parser
 
     @classmethod
@@ -62,7 +76,7 @@ class BigGANModel(LatentModel):
     def family_arguments(self, net: str) -> dict[str, Any]:
         attention = {"attn_res": attention_sides(self.opt, net)}
         split = {"hierarchical": self.opt.hierarchical == "true", "shared_dim": self.opt.shared_dim}
-        return attention | split if net == "G" else attention
+        return attention | split | {"norm_eps": self.opt.norm_eps} if net == "G" else attention
 
     def normalised(self, net: nn.Module) -> nn.Module:
-        return networks.apply_spectral_norm(net)
+        return networks.apply_spectral_norm(net, **spectral_arguments(self.opt))

@@ -1,11 +1,18 @@
-"""Flags of attention and spectral norm that SAGAN and BigGAN share, and the parsing of their values."""
+"""Flags that noise-to-image models share: training steps, sheets, attention and spectral norm."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from typing import Any
 
 from models import networks
+from util.cli.flag_types import switch, whole
 from util.errors import UserError
+from util.imaging import sheets
 from util.imaging.attention_overlay import Point
+from util.imaging.sheets import Sheet
+from util.plugins import unknown
+
+TRAINING_SHEETS = ("classes", "interpolate_z", "interpolate_label", "interpolate_both")
 
 
 def add_attention_flags(parser: ArgumentParser, is_train: bool) -> None:
@@ -27,6 +34,68 @@ def add_attention_flags(parser: ArgumentParser, is_train: bool) -> None:
         help="points y,x whose attention maps are shown, separated by semicolons: 0.25,0.5 is a quarter of the height "
         "from the top and halfway across",
     )
+
+
+def add_step_flags(parser: ArgumentParser) -> None:
+    """Add the flags for the order and the inputs of training steps; with all of them on, as in public code."""
+
+    def switch_for(flag: str, about: str) -> None:
+        parser.add_argument(
+            flag, type=switch, nargs="?", const=True, default=False, metavar="BOOL", help=about
+        )
+
+    parser.add_argument(
+        "--n_critic",
+        type=whole(1),
+        default=1,
+        help="steps of the discriminator for each step of the generator",
+    )
+    switch_for("--critic_first", "train the generator in the last of each --n_critic steps, not in the first")
+    switch_for(
+        "--fresh_fakes",
+        "draw new noise for the generator's update, which otherwise has the fakes of the discriminator",
+    )
+    switch_for(
+        "--split_D",
+        "judge real and fake images in two passes, which needs less memory, instead of as one batch",
+    )
+
+
+def sheets_from(opt: Namespace) -> list[Sheet]:
+    """The sheets of --show_sheets; the flag exists in training only.
+
+    Raises:
+        UserError: there is no such sheet, or the model has too few classes for it.
+    """
+    chosen = vars(opt).get("show_sheets", [])
+    for name in chosen:
+        if name not in TRAINING_SHEETS:
+            raise UserError(unknown("--show_sheets", name, TRAINING_SHEETS))
+    plan = sheets.Plan(opt.z_dim, opt.n_classes)
+    return sheets.make(chosen, plan, "--show_sheets") if chosen else []
+
+
+def add_spectral_flags(parser: ArgumentParser, is_train: bool) -> None:
+    """Add the flags for the power iterations of spectral norm."""
+    if is_train:
+        parser.add_argument(
+            "--sn_update",
+            choices=("step", "forward"),
+            default="step",
+            help="when spectral norm makes a power iteration: before each update of a net (step), or in each forward pass "
+            "in training (forward), as in public code of SAGAN and BigGAN",
+        )
+    parser.add_argument(
+        "--num_SVs",
+        type=whole(0),
+        default=0,
+        help="number of the largest singular values of each layer with spectral norm that are estimated and logged",
+    )
+
+
+def spectral_arguments(opt: Namespace) -> dict[str, Any]:
+    """The arguments of networks.apply_spectral_norm that the flags of add_spectral_flags() describe."""
+    return {"per_forward": opt.isTrain and opt.sn_update == "forward", "num_svs": opt.num_SVs}
 
 
 def check_attention(opt: Namespace) -> None:

@@ -11,8 +11,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from models import networks
 from models.base_model import BaseModel, Batch, Terms
-from models.latent_flags import query_points
-from util.cli.flag_types import whole
+from models.latent_flags import TRAINING_SHEETS, add_step_flags, query_points, sheets_from
+from util.cli.flag_types import names, whole
 from util.errors import UserError
 from util.imaging.attention_overlay import overlay
 from util.imaging.images import grid
@@ -28,7 +28,7 @@ class LatentModel(BaseModel):
     """G: (z, label) -> image, D: (image, label) -> logit; no labels if n_classes is 0.
 
     The discriminator learns at each step, the generator at every `--n_critic`-th. Fakes have the labels of the
-    real images of their batch, and both nets learn from the same fakes.
+    real images of their batch, and both nets learn from the same fakes unless `--fresh_fakes` is given.
     """
 
     families: tuple[str, ...] = ()  # the values that --netG and --netD can have
@@ -55,12 +55,9 @@ class LatentModel(BaseModel):
             parser.set_defaults(dataset_mode="folder", gan_mode="vanilla", lr_policy="constant")
             parser.set_defaults(n_epochs=100, n_epochs_decay=0, pool_size=0, print_freq=640)
             parser.set_defaults(display_freq=6400, update_html_freq=6400, save_latest_freq=64000)
-            parser.add_argument(
-                "--n_critic",
-                type=whole(1),
-                default=1,
-                help="steps of the discriminator for each step of the generator",
-            )
+            add_step_flags(parser)
+            about = f"sheets to show besides the samples: any of {', '.join(TRAINING_SHEETS)}, separated by commas"
+            parser.add_argument("--show_sheets", type=names, default=[], metavar="NAMES", help=about)
         else:
             parser.set_defaults(dataset_mode="noise", eval=True)
             parser.add_argument(
@@ -79,6 +76,7 @@ class LatentModel(BaseModel):
                 f"--model {opt.model} needs square images of one size, but --preprocess {opt.preprocess} keeps "
                 "other sizes: use --preprocess center"
             )
+        sheets_from(opt)
 
     def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
@@ -87,7 +85,8 @@ class LatentModel(BaseModel):
         self.points = query_points(opt.attn_points) if "attn_points" in opt else []
         if self.is_train:
             self.D = self.add_net("D", self._built(self.discriminator), role="discriminator")
-            self.gan = networks.GANLoss(opt.gan_mode)
+            self.gan = networks.GANLoss(opt.gan_mode, split=opt.split_D)
+            self.shares_forward = not opt.fresh_fakes
             self.add_discriminator_phase(
                 "D",
                 self.loss_D,
@@ -97,7 +96,8 @@ class LatentModel(BaseModel):
                 label=lambda: self.label,
                 lr=opt.lr_D,
             )
-            self.add_phase("G", self.terms_G, ["G"], lr=opt.lr_G, every=opt.n_critic)
+            offset = opt.n_critic - 1 if opt.critic_first else 0
+            self.add_phase("G", self.terms_G, ["G"], lr=opt.lr_G, every=opt.n_critic, offset=offset)
 
     # ------------------------------------------------------------------ for plugins to override
 
@@ -145,7 +145,7 @@ class LatentModel(BaseModel):
     # ------------------------------------------------------------------ what is shown
 
     def scalars(self) -> dict[str, Tensor]:
-        return networks.gammas(self.nets)
+        return networks.gammas(self.nets) | networks.singular_values(self.nets)
 
     def visuals(self) -> dict[str, Tensor]:
         shown = {"real": self.real} if len(self.real) else {}
@@ -156,12 +156,22 @@ class LatentModel(BaseModel):
         return shown
 
     def get_current_visuals(self) -> dict[str, Tensor]:
-        """Images of the last step, and `samples` of the averaged weights: a row for each class, always from the same noise."""
+        """Images of the last step, and of the averaged weights `samples` and `--show_sheets`, always from the same noise.
+
+        `samples` has a row for each class.
+        """
         shown = super().get_current_visuals()
-        parts = zip(*(value.split(self.opt.batch_size) for value in self.panel.values()), strict=True)
-        images = [self.generate(dict(zip(self.panel, part, strict=True))) for part in parts]
-        shown["samples"] = grid(torch.cat(images), COLUMNS)
+        shown["samples"] = self._drawn(self.panel, COLUMNS)
+        for sheet in sheets_from(self.opt):
+            inputs = {"z": sheet.z} if sheet.label is None else {"z": sheet.z, "label": sheet.label}
+            shown[sheet.name] = self._drawn(inputs, sheet.columns)
         return dict(sorted(shown.items(), key=lambda item: item[0].startswith("attn")))  # attention last
+
+    def _drawn(self, inputs: dict[str, Tensor], columns: int) -> Tensor:
+        """z (N, z_dim) and label (N,) -> one image (1, C, H, W) of the N images, with `columns` side by side."""
+        parts = zip(*(value.split(self.opt.batch_size) for value in inputs.values()), strict=True)
+        images = [self.generate(dict(zip(inputs, part, strict=True))) for part in parts]
+        return grid(torch.cat(images), columns)
 
     @torch.no_grad()
     def generate(self, batch: Batch) -> Tensor:

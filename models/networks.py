@@ -24,6 +24,7 @@ from models.nets.layers import (
     batched_forward,
     get_norm_layer,
     receptive_field,
+    singular_values,
     spectral_layers,
 )
 from models.nets.losses import GANLoss
@@ -60,15 +61,19 @@ def define_G(
     init_type: str = "normal",
     init_gain: float = 0.02,
     gpu_ids: Sequence[int] = (),
+    *,
+    padding_type: str = "reflect",
 ) -> nn.Module:
     """An initialised generator by name: (N, input_nc, H, W) -> (N, output_nc, H, W), both in [-1, 1].
 
-    `gpu_ids` is ignored; it keeps the signature of upstream (pytorch-CycleGAN-and-pix2pix).
+    `gpu_ids` is ignored; it keeps the signature of upstream (pytorch-CycleGAN-and-pix2pix). Only families with an
+    argument `padding_type` can have one other than reflect.
 
     Raises:
         ValueError: unknown name.
     """
-    net = _look_up(GENERATORS, netG)(input_nc, output_nc, ngf, get_norm_layer(norm), use_dropout)
+    own = {} if padding_type == "reflect" else {"padding_type": padding_type}
+    net = _look_up(GENERATORS, netG)(input_nc, output_nc, ngf, get_norm_layer(norm), use_dropout, **own)
     return init_weights(net, init_type, init_gain)
 
 
@@ -94,9 +99,9 @@ def define_D(
 
 
 def generator_from(opt: Namespace, input_nc: int, output_nc: int) -> nn.Module:
-    """The generator that --netG, --ngf, --norm, --no_dropout, --init_type and --init_gain describe."""
-    dropout = not opt.no_dropout
-    return define_G(input_nc, output_nc, opt.ngf, opt.netG, opt.norm, dropout, opt.init_type, opt.init_gain)
+    """The generator that --netG, --ngf, --norm, --no_dropout, --padding_type, --init_type and --init_gain describe."""
+    shape = (input_nc, output_nc, opt.ngf, opt.netG, opt.norm, not opt.no_dropout)
+    return define_G(*shape, opt.init_type, opt.init_gain, padding_type=opt.padding_type)
 
 
 def discriminator_from(opt: Namespace, input_nc: int) -> nn.Module:
@@ -151,7 +156,7 @@ def check_attention(flag: str, name: str, places_flag: str, places: Collection[s
 
 
 def check_options(opt: Namespace, allowed: Collection[str] | None = None) -> None:
-    """check() for --netG, --netD, --n_layers_D, --norm, --init_type and the side of the images.
+    """check() for --netG, --netD, --n_layers_D, --norm, --init_type, --padding_type and the side of the images.
 
     `allowed` are the families that the model can use; None = all image-to-image families.
     """
@@ -160,7 +165,7 @@ def check_options(opt: Namespace, allowed: Collection[str] | None = None) -> Non
         if name not in allowed if allowed is not None else starts_from_noise:
             use = " or ".join(table if allowed is None else allowed)
             raise UserError(f"{flag} {name} cannot be used with --model {opt.model}: use {use}")
-    names = ("netG", "netD", "n_layers_D", "norm", "init_type")
+    names = ("netG", "netD", "n_layers_D", "norm", "init_type", "padding_type")
     check(**{name: getattr(opt, name) for name in names}, side=opt.image_side, allowed=allowed)
 
 
@@ -172,9 +177,12 @@ def check(
     netD: str | None = None,
     side: int | None = None,
     n_layers_D: int = 3,
+    padding_type: str = "reflect",
     allowed: Collection[str] | None = None,
 ) -> None:
     """Raise UserError for unknown names, and for images whose side in pixels (None = sides differ) the nets cannot take.
+
+    Only generators whose constructor has an argument `padding_type` can have one other than reflect.
 
     `allowed` are the names that --netG and --netD can have; None = all image-to-image families.
     """
@@ -187,6 +195,12 @@ def check(
     for flag, name, table in chosen:
         if name is not None and name not in table:
             raise UserError(unknown(flag, name, table))
+    build = FAMILIES[netG].generator
+    assert build is not None
+    if padding_type != "reflect" and "padding_type" not in inspect.signature(build).parameters:
+        raise UserError(
+            f"--padding_type {padding_type} has no effect on --netG {netG}: leave it out, or use --netG resnet_9blocks"
+        )
     for flag, name, table in chosen[:2]:
         if name and side and (reason := FAMILIES[name].why_not(side, n_layers_D)):
             others = [other for other in table if not FAMILIES[other].why_not(side, n_layers_D)]

@@ -7,9 +7,17 @@ from typing import Any
 from torch import nn
 
 from models import networks
-from models.latent_flags import add_attention_flags, attention_sides, check_attention, refuse_gradient_penalty
+from models.latent_flags import (
+    add_attention_flags,
+    add_spectral_flags,
+    attention_sides,
+    check_attention,
+    refuse_gradient_penalty,
+    spectral_arguments,
+)
 from models.latent_model import LatentModel
 from util import log
+from util.errors import UserError
 
 
 class SAGANModel(LatentModel):
@@ -28,6 +36,7 @@ class SAGANModel(LatentModel):
             parser.set_defaults(gan_mode="hinge", ema_decay=0.9999)
             parser.set_defaults(lr_G=1e-4, lr_D=4e-4, beta1=0.0, beta2=0.9)
         add_attention_flags(parser, is_train)
+        add_spectral_flags(parser, is_train)
         parser.add_argument(
             "--attn_form",
             choices=("plain", "pooled"),
@@ -65,6 +74,10 @@ class SAGANModel(LatentModel):
         check_attention(opt)
         if opt.sn_scope != "none":
             refuse_gradient_penalty(opt, f"--sn_scope {opt.sn_scope}", "one of them, e.g. --sn_scope none")
+        elif opt.num_SVs or vars(opt).get("sn_update") == "forward":
+            raise UserError(
+                f"--num_SVs {opt.num_SVs} and --sn_update need spectral norm, which --sn_scope none turns off: leave them out"
+            )
 
     def family_arguments(self, net: str) -> dict[str, Any]:
         attention = {"attn_res": attention_sides(self.opt, net), "pooled": self.opt.attn_form == "pooled"}
@@ -75,7 +88,9 @@ class SAGANModel(LatentModel):
         if self.opt.sn_scope == "none":
             return net
         layers = networks.spectral_layers(net, self.opt.sn_scope)
-        return networks.apply_spectral_norm(net, layers, rows=self.opt.sn_rows)
+        return networks.apply_spectral_norm(
+            net, layers, rows=self.opt.sn_rows, **spectral_arguments(self.opt)
+        )
 
 
 @cache  # the hint appears once, although the word is read several times

@@ -29,7 +29,8 @@ class TestModel(BaseModel):
     def check_options(opt: Namespace) -> None:
         if not re.fullmatch(r"\w*", opt.model_suffix):
             raise UserError(f"--model_suffix {opt.model_suffix} must be letters or _, as in _A")
-        networks.check(netG=opt.netG, norm=opt.norm, init_type=opt.init_type, side=opt.image_side)
+        names = {name: getattr(opt, name) for name in ("netG", "norm", "init_type", "padding_type")}
+        networks.check(**names, side=opt.image_side)
         check_generator(opt)
 
     def __init__(self, opt: Namespace) -> None:

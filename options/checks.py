@@ -89,8 +89,10 @@ def saved_weights(opt: Namespace) -> None:
 
 
 def accumulation(opt: Namespace) -> None:
-    if opt.batch_size % opt.accumulate:
-        raise UserError(f"--accumulate {opt.accumulate} must divide --batch_size {opt.batch_size}")
+    for name in ("accumulate", "accumulate_G", "accumulate_D"):
+        parts = getattr(opt, name) or 1
+        if opt.batch_size % parts:
+            raise UserError(f"--{name} {parts} must divide --batch_size {opt.batch_size}")
 
 
 def epochs(opt: Namespace) -> None:

@@ -90,6 +90,8 @@ def _network_flags(parser: Parser) -> None:
         add("--init_type", str, "normal", INIT)
         add("--init_gain", number(above=0), 0.02, "scaling factor of the initial weights")
         parser.flag("--no_dropout", "do not use dropout in the generator", for_testing=True)
+        about = "padding of the residual blocks of --netG resnet_9blocks and resnet_6blocks"
+        add("--padding_type", ("reflect", "replicate", "zero"), "reflect", about)
 
 
 def _weight_flags(parser: Parser) -> None:

@@ -83,9 +83,14 @@ def _schedule_flags(parser: Parser) -> None:
         add("--lr_decay_iters", whole(1), 50, about)
         about = "split each batch into N parts and add up their gradients, which saves memory"
         add("--accumulate", whole(1), 1, about)
+        for name, nets in (("--accumulate_G", "generators"), ("--accumulate_D", "discriminators")):
+            about = f"number of parts of a batch for the {nets} alone (default: the value of --accumulate)"
+            add(name, whole(1), None, about)
         add("--clip_grad", number(least=0), 0.0, "maximum norm of each network's gradient; 0 means no limit")
         about = "decay of the generators' exponential moving average, e.g. 0.999; 0 turns it off"
         add("--ema_decay", number(least=0, below=1), 0.0, about)
+        about = "step of the generators at which averaging starts; until then the average is a copy of the weights"
+        add("--ema_start", whole(0), 0, about)
 
 
 def _loss_flags(parser: Parser) -> None:

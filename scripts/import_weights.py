@@ -21,11 +21,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from options import checks
 from util.cli.arguments import Arguments
+from util.cli.flag_types import number
 from util.errors import UserError, run
 from util.files import write_atomically
 from util.log import info
 
 if TYPE_CHECKING:
+    from models.imports.common import Kind
     from util.run.weights import State
 
 # the nets are built only to be checked and saved
@@ -39,9 +41,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--G", type=Path, required=True, metavar="FILE", help="the generator")
     add("--G_ema", type=Path, metavar="FILE", help="the generator with averaged weights")
     add("--D", type=Path, metavar="FILE", help="the discriminator")
+    about = "--BN_eps of BigGAN-PyTorch's training, which the files do not tell (default: 1e-5, as there)"
+    add("--BN_eps", type=number(above=0), default=1e-5, help=about)
+    about = "--norm_style of BigGAN-PyTorch's training, which the files do not tell; only bn can be imported"
+    add("--norm_style", default="bn", help=about)
     add("--name", required=True, help="name of the new run")
     add("--checkpoints_dir", default="./checkpoints", help="folder of all runs (./checkpoints)")
     args = parser.parse_args(argv)
+
+    if args.norm_style != "bn":
+        raise UserError(
+            f"--norm_style {args.norm_style}: this repository has no BigGAN with such norms, so only weights of "
+            "--norm_style bn can be imported"
+        )
+    if args.source != "biggan" and args.BN_eps != 1e-5:
+        raise UserError(f"--BN_eps {args.BN_eps:g} is for --source biggan: leave it out")
 
     from util.run import weight_files, weights  # torch, which --help does not need
 
@@ -53,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = write_nets(args, files, states, folder) | {"standing_stats": 0}
     # written last: a folder with options is complete
     write_atomically(folder / "opt.json", (json.dumps(options, indent=1, sort_keys=True) + "\n").encode())
+    if args.source == "biggan":
+        info(f"assumed, because the files do not tell: --BN_eps {args.BN_eps:g} --norm_style bn")
     info(
         f"{folder} holds {', '.join(files)}; make images: python test.py --model {args.source} "
         f"--name {args.name} --checkpoints_dir {args.checkpoints_dir} --num_test 16"
@@ -61,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def write_nets(
     args: argparse.Namespace, files: dict[str, Path], states: dict[str, State], folder: Path
-) -> dict[str, str | int]:
+) -> dict[str, str | int | float]:
     """Write `latest_net_<name>.pth` for each file; -> the options that the nets are built with."""
     from models import create_model
     from models.imports import biggan, sagan
@@ -69,30 +85,34 @@ def write_nets(
     from util.run import checkpoint, weights
 
     importer = {"sagan": sagan, "biggan": biggan}[args.source]
-    with naming(files["G"]):
+    kinds: dict[str, Kind] = {name: "D" if name == "D" else "G" for name in files}
+    translated = {}
+    for name, kind in kinds.items():  # all files are checked before one is written
+        with naming(files[name]):
+            translated[name] = importer.translate(states[name], kind)
+    with naming(*(path for name, path in files.items() if name != "G_ema")):
         options = importer.options(states["G"], states.get("D"))
+    if args.source == "biggan":
+        options |= {"norm_eps": args.BN_eps}
     words = [f"--{name}={value}" for name, value in options.items()]
     run_words = ["--name", args.name, "--checkpoints_dir", args.checkpoints_dir]
     model = create_model(TrainOptions().parse([*words, *run_words, *BUILD]))
-    kinds = {name: "D" if name == "D" else "G" for name in files}
-    for name, kind in kinds.items():  # all files are checked before one is written
-        with naming(files[name]):
-            states[name] = importer.translate(states[name], kind)
-        if wrong := weights.mismatch(model.nets[kind], states[name]):
+    for name, kind in kinds.items():
+        if wrong := weights.mismatch(model.nets[kind], translated[name]):
             raise UserError(f"{files[name]}: only nets of the published widths can be imported; {wrong}")
     for name, kind in kinds.items():
-        model.nets[kind].load_state_dict(states[name])
+        model.nets[kind].load_state_dict(translated[name])
         checkpoint.save(model.nets[kind].state_dict(), folder / f"latest_net_{name}.pth")
     return options
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Add the name of the file to the errors of the block."""
+def naming(*paths: Path) -> Iterator[None]:
+    """Add the names of the files to the errors of the block."""
     try:
         yield
     except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError(f"{' and '.join(map(str, paths))}: {error}") from error
 
 
 if __name__ == "__main__":

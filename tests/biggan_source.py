@@ -48,6 +48,8 @@ class Embedding(Normalised):
 
 
 class Statistics(nn.Module):
+    eps = 1e-5
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.register_buffer("stored_mean", 0.3 * torch.randn(width))
@@ -55,7 +57,7 @@ class Statistics(nn.Module):
 
     def centred(self, x: Tensor) -> Tensor:
         mean, var = self.stored_mean[:, None, None], self.stored_var[:, None, None]
-        return (x - mean) / (var + 1e-5).sqrt()
+        return (x - mean) / (var + self.eps).sqrt()
 
 
 class OutputNorm(Statistics):

@@ -107,6 +107,7 @@ def test_only_families_with_places_for_attention_can_attend() -> None:
 
 def test_options_build_every_family() -> None:
     opt = Namespace(ngf=8, ndf=8, norm="instance", no_dropout=False, init_type="normal", init_gain=0.02)
+    opt.padding_type = "reflect"
     opt.n_layers_D, opt.z_dim, opt.output_nc, opt.image_side, opt.n_classes = 2, 6, 3, 32, 0
     for opt.netG in networks.GENERATORS:
         with torch.device("meta"):

@@ -3,6 +3,7 @@
 No original checkpoint is at hand: keys and shapes are those of the source's nets, the numbers are random.
 """
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -129,7 +130,7 @@ def test_missing_and_unexpected_keys_are_named(kind: str) -> None:
     missing = {key: value for key, value in state.items() if key != "blocks.1.0.conv1.bias"}
     with refused(kind, "blocks.1.0.conv1.bias"):
         translate(missing, kind)
-    for name in ("optimizer.lr", "blocks.1.0.conv1.u1", "blocks.2.2.gamma"):
+    for name in ("optimizer.lr", "blocks.1.0.conv1.v0", "blocks.2.2.gamma"):
         with refused(kind, name):
             translate(state | {name: torch.zeros(())}, kind)
     with refused(kind, "blocks.0.1.theta.weight"):
@@ -147,6 +148,47 @@ def test_the_last_singular_values_are_dropped_and_nothing_else() -> None:
     translated, sizes = translate(state, "G"), sum("u0" in key for key in state)
     counters = sum(key.endswith("num_batches_tracked") for key in translated)
     assert counters == 7 and len(translated) == len(without) + sizes + counters
+
+
+def renamed(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The statistics as training with --mybn (`stored`) or --cross_replica (`running`) saves them."""
+    return {re.sub(r"\.stored_(mean|var)$", rf".bn.{name}_\1", key): state[key] for key in state}
+
+
+def equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.allclose(a[key], b[key], rtol=1e-6, atol=0) for key in a)
+
+
+def test_statistics_of_other_batch_norms_are_read() -> None:
+    usual = cifar("G")
+    expected = translate(usual, "G")
+    synchronised = renamed(usual, "running")
+    prefixes = {key.removesuffix("running_mean") for key in synchronised if key.endswith("running_mean")}
+    synchronised |= {f"{prefix}num_batches_tracked": torch.tensor(9) for prefix in prefixes}
+    assert equal(translate(synchronised, "G"), expected)
+    assert options(synchronised) == options(usual) | {"norm": "syncbatch"}
+    own = renamed(usual, "stored")
+    for count, factor in ((0.0, 1), (4.0, 4)):  # after standing statistics were measured, it stores sums
+        counted = {key: value * factor if ".bn.stored" in key else value for key, value in own.items()}
+        counted |= {f"{prefix}accumulation_counter": torch.tensor([count]) for prefix in prefixes}
+        assert equal(translate(counted, "G"), expected)
+        assert options(counted) == options(usual)
+
+
+def test_norms_without_statistics_are_refused_by_name() -> None:
+    statistics = re.compile(r"blocks\..*\.bn\d\.stored_")
+    without = {key: value for key, value in cifar("G").items() if not statistics.match(key)}
+    with refused("--norm_style", "gn", "nonorm"):
+        translate(without, "G")
+
+
+@pytest.mark.parametrize("kind", ["G", "D"])
+def test_further_singular_vectors_change_nothing(kind: str) -> None:
+    """Training with --num_G_SVs 3 stores them for its log."""
+    state = cifar(kind)
+    more = {key: value for key, value in state.items() if key.endswith(("u0", "sv0"))}
+    further = {f"{key[:-1]}{index}": value for key, value in more.items() for index in (1, 2)}
+    assert equal(translate(state | further, kind), translate(state, kind))
 
 
 def test_nets_of_other_kinds_and_sizes_are_refused() -> None:

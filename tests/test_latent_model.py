@@ -232,3 +232,31 @@ def test_standing_statistics_do_not_depend_on_the_batch_size(
         for size in (1, 7)
     ]
     assert torch.equal(models[0].nets["G"].main[1].running_var, models[1].nets["G"].main[1].running_var)
+
+
+def test_sheets_are_shown_in_training_on_request(train_opt: OptionMaker) -> None:
+    """They come from fixed seeds, and leave the random numbers and the weights of the training as they are."""
+    names = ["classes", "interpolate_z", "interpolate_label", "interpolate_both"]
+    shown, weights = [], []
+    for words in ([], ["--show_sheets", ",".join(names)]):
+        model = make(train_opt, "cgan", "--ema_decay", 0.5, *words)
+        for step in range(2):
+            model.optimize_parameters(random_batch("latent", seed=step))
+            shown.append(model.get_current_visuals())
+        weights.append([*model.nets.parameters()])
+    assert all(map(torch.equal, *weights))
+    assert not set(names) & shown[0].keys() and set(names) <= shown[2].keys()
+    side = 8 * 32 + 7 * 2
+    assert all(shown[2][name].shape == (1, 3, side, side) for name in names[1:])
+    assert torch.equal(shown[2]["classes"], shown[2]["samples"])
+    first_row = shown[3]["interpolate_z"][..., :32, :]  # from one seed to another, in one class
+    averaged = model.generate({"z": model.panel["z"][:2], "label": torch.tensor([0, 0])})
+    assert torch.allclose(first_row[0, :, :, :32], averaged[0], atol=1e-6)
+    assert torch.allclose(first_row[0, :, :, -32:], averaged[1], atol=1e-6)
+
+
+def test_unsuitable_sheets_are_refused(train_opt: OptionMaker) -> None:
+    with refused("--show_sheets truncation", "interpolate_z"):
+        train_opt("--model", "dcgan", "--show_sheets", "truncation")
+    with refused("--show_sheets classes"):
+        train_opt("--model", "dcgan", "--show_sheets", "interpolate_z,classes")

@@ -80,3 +80,14 @@ def test_weights_move_between_plain_and_spectrally_normalised_layers(tmp_path: P
     assert unused == [] and all(key.rsplit(".", 1)[1] in ("_u", "_v") for key in new)
     original = normalised.state_dict()["model.0.parametrizations.weight.original"]
     assert torch.equal(original, plain.state_dict()["model.0.weight"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float8_e5m2])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float, dtype: torch.dtype) -> None:
+    """They would make pictures without a message."""
+    path, net = tmp_path / "latest_net_G.pth", nn.Linear(2, 2)
+    state = net.state_dict() | {"bias": torch.tensor([0.0, value]).to(dtype)}
+    torch.save(state, path)
+    with refused(path, "bias"):
+        weights.load_into(net, path, "G")

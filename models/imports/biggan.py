@@ -3,6 +3,8 @@
 import re
 from functools import partial
 
+import torch
+
 from models.imports.common import Kind, Places, State, convert, table_of
 from models.nets.biggan import D_WIDTHS, FIRST_SIDE, G_WIDTHS
 from util.errors import UserError
@@ -14,7 +16,11 @@ STATISTICS = {"stored_mean": "running_mean", "stored_var": "running_var"}
 OUTPUT_NORM = STATISTICS | {"gain": "weight", "bias": "bias"}
 ATTENTION = {"theta": "query", "phi": "key", "g": "value", "o": "output"}
 
-DROPPED = (".sv0",)  # the last singular value of training, which follows from u0 and the weight
+# kept for its log alone: the last singular values, and further singular vectors
+LOGGED = re.compile(r"\.(sv\d+|u[1-9]\d*)$")
+# what --mybn and --cross_replica add; their statistics lie in a module `bn`, under the names of torch with the latter
+COUNTERS = (".bn.accumulation_counter", ".bn.num_batches_tracked")
+OWN_STATISTICS = re.compile(r"(.+)\.bn\.(?:stored|running)_(mean|var)$")
 
 # blocks in the net -> side of its images in pixels
 SIZES: dict[Kind, dict[int, int]] = {
@@ -31,13 +37,18 @@ def translate(source: State, kind: Kind) -> State:
     Raises:
         UserError: no architecture has so many blocks, a key is not in the table, or a key of the table is missing.
     """
-    size = _size(source, kind)
+    source, size = _with_usual_statistics(source), _size(source, kind)
+    if "blocks.0.0.bn1.gain.weight" in source and "blocks.0.0.bn1.stored_mean" not in source:
+        raise UserError(
+            "its norms have no statistics, as in training with --norm_style gn or nonorm: this repository has no such "
+            "nets, so only weights of --norm_style bn can be imported"
+        )
     places = _generator(size, shared="shared.weight" in source) if kind == "G" else _discriminator(size)
     for index, side in _attending(source, kind).items():
         places[f"blocks.{index}.1"] = (f"attention.{side}", {"gamma": "gamma"})
         for part, own in ATTENTION.items():
             places[f"blocks.{index}.1.{part}"] = (f"attention.{side}.{own}", BARE)
-    return convert(source, table_of(places), partial(_not_biggan, kind), DROPPED)
+    return convert(source, table_of(places), partial(_not_biggan, kind))
 
 
 def options(source_G: State, source_D: State | None = None) -> dict[str, str | int]:
@@ -64,7 +75,7 @@ def options(source_G: State, source_D: State | None = None) -> dict[str, str | i
         "attn_res": _joined(_attending(source_G, "G")),
         "hierarchical": str(hierarchical).lower(),
         "shared_dim": shared_dim,
-        "norm": "batch",
+        "norm": "syncbatch" if any(key.endswith(".bn.running_mean") for key in source_G) else "batch",
     }
     if source_D is not None:
         translate(source_D, "D")
@@ -111,6 +122,19 @@ def _discriminator(size: int) -> Places:
 
 
 # ---------------------------------------------------------------------- the source's shape
+
+
+def _with_usual_statistics(source: State) -> State:
+    """The tensors that matter, with the statistics of all kinds of batch norm under the names of the usual one."""
+    usual: State = {}
+    for key, value in source.items():
+        match = OWN_STATISTICS.match(key)
+        if match:  # --mybn stores sums after standing statistics were measured, and counts the batches
+            batches = source.get(f"{match[1]}.bn.accumulation_counter", torch.ones(1))
+            usual[f"{match[1]}.stored_{match[2]}"] = value / batches.clamp_min(1)
+        elif not (LOGGED.search(key) or key.endswith(COUNTERS)):
+            usual[key] = value
+    return usual
 
 
 def _size(source: State, kind: Kind) -> int:

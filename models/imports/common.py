@@ -25,10 +25,8 @@ def table_of(places: Places) -> dict[str, str]:
 
 
 @torch.no_grad()
-def convert(
-    source: State, table: dict[str, str], error: Callable[[str], UserError], dropped: tuple[str, ...] = ()
-) -> State:
-    """Rename the tensors of `source`, without those whose keys end with `dropped`, and update u and v of spectral norm.
+def convert(source: State, table: dict[str, str], error: Callable[[str], UserError]) -> State:
+    """Rename the tensors of `source`, and update u and v of spectral norm.
 
     The sources compute v and the next u in every forward pass, in eval mode, too. The converted u and v are those
     after one more update, so that the output in eval mode equals the next output of the source. Numbers of batches
@@ -37,7 +35,7 @@ def convert(
     Raises:
         UserError: made by `error` from the list of unknown and missing keys.
     """
-    unknown = [key for key in source if key not in table and not key.endswith(dropped)]
+    unknown = [key for key in source if key not in table]
     missing = [key for key in table if key not in source and not key.endswith("num_batches_tracked")]
     odd = {"unknown": unknown, "missing": missing}
     if unknown or missing:

@@ -89,6 +89,7 @@ class BigGANGenerator(AttentionNet):
         attn_res: sides of the features that attention follows.
         hierarchical: split z into equal chunks, one for the first layer and one for the norms of each block.
         shared_dim: length of the class embedding that all norms share; 0 = each norm has an embedding.
+        norm_eps: added to the variance in the conditional norms.
 
     Raises:
         ValueError: there is no architecture for this size, it has no features of a side in `attn_res`, z_dim cannot
@@ -107,6 +108,7 @@ class BigGANGenerator(AttentionNet):
         attn_res: Sequence[int],
         hierarchical: bool,
         shared_dim: int,
+        norm_eps: float = 1e-5,
     ) -> None:
         super().__init__()
         check_size("BigGAN", size, SIZES)
@@ -118,7 +120,7 @@ class BigGANGenerator(AttentionNet):
         widths = [ngf * width for width in G_WIDTHS[size]]
         self.n_classes, self.hierarchical = n_classes, hierarchical
         chunk = _chunk(z_dim, len(widths)) if hierarchical else 0
-        make_norm = _norms(norm, n_classes, shared_dim, chunk)
+        make_norm = _norms(norm, n_classes, shared_dim, chunk, norm_eps)
         self.shared = ClassEmbedding(n_classes, shared_dim) if n_classes and shared_dim else nn.Identity()
         self.linear = nn.Linear(chunk or z_dim, widths[0] * FIRST_SIDE**2)
         self.blocks = nn.ModuleList(GBlock(before, after, make_norm) for before, after in pairwise(widths))
@@ -186,7 +188,7 @@ class BigGANDiscriminator(AttentionNet):
         return [module for module in self.modules() if isinstance(module, kinds)]
 
 
-def _norms(norm: Norm, n_classes: int, shared_dim: int, chunk: int) -> Callable[[int], nn.Module]:
+def _norms(norm: Norm, n_classes: int, shared_dim: int, chunk: int, eps: float) -> Callable[[int], nn.Module]:
     """Number of channels -> a norm whose gain and bias depend on the label, on a vector, or on neither."""
     length = chunk + (shared_dim if n_classes else 0)
 
@@ -197,7 +199,7 @@ def _norms(norm: Norm, n_classes: int, shared_dim: int, chunk: int) -> Callable[
             nn.Linear(length, channels, bias=False) if length else ClassEmbedding(n_classes, channels)
             for _ in range(2)
         )
-        return ConditionalNorm(channels, norm=norm, gain=gain, bias=bias)
+        return ConditionalNorm(channels, norm=norm, gain=gain, bias=bias, eps=eps)
 
     return make
 

@@ -56,9 +56,11 @@ class ConditionalNorm(nn.Module):
     vector. This is the class-conditional batch norm of SAGAN and BigGAN.
     """
 
-    def __init__(self, channels: int, *, norm: Norm, gain: nn.Module, bias: nn.Module) -> None:
+    def __init__(
+        self, channels: int, *, norm: Norm, gain: nn.Module, bias: nn.Module, eps: float = 1e-5
+    ) -> None:
         super().__init__()
-        self.norm = norm(channels, affine=False)
+        self.norm = norm(channels, affine=False, eps=eps)
         self.gain, self.bias = gain, bias
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:

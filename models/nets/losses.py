@@ -28,6 +28,7 @@ class GANLoss(nn.Module):
 
     The loss is the mean over all logits, so that a PatchGAN judges every patch.
 
+    With `split`, a discriminator judges real and fake images in two passes instead of as one batch.
     `lambda_gp` is for plugins that do not use BaseModel.add_discriminator_phase, which adds the gradient penalty.
     `GANLoss(mode)(logits, target_is_real)` is upstream's call. It is not defined for hinge, where the generator
     minimises another function than the discriminator does on real images.
@@ -36,11 +37,11 @@ class GANLoss(nn.Module):
         ValueError: unknown name.
     """
 
-    def __init__(self, gan_mode: str, *, lambda_gp: float | None = None) -> None:
+    def __init__(self, gan_mode: str, *, lambda_gp: float | None = None, split: bool = False) -> None:
         super().__init__()
         if gan_mode not in OBJECTIVES:
             raise ValueError(f"unknown GAN objective {gan_mode!r}; known: {', '.join(OBJECTIVES)}")
-        self.gan_mode = gan_mode
+        self.gan_mode, self.split = gan_mode, split
         self.lambda_gp = lambda_gp or 0.0
         self._real, self._fake, self._generator = OBJECTIVES[gan_mode]
 
@@ -64,7 +65,7 @@ class GANLoss(nn.Module):
         They are `real`, `fake` and, if `lambda_gp` was given, `gp`.
         """
         fake = fake.detach()
-        on_real, on_fake = batched_forward(net, real, fake, label=label)
+        on_real, on_fake = batched_forward(net, real, fake, label=label, split=self.split)
         terms = {"real": self.real(on_real), "fake": self.fake(on_fake)}
         if self.lambda_gp > 0:
             terms["gp"] = self.lambda_gp * gradient_penalty(net, real, fake, label)

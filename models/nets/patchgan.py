@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from models.nets.families import Family, register
 from models.nets.layer_taps import TappedChain
-from models.nets.layers import Norm, needs_bias
+from models.nets.layers import Norm, upstream_has_bias
 from models.nets.mismatch import explain_mismatch
 
 
@@ -21,7 +21,7 @@ class NLayerDiscriminator(TappedChain):
     """
 
     def __init__(self, input_nc: int, ndf: int, n_layers: int, norm_layer: Norm) -> None:
-        bias = needs_bias(norm_layer)
+        bias = upstream_has_bias(norm_layer)
         layers: list[nn.Module] = [nn.Conv2d(input_nc, ndf, 4, stride=2, padding=1), nn.LeakyReLU(0.2, True)]
         taps: dict[str, tuple[int, int, int]] = {}
         width = ndf
@@ -43,7 +43,7 @@ class PixelDiscriminator(nn.Module):
 
     def __init__(self, input_nc: int, ndf: int, norm_layer: Norm) -> None:
         super().__init__()
-        bias = needs_bias(norm_layer)
+        bias = upstream_has_bias(norm_layer)
         self.net = nn.Sequential(
             nn.Conv2d(input_nc, ndf, 1),
             nn.LeakyReLU(0.2, True),

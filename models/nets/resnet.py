@@ -1,31 +1,39 @@
 """ResNet generators of CycleGAN (Johnson et al. 2016, arXiv:1603.08155; Zhu et al. 2017, arXiv:1703.10593)."""
 
+from collections.abc import Callable
 from functools import partial
 
 from torch import Tensor, nn
 
 from models.nets.families import Family, register
 from models.nets.layer_taps import TappedChain
-from models.nets.layers import Norm, needs_bias
+from models.nets.layers import Norm, upstream_has_bias
 
 SMALLEST_SIDE = 5  # pixels: a quarter of it, rounded up, is 2, the least that reflection padding can pad
 
 
-class ResnetBlock(nn.Module):
-    """x + conv_block(x), with reflection padding and no activation after the sum."""
+# layers before each convolution of a residual block; with zero, which has none, the convolution pads itself
+PADDINGS: dict[str, list[Callable[[int], nn.Module]]] = {
+    "reflect": [nn.ReflectionPad2d],
+    "replicate": [nn.ReplicationPad2d],
+    "zero": [],
+}
 
-    def __init__(self, dim: int, norm_layer: Norm, *, use_dropout: bool, use_bias: bool) -> None:
+
+class ResnetBlock(nn.Module):
+    """x + conv_block(x), without activation after the sum; `padding_type` is a key of PADDINGS."""
+
+    def __init__(
+        self, dim: int, norm_layer: Norm, *, use_dropout: bool, use_bias: bool, padding_type: str = "reflect"
+    ) -> None:
         super().__init__()
-        layers: list[nn.Module] = [
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(dim, dim, 3, bias=use_bias),
-            norm_layer(dim),
-            nn.ReLU(inplace=True),
-        ]
-        if use_dropout:
-            layers.append(nn.Dropout(0.5))
-        layers += [nn.ReflectionPad2d(1), nn.Conv2d(dim, dim, 3, bias=use_bias), norm_layer(dim)]
-        self.conv_block = nn.Sequential(*layers)
+
+        def convolution() -> list[nn.Module]:
+            pads = [pad(1) for pad in PADDINGS[padding_type]]
+            return [*pads, nn.Conv2d(dim, dim, 3, padding=1 - len(pads), bias=use_bias), norm_layer(dim)]
+
+        dropout = [nn.Dropout(0.5)] * use_dropout
+        self.conv_block = nn.Sequential(*convolution(), nn.ReLU(inplace=True), *dropout, *convolution())
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
@@ -35,6 +43,7 @@ class ResnetBlock(nn.Module):
 class ResnetGenerator(TappedChain):
     """c7s1-ngf, d2ngf, d4ngf, n_blocks residual blocks, u2ngf, ungf, c7s1-output_nc, tanh. Upstream's argument order.
 
+    `padding_type` is that of the residual blocks; the first and the last convolution always have reflection padding.
     Places for attention: `down` after the first down-sampling (stride 2), `mid` in the middle of the residual
     blocks and `trunk` after them (stride 4).
     """
@@ -47,16 +56,17 @@ class ResnetGenerator(TappedChain):
         norm_layer: Norm,
         use_dropout: bool = False,
         n_blocks: int = 6,
+        padding_type: str = "reflect",
     ) -> None:
-        bias = needs_bias(norm_layer)
+        bias = upstream_has_bias(norm_layer)
         layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(input_nc, ngf, 7, bias=bias)]
         layers += [norm_layer(ngf), nn.ReLU(inplace=True)]
         for width in (ngf, 2 * ngf):
             layers += [nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=bias)]
             layers += [norm_layer(2 * width), nn.ReLU(inplace=True)]
         trunk = len(layers)
-        for _ in range(n_blocks):
-            layers.append(ResnetBlock(4 * ngf, norm_layer, use_dropout=use_dropout, use_bias=bias))
+        block = partial(ResnetBlock, use_dropout=use_dropout, use_bias=bias, padding_type=padding_type)
+        layers += [block(4 * ngf, norm_layer) for _ in range(n_blocks)]
         for width in (4 * ngf, 2 * ngf):
             layers += [
                 nn.ConvTranspose2d(width, width // 2, 3, stride=2, padding=1, output_padding=1, bias=bias)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from models.nets.cpu.cpu_kernels import SpeedUp
 from models.nets.families import Family, register
-from models.nets.layers import Norm, needs_bias
+from models.nets.layers import Norm, upstream_has_bias
 from models.nets.mismatch import explain_mismatch
 from util.errors import UserError
 
@@ -28,7 +28,7 @@ class UnetSkipConnectionBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.outermost = outermost
-        bias = needs_bias(norm_layer)
+        bias = upstream_has_bias(norm_layer)
         down: list[nn.Module] = [nn.Conv2d(input_nc or outer_nc, inner_nc, 4, stride=2, padding=1, bias=bias)]
         if not outermost:
             down.insert(0, nn.LeakyReLU(0.2))

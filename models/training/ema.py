@@ -1,22 +1,27 @@
 """Exponential moving averages of the weights of named nets."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+from util.run import weights
 
 
 class EMA:
     """Copies ("shadows") that follow their nets: shadow <- d * shadow + (1 - d) * net.
 
     After n updates d = min(decay, (1 + n) / (10 + n)), so that the random initial weights soon lose their influence.
+    With `start` > 0, shadows are copies of their nets until update `start`, and then d = decay, as in BigGAN-PyTorch.
     Buffers are copied: an average of the singular vectors of spectral norm is not a singular vector.
     """
 
-    def __init__(self, decay: float) -> None:
-        self.decay = decay
+    def __init__(self, decay: float, start: int = 0) -> None:
+        self.decay, self.start = decay, start
         self.shadows = nn.ModuleDict()
         self.updates = 0
 
@@ -27,7 +32,10 @@ class EMA:
 
     @torch.no_grad()
     def update(self, nets: nn.ModuleDict) -> None:
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        if self.start:
+            decay = self.decay if self.updates + 1 >= self.start else 0.0
+        else:
+            decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         for name, shadow in self.shadows.items():
             net = nets[name]
             # _foreach: a GPU updates hundreds of small tensors of one dtype in one launch
@@ -44,6 +52,12 @@ class EMA:
         """Set every shadow to its net, after weights were loaded."""
         for name, shadow in self.shadows.items():
             shadow.load_state_dict(nets[name].state_dict())
+
+    def load(self, folder: Path, epoch: int | str) -> None:
+        """Take over the averages `<epoch>_net_<name>_ema.pth`, if all exist, and go on with the full decay."""
+        if all((folder / f"{epoch}_net_{name}_ema.pth").exists() for name in self.shadows):
+            weights.load_nets(dict(self.shadows.items()), folder, epoch, averaged=True)
+            self.updates = max(self.start, math.ceil((10 * self.decay - 1) / (1 - self.decay)))
 
     @contextmanager
     def applied_to(self, nets: nn.ModuleDict) -> Iterator[None]:

@@ -25,6 +25,7 @@ def check_flags(
         "ortho_D": ("discriminator" in roles, discriminator),
         "ortho_G": ("generator" in roles, generator),
         "ema_decay": (averaged, "a network whose weights are averaged"),
+        "ema_start": (averaged, "a network whose weights are averaged, with --ema_decay"),
     }
     for flag, (is_met, need) in needs.items():
         value = getattr(opt, flag)

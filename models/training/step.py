@@ -24,7 +24,10 @@ CHECK_EVERY = 100  # steps between checks of the losses on GPUs, where each chec
 
 @dataclass(frozen=True)
 class Phase:
-    """One optimizer update: minimise scale * sum(terms()) over the weights of `nets`, every `every` steps."""
+    """One optimizer update: minimise scale * sum(terms()) over the weights of `nets`.
+
+    It runs in the steps `offset`, `offset + every`, `offset + 2 * every`, ..., which are counted from 0.
+    """
 
     name: str
     role: str  # of the networks that learn
@@ -33,6 +36,7 @@ class Phase:
     optimizer: torch.optim.Optimizer
     every: int
     scale: float
+    offset: int = 0
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -42,6 +46,7 @@ class Phase:
 class TrainingStep:
     """Runs phases over named networks; BaseModel adds the contract with plugins and the saved files."""
 
+    shares_forward = True  # whether one forward pass on the whole batch serves all phases of a step
     set_input: Callable[[Batch], None]  # written by the plugin
     forward: Callable[[], None]
 
@@ -52,7 +57,7 @@ class TrainingStep:
         self.nets = nn.ModuleDict()
         self.roles: dict[str, str] = {}  # name of a net -> "generator", "discriminator" or another word
         self.phases: list[Phase] = []
-        self.ema = EMA(opt.ema_decay if self.is_train else 0.0)
+        self.ema = EMA(opt.ema_decay, opt.ema_start) if self.is_train else EMA(0.0)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=opt.amp == "fp16" and self.is_train)
         self.steps = 0
         self.execution = Execution(
@@ -73,20 +78,22 @@ class TrainingStep:
                 on a GPU terms are checked every hundredth step and before each save.
         """
         self.execution.begin_step(phase.optimizer for phase in self.phases)
-        due = [phase for phase in self.phases if self.steps % phase.every == 0]
+        due = [phase for phase in self.phases if self.steps % phase.every == phase.offset]
         learners = dict.fromkeys(net for phase in due for net in phase.nets)
-        parts = _split(batch, self.opt.accumulate)
+        by_role = {GENERATOR: self.opt.accumulate_G, DISCRIMINATOR: self.opt.accumulate_D}
+        counts = [by_role.get(phase.role) or self.opt.accumulate for phase in due]
+        shared = self.shares_forward and set(counts) <= {1}
         for name in learners:
             before_update(self.nets[name])
-        if len(parts) == 1:  # one forward pass serves every phase
-            self._forward(parts[0], learners)
-        for phase in due:
+        if shared:
+            self._forward(batch, learners)
+        for phase, count in zip(due, counts, strict=True):
             phase.optimizer.zero_grad(set_to_none=True)
             self._terms[phase.name] = {}
-            for part in parts:
-                if len(parts) > 1:
+            for part in _split(batch, count):
+                if not shared:
                     self._forward(part, phase.nets)
-                self._backward(phase, share=1 / len(parts))
+                self._backward(phase, share=1 / count)
             self._update(phase)
         if any(name in self.ema.shadows for name in learners):
             self.ema.update(self.nets)

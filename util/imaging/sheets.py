@@ -82,18 +82,18 @@ class Sheet:
     fps: int = 0
 
 
-def make(names: Sequence[str], plan: Plan) -> list[Sheet]:
-    """Return the sheets with these names; without names, all that fit the plan.
+def make(names: Sequence[str], plan: Plan, flag: str = "--sheets") -> list[Sheet]:
+    """Return the sheets with these names, given by `flag`; without names, all that fit the plan.
 
     Raises UserError if there is no such sheet, or if it needs more classes than the plan shows.
     """
     shown = len(plan.shown_classes)
     for name in names:
         if name not in SHEETS:
-            raise UserError(unknown("--sheets", name, SHEETS))
+            raise UserError(unknown(flag, name, SHEETS))
         if shown < (needed := MIN_CLASSES.get(name, 0)):
             reason = f"at least {needed} classes, and the model has or --labels selects {shown}"
-            raise UserError(f"--sheets {name} needs {reason}: leave this sheet out")
+            raise UserError(f"{flag} {name} needs {reason}: leave this sheet out")
     return [SHEETS[name](plan) for name in names or SHEETS if shown >= MIN_CLASSES.get(name, 0)]
 
 

@@ -24,7 +24,7 @@ def read(path: Path) -> State:
     """The state dict in a file, without the prefixes that DataParallel and torch.compile add to keys.
 
     Raises:
-        UserError: the file is missing or damaged, or does not hold a state dict.
+        UserError: the file is missing or damaged, does not hold a state dict, or holds NaN or infinity.
     """
     state = checkpoint.load(path)
     values = state.items() if isinstance(state, dict) else ()
@@ -32,6 +32,10 @@ def read(path: Path) -> State:
         raise UserError(
             f"{path} does not hold the weights of one network (a dict of ordinary tensors): choose a *_net_*.pth file"
         )
+    for key, value in state.items():
+        # torch has no isfinite() for numbers of 8 bits
+        if not bool(torch.isfinite(value if value.element_size() > 1 else value.float()).all()):
+            raise UserError(f"{path} is unusable, because {key} holds NaN or infinity: choose another save")
     return {
         ".".join(part for part in key.split(".") if part not in WRAPPERS): value
         for key, value in state.items()

@@ -34,7 +34,7 @@ def main() -> int:
     distributed.start(device)
     with exit_on_signals(), RunLock(run_folder(opt)) as lock:
         log.info(options.describe(opt))
-        distributed.describe(opt.batch_size, device)
+        distributed.describe(opt.batch_size, device, opt.gpu_ids)
         return start(opt, options, lock)
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import importlib.util
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -28,7 +29,12 @@ class RunFault(UserError):
 
 
 def run(main: Callable[[], int | None]) -> int:
-    """Call `main` and return its exit code; print a UserError as one line, or with ZEBRAWOOD_DEBUG=1 raise it."""
+    """Call `main` and return its exit code; print a UserError as one line, or with ZEBRAWOOD_DEBUG=1 raise it.
+
+    Characters that the terminal cannot show are printed as escape sequences.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return main() or 0
     except KeyboardInterrupt:

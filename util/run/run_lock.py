@@ -30,17 +30,21 @@ class RunLock:
         self.path = folder.with_name(f".{folder.name}.lock")
         self._own = {"pid": os.getpid(), "started": _start_time(os.getpid())} | _here()
         self._refreshed = time.monotonic()
+        self._made: list[Path] = []  # the folders that were made for the lock, the innermost first
 
     def __enter__(self) -> "RunLock":
         """Take the lock.
 
         Raises:
-            UserError: on every rank, if another process trains in the folder or the lock cannot be written.
+            UserError: another process trains in the folder; every rank raises it.
+            RunFault: the lock cannot be written.
         """
         refusal = ""
         if log.is_main():
             try:
                 self._take()
+            except RunFault as error:
+                raise RunFault(f"cannot lock the run {self.folder}: {error}") from error
             except UserError as error:
                 refusal = str(error)
         if refusal := distributed.gather(refusal)[0]:
@@ -50,6 +54,9 @@ class RunLock:
     def __exit__(self, *error: object) -> None:
         if log.is_main() and self._read() == self._own:
             self.path.unlink(missing_ok=True)
+            with suppress(OSError):  # a folder is not empty, because the run has begun
+                for folder in self._made:
+                    folder.rmdir()
 
     def refresh(self) -> None:
         """Show other machines, at most once a minute, that this process is alive; called after every step.
@@ -70,6 +77,7 @@ class RunLock:
             os.utime(self.path)
 
     def _take(self) -> None:
+        self._made = [folder for folder in self.path.parents if not folder.exists()]
         files.make_folder(self.path.parent)
         with _claimed(self.path) as now:
             holder = self._read()

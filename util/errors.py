@@ -36,6 +36,7 @@ def run(main: Callable[[], int | None]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        _check_working_folder()
         return main() or 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -49,6 +50,14 @@ def run(main: Callable[[], int | None]) -> int:
             raise
         print("error:", " ".join(str(failure).splitlines()), file=sys.stderr)
         return failure.exit_code
+
+
+def _check_working_folder() -> None:
+    """Raise UserError if the working folder was removed, which torch's libraries do not survive."""
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise UserError("the current folder was removed: change to another one (cd) and start again") from error
 
 
 def how_to_install(package: str) -> str:

@@ -94,10 +94,14 @@ def test_data_that_cannot_be_read_loses_no_steps(
     folder = tmp_path / "runs" / "r"
     state = torch.load(folder / "latest_state.pt", weights_only=True)
     assert state["parts"]["clock"]["images"] >= 6
-    assert run_script("train.py", "--checkpoints_dir", tmp_path / "runs", "--name", "r", "--continue_train") == 0
+    assert (
+        run_script("train.py", "--checkpoints_dir", tmp_path / "runs", "--name", "r", "--continue_train") == 0
+    )
 
 
-@pytest.mark.parametrize("change", ["shutil.rmtree({})", "os.rename({}, {} + '_gone')"], ids=["removed", "renamed"])
+@pytest.mark.parametrize(
+    "change", ["shutil.rmtree({})", "os.rename({}, {} + '_gone')"], ids=["removed", "renamed"]
+)
 def test_a_folder_that_is_gone_ends_the_run_with_an_error(
     train_until: Callable[..., int], tmp_path: Path, capfd: pytest.CaptureFixture, change: str
 ) -> None:

@@ -57,7 +57,9 @@ def _check_working_folder() -> None:
     try:
         os.getcwd()
     except FileNotFoundError as error:
-        raise UserError("the current folder was removed: change to another one (cd) and start again") from error
+        raise UserError(
+            "the current folder was removed: change to another one (cd) and start again"
+        ) from error
 
 
 def how_to_install(package: str) -> str:

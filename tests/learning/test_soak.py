@@ -24,12 +24,12 @@ from test_contract import assert_same_state
 
 pytestmark = pytest.mark.learning
 
-KILLS, KILLS_PER_CHAIN = 100, 7
+KILLS, KILLS_PER_CHAIN = 100, 10
 SECONDS = float(os.environ.get("SOAK_SECONDS", "1740"))
 LONGEST_S = 300  # for one process
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 FLAGS = """
---batch_size 2 --n_epochs 4 --n_epochs_decay 4 --print_freq 2 --display_freq 4 --update_html_freq 4
+--batch_size 2 --n_epochs 8 --n_epochs_decay 8 --print_freq 2 --display_freq 4 --update_html_freq 4
 --save_latest_freq 4 --save_epoch_freq 3 --display console,loss_log,jsonl,html
 """.split()
 # name of a chain -> the model, its data, and the flags that it varies
@@ -108,7 +108,7 @@ class Chain:
             time.sleep(rng.uniform(0, first_s))  # it imports, loads, or begins
         else:
             wait_for_a_line(self, process)
-            time.sleep(rng.uniform(0, 0.8 * (all_s - first_s)))
+            time.sleep(rng.uniform(0, 0.4 * (all_s - first_s)))
         if process.poll() is None:
             if sent == signal.SIGKILL:
                 os.killpg(process.pid, sent)

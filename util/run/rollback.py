@@ -48,7 +48,7 @@ def _is_later(path: Path, clock: Clock) -> bool:
         epoch, images = found.groups()
         return int(epoch) >= clock.epoch if epoch else int(images) > clock.images
     shown = _IMAGE.fullmatch(path.name)
-    return bool(shown) and int(shown[1]) > clock.epochs_begun
+    return shown is not None and int(shown[1]) > clock.epochs_begun
 
 
 def superseded(prefixes: set[str], keep: int) -> list[str]:

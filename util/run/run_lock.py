@@ -28,7 +28,8 @@ class RunLock:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder.with_name(f".{folder.name}.lock")
-        self._own = {"pid": os.getpid(), "started": _start_time(os.getpid())} | _here()
+        pid = os.getpid()
+        self._own: dict[str, Any] = {"pid": pid, "started": _start_time(pid), **_here()}
         self._refreshed = time.monotonic()
         self._made: list[Path] = []  # the folders that were made for the lock, the innermost first
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from argparse import Namespace
 from contextlib import closing, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from options.checks import run_folder
 from options.train_options import TrainOptions
 from util import errors, log
 
@@ -32,7 +32,7 @@ def main() -> int:
 
     device = distributed.pick_device(opt.device, opt.gpu_ids)
     distributed.start(device)
-    with exit_on_signals(), RunLock(run_folder(opt)) as lock:
+    with exit_on_signals(), RunLock(Path(opt.checkpoints_dir), opt.name) as lock:
         log.info(options.describe(opt))
         distributed.describe(opt.batch_size, device, opt.gpu_ids)
         return start(opt, options, lock)

@@ -117,7 +117,7 @@ def test_an_error_removes_the_lock(train: Callable[..., int], tmp_path: Path) ->
 
 def lock_of(folder: Path, **changed: object) -> Path:
     """Leave the lock of another process beside a folder."""
-    lock = RunLock(folder)
+    lock = RunLock(folder.parent, folder.name)
     lock.path.write_text(json.dumps(lock._own | changed))
     return lock.path
 
@@ -139,7 +139,7 @@ def test_stale_locks_are_replaced(tmp_path: Path, changed: dict) -> None:
     age = changed.pop("age", 0)
     path = lock_of(tmp_path / "r", **changed)
     os.utime(path, (time.time() - age,) * 2)
-    with RunLock(tmp_path / "r") as lock:
+    with RunLock(tmp_path, "r") as lock:
         assert json.loads(path.read_text()) == lock._own
     assert list(tmp_path.iterdir()) == []
 
@@ -147,7 +147,7 @@ def test_stale_locks_are_replaced(tmp_path: Path, changed: dict) -> None:
 @pytest.mark.parametrize("content", [b"", b"\0" * 100, b"[" * 5000, b"[]", b'"x"', b"\xff"])
 def test_damaged_locks_are_replaced(tmp_path: Path, content: bytes) -> None:
     (tmp_path / ".r.lock").write_bytes(content)
-    with RunLock(tmp_path / "r"):
+    with RunLock(tmp_path, "r"):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -158,7 +158,7 @@ def test_living_locks_are_respected(tmp_path: Path, changed: dict) -> None:
     before = path.read_bytes()
     with (
         refused("--name r", os.getpid(), changed.get("host", os.uname().nodename), path),
-        RunLock(tmp_path / "r"),
+        RunLock(tmp_path, "r"),
     ):
         pass
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
@@ -166,7 +166,7 @@ def test_living_locks_are_respected(tmp_path: Path, changed: dict) -> None:
 
 def test_a_lock_that_was_taken_over_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_lock, "REFRESH_S", 0)
-    with RunLock(tmp_path / "r") as lock:
+    with RunLock(tmp_path, "r") as lock:
         os.utime(lock.path, (1, 1))
         lock.refresh()
         assert time.time() - lock.path.stat().st_mtime < 3600
@@ -179,7 +179,7 @@ def test_a_lock_that_was_taken_over_stops_the_run(tmp_path: Path, monkeypatch: p
 def test_an_abandoned_claim_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_lock, "CLAIM_S", 0.1)
     (tmp_path / ".r.claim").touch()
-    with RunLock(tmp_path / "r"):
+    with RunLock(tmp_path, "r"):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -188,7 +188,7 @@ def compete(folder: Path, ready: object, results: object) -> None:
     """Take the lock when all are ready, and hold it until all have tried."""
     ready.wait()
     try:
-        with RunLock(folder):
+        with RunLock(folder.parent, folder.name):
             results.put("taken")
             ready.wait()
     except Exception as error:

@@ -25,9 +25,9 @@ class RunLock:
     container cannot be seen, so there the time of the last refresh() counts. Rank 0 takes the lock for all.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.path = folder.with_name(f".{folder.name}.lock")
+    def __init__(self, checkpoints: Path, name: str) -> None:
+        self.name, self.folder = name, checkpoints / name
+        self.path = self.folder.with_name(f".{self.folder.name}.lock")
         pid = os.getpid()
         self._own: dict[str, Any] = {"pid": pid, "started": _start_time(pid), **_here()}
         self._refreshed = time.monotonic()
@@ -84,7 +84,7 @@ class RunLock:
             holder = self._read()
             if holder and _is_alive(holder, now - self.path.stat().st_mtime):
                 raise UserError(
-                    f"--name {self.folder.name} is being trained by process {holder['pid']} on {holder['host']}: wait "
+                    f"--name {self.name} is being trained by process {holder['pid']} on {holder['host']}: wait "
                     f"for its end, stop it, or choose another --name (if there is no such process, remove {self.path})"
                 )
             files.write_atomically(self.path, json.dumps(self._own).encode())

@@ -60,7 +60,7 @@ def test_going_back_continues_with_the_next_epoch_and_overwrites_nothing(
     told = capfd.readouterr()
     aside = folder / "after_epoch_2"
     assert epochs_of(told.out) == [3, 4] and names_all(told.out, [aside])
-    assert "--epoch_count" not in told.out + told.err.replace("--epoch_count 3", "")
+    assert "--epoch_count" not in told.out + told.err
     after = sums(folder)
     kept = set(after.values())
     options = ("opt.json", "train_opt.txt")

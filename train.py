@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from contextlib import closing, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from options.train_options import TrainOptions
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # main() imports these, and torch, after checking the flags
     from models.base_model import BaseModel
     from util.run.interrupt import Interruption
     from util.run.lifecycle import Run
+    from util.run.run_lock import RunLock
     from util.visualizer import Visualizer
 
 
@@ -24,6 +26,20 @@ def main() -> int:
     options = TrainOptions()
     opt = options.parse()
 
+    from util import distributed
+    from util.run.interrupt import exit_on_signals
+    from util.run.run_lock import RunLock
+
+    device = distributed.pick_device(opt.device, opt.gpu_ids)
+    distributed.start(device)
+    with exit_on_signals(), RunLock(Path(opt.checkpoints_dir), opt.name) as lock:
+        log.info(options.describe(opt))
+        distributed.describe(opt.batch_size, device, opt.gpu_ids)
+        return start(opt, options, lock)
+
+
+def start(opt: Namespace, options: TrainOptions, lock: RunLock) -> int:
+    """Build the data and the model, train, save and return the exit code; the run's folder is locked."""
     from data import create_dataset
     from models import create_model
     from util import distributed
@@ -32,27 +48,33 @@ def main() -> int:
     from util.run.random_state import seed_everything
     from util.visualizer import create_visualizer
 
-    device = distributed.pick_device(opt.device, opt.gpu_ids)
-    distributed.start(device)
     seed_everything(opt.seed)
-    log.info(options.describe(opt))
-    distributed.describe(opt.batch_size, device)
     loader = create_dataset(opt)
     model = create_model(opt)
     model.print_networks(opt.verbose)
-    log.info(f"{len(loader)} images per epoch, on {device}")
+    log.info(f"{len(loader)} images per epoch, on {model.device}")
 
-    run = lifecycle.begin(opt, model)
+    run = lifecycle.begin(opt, model, images_per_epoch=loader.images_per_epoch)
+    if run.is_finished:
+        log.info(lifecycle.already_finished(opt, run))
+        distributed.stop()
+        return 0
     options.save(opt)
+    run.has_options = log.is_main()
     visualizer = create_visualizer(opt, run, images_per_epoch=loader.images_per_epoch)
     background = run.background if opt.fast == "auto" else nullcontext()
     with Interruption() as stop, background, closing(visualizer):
+        begun = run.clock.images
         try:
-            finished = train(opt, loader, model, run, visualizer, stop)
-        except errors.RunFault:
-            # a signal to the process group also ends the data workers, which raises this error; saving needs all
-            # ranks, and the others may not have got the error
-            if not stop.signal or distributed.world_size() > 1:
+            finished = train(opt, loader, model, run, visualizer, stop, lock)
+        except errors.UserError:
+            # between two steps the state is whole, but saving needs all ranks, which may not have got the error
+            if not loader.failed or distributed.world_size() > 1:
+                raise
+            if not stop.signal:  # a signal to the process group also ends the data workers
+                if run.clock.images > begun:
+                    run.save("latest")
+                    log.info(lifecycle.final_message(opt, run, finished=False))
                 raise
             finished = False
         if not finished:
@@ -63,10 +85,17 @@ def main() -> int:
 
 
 def train(
-    opt: Namespace, loader: Loader, model: BaseModel, run: Run, visualizer: Visualizer, stop: Interruption
+    opt: Namespace,
+    loader: Loader,
+    model: BaseModel,
+    run: Run,
+    visualizer: Visualizer,
+    stop: Interruption,
+    lock: RunLock,
 ) -> bool:
     """Train to the end of the last epoch; return False if a signal asked to stop earlier."""
     clock, schedule = run.clock, run.schedule
+    log.info("the first step is under way; it takes longer than the others")
     for epoch in clock.epochs(run.last_epoch):
         model.update_learning_rate(schedule.factor(epoch))
         for batch in clock.timed(loader.epoch(epoch, skip=clock.epoch_images)):
@@ -74,11 +103,12 @@ def train(
             clock.advance(loader.step_images)
             if schedule.watches:
                 schedule.observe(model.generator_loss())
-            if clock.due(opt.print_freq):
+            if run.losses_due(opt.print_freq):
                 visualizer.scalars(model.get_current_losses(), clock)
             if clock.due(opt.display_freq):
                 visualizer.images(model.get_current_visuals(), clock)
             visualizer.step(clock)
+            lock.refresh()
             if clock.due(opt.save_latest_freq):
                 run.save(f"iter_{clock.images}" if opt.save_by_iter else "latest")
             if stop.requested():
@@ -88,8 +118,7 @@ def train(
             visualizer.images(model.get_current_visuals(), clock)
         schedule.end_epoch()
         clock.end_epoch()
-        rate = f"learning rate factor {schedule.factor(epoch):.4g}"
-        log.info(f"end of epoch {epoch} / {run.last_epoch}, {rate}")
+        log.info(f"end of epoch {epoch} / {run.last_epoch}: {run.progress()}")
         if epoch % opt.save_epoch_freq == 0 or epoch == run.last_epoch:
             run.save("latest", epoch)
     return True

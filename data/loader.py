@@ -43,6 +43,7 @@ class Loader:
     ) -> None:
         self.dataset = dataset
         self._count = int(min(len(dataset), max_images))  # type: ignore[arg-type]
+        self.failed = False  # whether the last epoch() ended with an error
         self._sampler = EpochSampler(
             self._count, batch_size, seed=seed, shuffle=shuffle, drop_last=drop_last, rank=rank, world=world
         )
@@ -72,7 +73,11 @@ class Loader:
         batches = self._read()
         if self._has_pixels:
             batches = prefetch(batches, self._device) if self._on_gpu else map(to_floats, batches)
-        yield from batches
+        try:
+            yield from batches
+        except UserError:
+            self.failed = True
+            raise
 
     def _read(self) -> Iterator[Batch]:
         """The batches as the workers return them."""

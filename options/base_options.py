@@ -9,7 +9,7 @@ from options import checks, early_checks, renamed_flags, saved_options, shared_f
 from options.parser import Parser
 from util import log, plugins, rank_variables
 from util.cli.image_side import image_side
-from util.cpu_count import default_num_threads
+from util.cpu_count import default_num_threads, limit_spinning
 from util.errors import UserError
 
 Rule = Callable[[Namespace], None]
@@ -32,6 +32,7 @@ class BaseOptions:
             UserError: with the flag, its value and what to do.
         """
         rank_variables.check()
+        limit_spinning()
         argv = renamed_flags.translate(sys.argv[1:] if argv is None else argv)
         self._answer_questions(argv)
         early_checks.check(

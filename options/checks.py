@@ -99,7 +99,10 @@ def epochs(opt: Namespace) -> None:
     last = opt.n_epochs + opt.n_epochs_decay
     if last < 1:
         raise UserError("--n_epochs and --n_epochs_decay are both 0: there is nothing to train")
-    if opt.epoch_count > last:
+    follows = opt.continue_train and opt.epoch == str(
+        opt.epoch_count - 1
+    )  # the run is finished, which it says
+    if opt.epoch_count > last and not follows:
         raise UserError(
             f"--epoch_count {opt.epoch_count} is larger than the last epoch, {last} "
             "(--n_epochs + --n_epochs_decay): use a smaller --epoch_count or more epochs"

@@ -41,6 +41,8 @@ class TrainOptions(BaseOptions):
                 setattr(opt, name, opt.lr)
         if opt.lambda_gp is None:
             opt.lambda_gp = 10.0 if opt.gan_mode == "wgangp" else 0.0
+        if opt.continue_train and opt.epoch.isdecimal() and not {"epoch_count", "load_iter"} & given:
+            opt.epoch_count = int(opt.epoch) + 1
         opt.display = displays(opt)
 
     def inherited(self, run: saved_options.Options) -> saved_options.Options:
@@ -71,7 +73,10 @@ def _schedule_flags(parser: Parser) -> None:
         add("--n_epochs", whole(0), 100, "number of epochs with the initial learning rate")
         about = "number of epochs after those of --n_epochs, in which --lr_policy linear lowers the learning rate to 0"
         add("--n_epochs_decay", whole(0), 100, about)
-        add("--epoch_count", whole(1), 1, "number of the first epoch, e.g. 51 after 50 earlier epochs")
+        about = (
+            "number of the first epoch, e.g. 51 after 50 earlier epochs (default: 1, or N + 1 with --epoch N)"
+        )
+        add("--epoch_count", whole(1), 1, about, fresh_start=True)
         add("--lr", number(above=0), 0.0002, "initial learning rate of Adam")
         for name, nets in (("--lr_G", "generators"), ("--lr_D", "discriminators")):
             about = f"initial learning rate of the {nets} (default: the model's default, or --lr)"
@@ -120,6 +125,10 @@ def _saving_flags(parser: Parser) -> None:
         add("--save_latest_freq", whole(1), 5000, "number of images between saves of the latest weights")
         add("--save_epoch_freq", whole(1), 5, "number of epochs between saves that later ones do not replace")
         parser.flag("--save_by_iter", "keep all saves of --save_latest_freq, as iter_<number of images>")
+        about = "also save the whole state with each numbered save, so that --epoch N resumes exactly there"
+        parser.flag("--save_states", about)
+        about = "number of numbered saves to keep; older ones are removed after each save (default: all)"
+        add("--keep_last", whole(0), 0, about)
         parser.flag("--continue_train", "resume the run --name, with its options", fresh_start=True)
         about = "folder of a run to load initial weights from; parameters without a match there keep their initial values"
         add("--init_from", str, None, about, metavar="FOLDER", fresh_start=True)

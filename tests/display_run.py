@@ -29,10 +29,11 @@ def options(**changed: object) -> Namespace:
 def fake_run(folder: Path, clock: Clock | None = None, *, resumed: bool = False) -> Any:
     """What the backends use of a Run, with epochs 1 to 5."""
     return SimpleNamespace(
-        model=SimpleNamespace(save_dir=folder),
+        model=SimpleNamespace(save_dir=folder, learning_rates=lambda: {"G": 0.0002}),
         clock=clock or Clock(),
         resumed=resumed,
         last_epoch=5,
+        progress=lambda: "now",
         background=Background(),
     )
 

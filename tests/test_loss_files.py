@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,8 @@ def test_the_files_of_a_run(tmp_path):
     assert log[-1].startswith("(epoch: 2, iters: 8, ") and len(log) == 9
     record = json.loads(lines(tmp_path / "losses.jsonl")[2])
     assert record.pop("losses") == {"D_A": 1 / 6, "G_A": 8.0}
+    assert abs(datetime.fromisoformat(record.pop("at")) - datetime.now().astimezone()) < timedelta(hours=1)
+    assert record.pop("lr") == {"G": 0.0002}
     assert record == {"epoch": 1, "iters": 6, "images": 6, "time": 0.1234, "data": 0.002}
 
 

@@ -53,7 +53,7 @@ def losses(runs: Path) -> tuple[list[str], list[dict]]:
     lines = (runs / "r" / "loss_log.txt").read_text().splitlines()
     log = [re.sub(r"time: [^,]*, data: [^)]*", "", line) for line in lines if not line.startswith("=")]
     records = [json.loads(line) for line in (runs / "r" / "losses.jsonl").read_text().splitlines()]
-    return log, [{k: v for k, v in record.items() if k not in ("time", "data")} for record in records]
+    return log, [{k: v for k, v in record.items() if k not in ("time", "data", "at")} for record in records]
 
 
 def pictures(runs: Path) -> dict[str, bytes]:

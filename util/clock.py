@@ -19,6 +19,7 @@ class Clock:
     data_s: float = 0.0  # seconds that the last step waited for its batch
     _before: int = 0
     _started: float = 0.0
+    _measured_from: tuple[float, int] | None = None  # time and images after the first step, which is slower
 
     @property
     def epochs_begun(self) -> int:
@@ -41,14 +42,28 @@ class Clock:
 
     def advance(self, images: int) -> None:
         """Count the images of a finished step."""
-        self.step_s = (time.perf_counter() - self._started) / images
+        now = time.perf_counter()
+        self.step_s = (now - self._started) / images
         self._before = self.images
         self.images += images
         self.epoch_images += images
+        self._measured_from = self._measured_from or (now, self.images)
 
     def due(self, freq: int) -> bool:
         """Whether the last advance() passed a multiple of `freq` images."""
         return self.images // freq > self._before // freq
+
+    def was_due_in_epoch(self, freq: int) -> bool:
+        """Whether an advance() of this epoch passed a multiple of `freq` images."""
+        return self.images // freq > (self.images - self.epoch_images) // freq
+
+    def left_s(self, last_epoch: int, images_per_epoch: int) -> float:
+        """The seconds to the end of the last epoch at the mean speed so far, which includes saves; 0 if unknown."""
+        start_s, before = self._measured_from or (0.0, self.images)
+        if self.images == before:
+            return 0.0
+        left = (last_epoch - self.epoch + 1) * images_per_epoch - self.epoch_images
+        return left * (time.perf_counter() - start_s) / (self.images - before)
 
     def end_epoch(self) -> None:
         self.epoch += 1

@@ -24,3 +24,13 @@ def local_world_size() -> int:
 def default_num_threads(*, cached: bool) -> int:
     """The default of --num_threads: all cores but one, which training uses, up to a limit."""
     return min(usable_cores() - 1, MAX_WORKERS_CACHED if cached else MAX_WORKERS)
+
+
+def limit_spinning() -> None:
+    """Let OpenMP's threads sleep soon while they wait for each other, unless the user has chosen how they wait.
+
+    By default they spin for milliseconds, which on a busy machine takes the time from the threads that they wait
+    for. OpenMP reads the variable when torch is imported, so this must be called before.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = "1000"

@@ -122,8 +122,18 @@ def barrier() -> None:
         dist.barrier()
 
 
-def describe(batch_size: int, device: torch.device) -> None:
-    """Print the number of processes, if there are several, and the images per step."""
+def describe(batch_size: int, device: torch.device, gpu_ids: str) -> None:
+    """Print the number of processes, if there are several, and the images per step; warn of unused --gpu_ids."""
+    ids = gpu_ids.split(",")
+    if device.type != "cuda" and gpu_ids not in ("0", "-1"):
+        log.warn(
+            f"--gpu_ids {gpu_ids}: torch finds no GPU that it may use, so this runs on the device {device.type}"
+        )
+    elif device.type == "cuda" and world_size() < len(ids):
+        log.warn(
+            f"--gpu_ids {gpu_ids}: each process uses one GPU, so only {world_size()} of {len(ids)} is used; to use all, "
+            f"start torchrun --nproc_per_node={len(ids)} train.py ..."
+        )
     if world_size() > 1:
         processes = f"{world_size()} processes ({dist.get_backend()}, {device.type})"
         log.info(f"{processes} x --batch_size {batch_size} = {world_size() * batch_size} images per step")

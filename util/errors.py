@@ -2,6 +2,7 @@
 
 import errno
 import importlib.util
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -29,8 +30,14 @@ class RunFault(UserError):
 
 
 def run(main: Callable[[], int | None]) -> int:
-    """Call `main` and return its exit code; print a UserError as one line, or with ZEBRAWOOD_DEBUG=1 raise it."""
+    """Call `main` and return its exit code; print a UserError as one line, or with ZEBRAWOOD_DEBUG=1 raise it.
+
+    Characters that the terminal cannot show are printed as escape sequences.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        _check_working_folder()
         return main() or 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -44,6 +51,16 @@ def run(main: Callable[[], int | None]) -> int:
             raise
         print("error:", " ".join(str(failure).splitlines()), file=sys.stderr)
         return failure.exit_code
+
+
+def _check_working_folder() -> None:
+    """Raise UserError if the working folder was removed, which torch's libraries do not survive."""
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise UserError(
+            "the current folder was removed: change to another one (cd) and start again"
+        ) from error
 
 
 def how_to_install(package: str) -> str:

@@ -62,14 +62,20 @@ def write_atomically(
         raise cannot_write(path, reason) from error
 
 
+def unused(path: Path) -> Path:
+    """`path` if there is nothing, otherwise the first free `<stem>_<n><suffix>`."""
+    number, target, suffix = 0, path, "" if path.is_dir() else path.suffix
+    while target.exists():
+        number += 1
+        target = path.with_name(f"{path.name.removesuffix(suffix)}_{number}{suffix}")
+    return target
+
+
 def set_aside(path: Path) -> Path:
     """Rename an existing file or folder to the first free `<stem>_<n><suffix>`, and return its new path."""
     if not path.exists():
         return path
-    number, suffix = 1, "" if path.is_dir() else path.suffix
-    stem = path.name.removesuffix(suffix)
-    while (target := path.with_name(f"{stem}_{number}{suffix}")).exists():
-        number += 1
+    target = unused(path)
     try:
         path.rename(target)
     except OSError as error:

@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 import sys
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TextIO
 
 
@@ -26,13 +26,22 @@ def _print(line: str, stream: TextIO) -> None:
     if not is_main():
         return
     try:
-        print(line, file=stream, flush=True)
+        with _without_progress_bar():
+            # one call, or the lines of two threads could mix
+            stream.write(f"{line}\n")
+            stream.flush()
     except BrokenPipeError:
         mute(stream)
     except OSError as error:
         if error.errno != errno.EIO:
             raise
         leave_terminal()
+
+
+def _without_progress_bar() -> AbstractContextManager:
+    """Clear tqdm's bars, if there are any, inside the context, so that a message has a line of its own."""
+    tqdm = getattr(sys.modules.get("tqdm"), "tqdm", None)
+    return tqdm.external_write_mode(file=sys.stdout) if tqdm else nullcontext()
 
 
 def leave_terminal() -> None:

@@ -11,7 +11,14 @@ from torch.utils.data import DataLoader, Dataset
 
 from data.loading.sampler import EpochSampler
 from util.cpu_count import WORKER_START_METHOD
-from util.errors import RunFault
+from util.errors import RunFault, UserError
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+MIN_OPEN_FILES = 128  # each worker, and each batch on its way, takes some
 
 # torch warns of more workers than cores, but the user has chosen the number
 warnings.filterwarnings("ignore", message="This DataLoader will create")
@@ -25,6 +32,8 @@ def data_loader(
 ) -> DataLoader:
     """A DataLoader whose workers, at most one for each batch, stay alive between epochs."""
     workers = min(num_threads, len(sampler))
+    if workers:
+        _need_open_files(num_threads)
     return DataLoader(
         items,
         batch_sampler=sampler,
@@ -37,6 +46,16 @@ def data_loader(
         # without it, a DataLoader draws a number from the global generator in each epoch
         generator=torch.Generator(),
     )
+
+
+def _need_open_files(num_threads: int) -> None:
+    """Raise UserError if the system allows too few open files: workers fail in endless messages then."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if resource else MIN_OPEN_FILES
+    if allowed < MIN_OPEN_FILES:
+        raise UserError(
+            f"--num_threads {num_threads} needs more open files than {allowed}: allow more (ulimit -n 1024), or use "
+            "--num_threads 0"
+        )
 
 
 def start_workers(loader: DataLoader) -> Iterator[Any]:

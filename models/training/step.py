@@ -189,6 +189,10 @@ class TrainingStep:
             for group in phase.optimizer.param_groups:
                 group["lr"] = factor * phase.optimizer.defaults["lr"]
 
+    def learning_rates(self) -> dict[str, float]:
+        """Phase -> the present rate of its optimizer."""
+        return {phase.name: phase.optimizer.param_groups[0]["lr"] for phase in self.phases}
+
     def _load_progress(self, terms: dict[str, Terms], steps: int) -> None:
         """Take over the terms of each phase and the number of steps; raises ValueError if they cannot be that."""
         values = [value for phase in terms.values() for value in phase.values()]

@@ -2,12 +2,14 @@
 
 import errno
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from util.files import cannot_write, make_folder
 
+BLOCK = 1 << 16
 Position = tuple[float, ...]
 ParsePosition = Callable[[str], Position | None]
 
@@ -44,19 +46,36 @@ def rewind(file: BinaryIO, position: ParsePosition, limit: Position) -> None:
     Positions increase within a run, so where they decrease, a new run began. Lines of earlier runs and lines
     without a position (headers) stay.
     """
-
-    def parse(line: bytes) -> Position | None:
-        return position(line.decode("utf-8", errors="replace"))
-
-    file.seek(0)
-    *lines, _incomplete = file.read().split(b"\n")
-    end, later = len(lines), None
-    for index in reversed(range(len(lines))):
-        here = parse(lines[index])
-        if here and (here <= limit or (later and here > later)):
+    kept_bytes, later, headers, count = 0, None, list[bytes](), 0
+    for start, end, line in _lines_backwards(file):
+        kept_bytes = kept_bytes or end
+        here = position(line.decode("utf-8", errors="replace"))
+        if here is None:
+            headers.append(line)
+        elif here <= limit or (later and here > later):
             break
-        if here:
-            end, later = index, here
-    headers = [line for line in lines[end:] if parse(line) is None]
-    file.truncate(sum(len(line) + 1 for line in lines[:end]))
-    file.write(b"".join(line + b"\n" for line in headers))
+        else:
+            kept_bytes, later, count = start, here, len(headers)
+    file.truncate(kept_bytes)
+    file.write(b"".join(line + b"\n" for line in reversed(headers[:count])))
+
+
+def _lines_backwards(file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
+    """(start, end, line without newline) from the last complete line to the first.
+
+    Only the first BLOCK bytes of a longer line are returned, so that megabytes of zeros, which a power failure can
+    leave, take no memory.
+    """
+    offset, end, tail = file.seek(0, os.SEEK_END), 0, b""
+    while offset:
+        size = min(BLOCK, offset)
+        offset -= size
+        file.seek(offset)
+        block = file.read(size)
+        while (newline := block.rfind(b"\n")) >= 0:
+            if end:
+                yield offset + newline + 1, end, block[newline + 1 :] + tail
+            end, tail, block = offset + newline + 1, b"", block[:newline]
+        tail = (block + tail)[:BLOCK]
+    if end:
+        yield 0, end, tail

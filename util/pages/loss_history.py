@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from statistics import fmean
 from typing import Self
@@ -11,6 +12,7 @@ from typing import Self
 from util.run.lifecycle import Run
 
 MAX_BYTES = 8_000_000  # about 25,000 lines; of a larger losses.jsonl only every n-th line is read
+MAX_LINE = 1 << 16  # bytes; a longer line is damaged
 Point = tuple[float, float, float, float]  # x, mean, minimum, maximum
 
 
@@ -60,7 +62,8 @@ class History:
             return history
         step = path.stat().st_size // MAX_BYTES + 1
         with path.open("rb") as file:
-            for line in islice(file, 0, None, step):
+            lines = iter(partial(file.readline, MAX_LINE), b"")
+            for line in islice(lines, 0, None, step):
                 with suppress(ValueError, KeyError, TypeError, AttributeError):
                     record = json.loads(line)
                     losses = {name: float(y) for name, y in record["losses"].items() if y is not None}

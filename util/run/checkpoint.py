@@ -123,17 +123,16 @@ class Checkpoint:
         ranks = distributed.gather(self.per_rank.state_dict())
         return {"format": FORMAT, "parts": self.parts.state_dict(), "ranks": ranks}
 
-    def load(self) -> None:
-        """Read the file and restore every part.
+    def load(self, path: Path | None = None) -> None:
+        """Read `path`, by default `latest_state.pt`, and restore every part.
 
         Raises:
             UserError: the file is missing, damaged, from another program, or does not fit the options.
         """
-        state = load(self.path)
+        path = path or self.path
+        state = load(path)
         if not isinstance(state, dict) or state.get("format") != FORMAT:
-            raise UserError(
-                f"{self.path} was not written by this project: move it away, or choose another --name"
-            )
+            raise UserError(f"{path} was not written by this project: move it away, or choose another --name")
         try:
             self.parts.load_state_dict(state["parts"])
             if len(state["ranks"]) == distributed.world_size():
@@ -146,6 +145,6 @@ class Checkpoint:
         except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
             reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ...")
             raise UserError(
-                f"{self.path} does not fit the given options or this version of the project ({reason}): leave the "
+                f"{path} does not fit the given options or this version of the project ({reason}): leave the "
                 "flags out to use the run's own options, or choose another --name"
             ) from error

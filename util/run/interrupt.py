@@ -1,11 +1,27 @@
 """Ctrl-C, SIGTERM and SIGHUP: training saves and stops after the current step; a second signal stops it without saving."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 from util import distributed, log
 
 HANG_UP = getattr(signal, "SIGHUP", None)  # Windows has none
+
+
+@contextmanager
+def exit_on_signals() -> Iterator[None]:
+    """Inside the context, SIGTERM and SIGHUP raise SystemExit, so that what is open is closed and locks are removed."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    with ExitStack() as restored:
+        for number in (signal.SIGTERM, HANG_UP):
+            if number and signal.getsignal(number) is signal.SIG_DFL:
+                restored.callback(signal.signal, number, signal.signal(number, leave))
+        yield
 
 
 class Interruption:

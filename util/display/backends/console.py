@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from util import log
 from util.clock import Clock
 from util.display.backends.base import Backend
 from util.display.loss_line import loss_line
@@ -19,15 +20,12 @@ with suppress(ImportError):  # an optional package
 
 class ConsoleBackend(Backend):
     def __init__(self, opt: Namespace, run: Run, images_per_epoch: int) -> None:
-        self._images_per_epoch, self._last_epoch = images_per_epoch, run.last_epoch
+        self._images_per_epoch, self._run = images_per_epoch, run
         self._tqdm: Any = tqdm if sys.stdout.isatty() else None
         self._bar: Any = None
 
     def scalars(self, values: Mapping[str, float], clock: Clock) -> None:
-        if self._tqdm is None:
-            print(loss_line(values, clock), flush=True)
-            return
-        self._tqdm.write(loss_line(values, clock))
+        log.info(f"{loss_line(values, clock)}| {self._run.progress()}")
         if self._bar is not None:
             losses = " ".join(f"{name} {value:.3g}" for name, value in values.items())
             self._bar.set_postfix_str(losses, refresh=False)
@@ -37,7 +35,7 @@ class ConsoleBackend(Backend):
             return
         if self._bar is None:
             self._bar = self._tqdm(
-                desc=f"epoch {clock.epoch}/{self._last_epoch}",
+                desc=f"epoch {clock.epoch}/{self._run.last_epoch}",
                 total=self._images_per_epoch,
                 initial=clock.epoch_images,
                 file=sys.stdout,

@@ -4,6 +4,7 @@ import json
 import math
 from argparse import Namespace
 from collections.abc import Mapping
+from datetime import datetime
 
 from util.clock import Clock
 from util.display.append_log import AppendLog
@@ -16,11 +17,13 @@ class JsonlBackend(Backend):
     """Appends to losses.jsonl; a new run renames the file of an earlier run.
 
     iters: images of the epoch so far; images: images of the run so far; time: seconds per image; data: seconds
-    waited for the batch. A loss that is not finite is null.
+    waited for the batch; at: the wall-clock time; lr: the learning rate of each phase. A loss that is not finite is
+    null.
     """
 
     def __init__(self, opt: Namespace, run: Run, images_per_epoch: int) -> None:
         path = run.model.save_dir / "losses.jsonl"
+        self._rates = run.model.learning_rates
         if not run.resumed:
             set_aside(path)
         self._log = AppendLog(path, _images, (run.clock.images,))
@@ -33,6 +36,8 @@ class JsonlBackend(Backend):
             "images": clock.images,
             "time": clock.step_s,
             "data": clock.data_s,
+            "at": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "lr": self._rates(),
             "losses": losses,
         }
         self._log.add(json.dumps(record, ensure_ascii=False, allow_nan=False))

@@ -65,3 +65,8 @@ def test_the_debug_variable_shows_the_traceback(monkeypatch: pytest.MonkeyPatch)
 def test_other_exceptions_pass_through(error: Exception) -> None:
     with pytest.raises(type(error)):
         fail_with(error)
+
+
+def test_an_error_lists_its_flags_with_their_values() -> None:
+    error = UserError("--accumulate 3 must divide --batch_size 8; see --help")
+    assert error.flags == {"--accumulate": "3", "--batch_size": "8", "--help": ""}

@@ -4,6 +4,7 @@ import errno
 import importlib.util
 import io
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +22,11 @@ class UserError(Exception):
     """
 
     exit_code = 2
+
+    @property
+    def flags(self) -> dict[str, str]:
+        """Flag -> value for every flag in the sentence, so that tests need not depend on its wording."""
+        return dict(re.findall(r"(--\w+)(?:[ =]([^\s,;:]+))?", str(self)))
 
 
 class RunFault(UserError):

@@ -34,6 +34,7 @@ def main() -> int:
     # torch is imported only after the flags are checked
     from models import create_model
     from util.imaging import sheets
+    from util.pages.results_folder import inputs_of, new_results
     from util.pages.sheet_page import SheetPage
     from util.run.random_state import seed_everything
 
@@ -61,12 +62,14 @@ def main() -> int:
     count = sum(len(images) for _, images in drawn)
     log.info(f"{count} images in {seconds:.1f} s, {count / seconds:.0f} per second")
 
-    page = SheetPage(results_folder(opt), f"{opt.name}, {opt.phase}, epoch {opt.epoch}")
-    for sheet, images in drawn:
-        page.add(sheet, images)
-    page.save()
+    folder = results_folder(opt)
+    with new_results(folder, inputs_of(opt)) as new_folder:
+        page = SheetPage(new_folder, f"{opt.name}, {opt.phase}, epoch {opt.epoch}")
+        for sheet, images in drawn:
+            page.add(sheet, images)
+        page.save()
     options.save(opt)
-    log.info(str(results_folder(opt) / "index.html"))
+    log.info(str(folder / "index.html"))
     return 0
 
 

@@ -5,12 +5,23 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from util.log import mute_stdout
 
 # parts of torch's messages for several kinds of devices
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+NEEDED = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "PIL",
+    "dominate",
+)  # dominate only for pages, which are the default
+INSTALLED_AS = {"PIL": "pillow"}
+ENVIRONMENT = Path(__file__).resolve().parents[1] / ".venv" / "bin" / "activate"
 
 
 class UserError(Exception):
@@ -51,9 +62,31 @@ def run(main: Callable[[], int | None]) -> int:
         return failure.exit_code
 
 
+@contextmanager
+def out_of_memory(advice: str) -> Iterator[None]:
+    """Turn the error of a block that needs more memory than there is into one that says what helps."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if _is_out_of_memory(error):
+            raise RunFault(f"out of memory: {advice}") from error
+        raise
+
+
 def how_to_install(package: str) -> str:
     """What to do about a package that cannot be imported."""
-    return f"activate the environment (source .venv/bin/activate), or pip install {package}"
+    first = "" if ENVIRONMENT.exists() else "run make setup and "
+    inside = ENVIRONMENT.is_relative_to(Path.cwd())
+    activate = ENVIRONMENT.relative_to(Path.cwd()) if inside else ENVIRONMENT
+    return f"{first}activate the environment (source {activate}), or pip install {package}"
+
+
+def not_installed(package: str) -> UserError:
+    """The error for a package that cannot be imported; it names all missing packages that the project needs."""
+    missing = [name for name in NEEDED if name != package and not importlib.util.find_spec(name)]
+    subject = f"the packages {', '.join([package, *missing])} are" if missing else f"the package {package} is"
+    names = " ".join(INSTALLED_AS.get(name, name) for name in [package, *missing])
+    return UserError(f"{subject} not installed for {sys.executable}: {how_to_install(names)}")
 
 
 def _missing_resource(error: Exception) -> UserError | None:
@@ -62,13 +95,17 @@ def _missing_resource(error: Exception) -> UserError | None:
         package = str(error.name).split(".")[0]
         if importlib.util.find_spec(package):
             return None  # a module of an installed package or of this project
-        return UserError(f"the package {package} is not installed: {how_to_install(package)}")
+        return not_installed(package)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         mute_stdout()  # it is most likely redirected to the full disk
         return RunFault("the disk is full, perhaps because of this program's output: free some space")
-    if isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY):
+    if _is_out_of_memory(error):
         return RunFault(
             "out of memory: use a smaller --batch_size, --crop_size or --ngf, or in training --accumulate or "
             "--amp; the last checkpoint is intact"
         )
     return None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY)

@@ -1,16 +1,22 @@
 """The results of a test: every image under the name of its input, and pages that show them."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+import torch
 from torch import Tensor
 
-from util.errors import UserError
+from util.errors import RunFault, UserError
 from util.imaging.images import save_image, sheet, to_uint8
 from util.pages.html import HTML, delete_pages, page_file, rows
 
 ROWS_PER_PAGE = 200
+LONGEST_NAME = (
+    230  # bytes of a stem and a label; file systems allow 255, and a number and an ending are added
+)
 
 
 @dataclass
@@ -39,11 +45,12 @@ class ResultsPage:
                 f"--save_only {wrong[0]}: the model has no such image; choose from {', '.join(visuals)}"
             )
         labels = [label for label in visuals if label in (self.save_only or visuals)]
-        stem = self._unused_stem(_relative_stem(path, root), labels)
+        longest = LONGEST_NAME - max(len(os.fsencode(label)) for label in labels)
+        stem = self._unused_stem(_relative_stem(path, root, longest), labels)
         files = {label: f"{stem}_{label}.png" for label in labels}
         for label, file in files.items():
             image = visuals[label]
-            picture = sheet(to_uint8(image if image.ndim == 4 else image[None]))
+            picture = sheet(finite_uint8(image if image.ndim == 4 else image[None], f"{label} of {path}"))
             save_image(picture, self.folder / "images" / file, self.aspect_ratio)
         self._results.append((str(stem), files))
 
@@ -80,11 +87,21 @@ class ResultsPage:
         page.save(_page_file(number))
 
 
-def _relative_stem(path: str, root: str | None) -> PurePosixPath:
-    """`root`/a/b.png -> a/b; a path outside `root` -> its stem."""
+def finite_uint8(images: Tensor, what: str) -> np.ndarray:
+    """to_uint8(images); RunFault if they hold NaN or infinity, which no picture shows."""
+    if not torch.isfinite(images).all():
+        raise RunFault(
+            f"{what} holds values that are not finite numbers: use the weights of another --epoch, or --amp none"
+        )
+    return to_uint8(images)
+
+
+def _relative_stem(path: str, root: str | None, longest: int) -> PurePosixPath:
+    """`root`/a/b.png -> a/b, with at most `longest` bytes after a/; a path outside `root` -> its stem."""
     file = Path(path)
     relative = file.relative_to(root) if root is not None and file.is_relative_to(root) else Path(file.name)
-    return PurePosixPath(*relative.parts[:-1], relative.stem)
+    stem = os.fsdecode(os.fsencode(relative.stem)[:longest])
+    return PurePosixPath(*relative.parts[:-1], stem)
 
 
 def _page_file(number: int) -> str:

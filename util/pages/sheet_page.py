@@ -7,9 +7,10 @@ import numpy as np
 from torch import Tensor
 
 from util.imaging.gif import save_gif
-from util.imaging.images import save_image, sheet, to_uint8
+from util.imaging.images import save_image, sheet
 from util.imaging.sheets import Sheet
 from util.pages.html import HTML
+from util.pages.results_page import finite_uint8
 
 Batch = dict[str, Tensor | list[str]]
 Test = Callable[[Batch], dict[str, Tensor]]  # a model's test()
@@ -23,7 +24,7 @@ def draw(test: Test, wanted: Sheet, batch_size: int) -> np.ndarray | None:
         visuals = test({key: value[start : start + batch_size] for key, value in inputs.items()})
         if wanted.shows not in visuals:
             return None
-        parts.append(to_uint8(visuals[wanted.shows]))
+        parts.append(finite_uint8(visuals[wanted.shows], f"--sheets {wanted.name}"))
     return np.concatenate(parts)
 
 

@@ -74,9 +74,11 @@ def load_into(net: nn.Module, path: Path, name: str) -> None:
     """Load a file into a net, all keys or none.
 
     Raises:
-        UserError: the file cannot be read, or is of another architecture.
+        UserError: the file cannot be read, is of another architecture, or holds NaN or infinity.
     """
     state = adapt(read(path), net)
+    if not all(bool(torch.isfinite(value).all()) for value in state.values()):
+        raise UserError(f"{path} holds weights that are not finite numbers: use an older save, with --epoch")
     wrong = mismatch(net, state)
     if wrong:
         raise UserError(f"{path} does not fit net {name}: {wrong}")

@@ -1,0 +1,113 @@
+"""The folders of results: those of different inputs never mix, and complete results replace earlier ones at once."""
+
+import json
+import os
+import shutil
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from util import log
+from util.errors import UserError
+from util.files import cannot_write, make_folder, set_aside, write_atomically
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+INPUT_FILE = "input.json"
+# besides the options that decide pixels, what an image is made from
+INPUTS = ("dataroot", "model", "model_suffix", "epoch", "load_iter", "seed", "labels", "truncation")
+
+
+def inputs_of(opt: Namespace) -> dict[str, object]:
+    """Name -> value of the options that decide which images are made from what."""
+    names = sorted({*INPUTS, *opt.pixel_options} & vars(opt).keys())
+    inputs = {name: getattr(opt, name) for name in names}
+    if opt.dataroot is not None:
+        inputs["dataroot"] = str(Path(opt.dataroot).resolve())
+    return json.loads(json.dumps(inputs, default=str))
+
+
+@contextmanager
+def new_results(folder: Path, inputs: Mapping[str, object]) -> Iterator[Path]:
+    """Yield an empty folder beside `folder`, which takes its name at the end of the block.
+
+    Earlier results of the same `inputs` are replaced then; those of other inputs are renamed, with a message. If the
+    block fails, what it has made stays in `<folder>_unfinished` until the next start, and `folder` is unchanged.
+
+    Raises:
+        UserError: another process is making results for `folder`.
+        RunFault: a file cannot be written.
+    """
+    draft = folder.with_name(f"{folder.name}_unfinished")
+    lock = _lock(draft)
+    try:
+        _remove_content(draft)
+        try:
+            yield draft
+        except BaseException:
+            if any((draft / "images").rglob("*.*")):
+                log.info(f"the results made so far are in {draft}")
+            else:
+                shutil.rmtree(draft, ignore_errors=True)
+            raise
+        write_atomically(draft / INPUT_FILE, json.dumps(inputs, indent=1).encode())
+        _publish(draft, folder, inputs)
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _lock(draft: Path) -> int | None:
+    """Make the folder and lock it; the system releases the lock of a killed process."""
+    while True:
+        make_folder(draft)
+        if fcntl is None:
+            return None
+        lock = os.open(draft, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(lock)
+            raise UserError(
+                f"another process is writing results to {draft}: wait for it, or give another --results_dir"
+            ) from error
+        except OSError:
+            return lock  # this file system has no locks
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock), draft.stat()):
+                return lock
+        os.close(lock)  # its former owner has renamed it before the lock was free
+
+
+def _remove_content(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _publish(draft: Path, folder: Path, inputs: Mapping[str, object]) -> None:
+    """Give the draft its name, after replacing or renaming the folder that has it."""
+    replaced = folder.with_name(f"{folder.name}_replaced")
+    try:
+        if folder.exists() and _read_inputs(folder) == inputs:
+            shutil.rmtree(replaced, ignore_errors=True)
+            folder.rename(replaced)
+        elif folder.exists():
+            log.info(f"the results of another input were moved to {set_aside(folder)}")
+        draft.rename(folder)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _read_inputs(folder: Path) -> object:
+    try:
+        return json.loads((folder / INPUT_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

@@ -81,6 +81,13 @@ def how_to_install(package: str) -> str:
     return f"{first}activate the environment (source {activate}), or pip install {package}"
 
 
+def check_installed() -> None:
+    """Raise UserError if a package that the project needs is missing."""
+    for package in NEEDED:
+        if not importlib.util.find_spec(package):
+            raise not_installed(package)
+
+
 def not_installed(package: str) -> UserError:
     """The error for a package that cannot be imported; it names all missing packages that the project needs."""
     missing = [name for name in NEEDED if name != package and not importlib.util.find_spec(name)]

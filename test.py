@@ -33,7 +33,8 @@ def main() -> int:
     # torch is imported after the flags are checked, so that a wrong flag is reported at once
     from data import create_dataset
     from models import create_model
-    from util.pages.results_folder import inputs_of, new_results
+    from util.pages.links import add_to_training_page, links_of_results
+    from util.pages.results_folder import describe_results, inputs_of, new_results
     from util.pages.results_page import ResultsPage
     from util.run.random_state import seed_everything
 
@@ -46,13 +47,22 @@ def main() -> int:
     count = int(min(opt.num_test, len(loader)))
     folder = results_folder(opt)
     with new_results(folder, inputs_of(opt)) as new_folder:
-        title = f"{opt.name}, {opt.phase}, epoch {opt.epoch}"
-        page = ResultsPage(new_folder, title, opt.display_winsize, opt.aspect_ratio, opt.save_only)
+        page = ResultsPage(
+            new_folder,
+            title=opt.name,
+            subtitle=describe_results(opt),
+            image_width=opt.display_winsize,
+            aspect_ratio=opt.aspect_ratio,
+            save_only=opt.save_only,
+            links=links_of_results(folder.parent, folder.name, model.save_dir),
+            options=vars(opt),
+        )
         try:
             make_images(opt, model, loader, page, count)
         finally:
             page.save()
     options.save(opt)
+    add_to_training_page(model.save_dir, folder)
     rest = "" if count == len(loader) else f" of {len(loader)} (--num_test all makes all of them)"
     log.info(f"{count} images{rest}: {folder / 'index.html'}")
     return 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from contextlib import closing, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING
 
 from options.train_options import TrainOptions
@@ -25,6 +26,7 @@ def main() -> int:
     opt = options.parse()
 
     from data import create_dataset
+    from data.fixed_batch import fixed_batch
     from models import create_model
     from util import distributed
     from util.run import lifecycle
@@ -44,7 +46,8 @@ def main() -> int:
 
     run = lifecycle.begin(opt, model)
     options.save(opt)
-    visualizer = create_visualizer(opt, run, images_per_epoch=loader.images_per_epoch)
+    fixed = partial(fixed_batch, opt)
+    visualizer = create_visualizer(opt, run, images_per_epoch=loader.images_per_epoch, fixed=fixed)
     background = run.background if opt.fast == "auto" else nullcontext()
     with Interruption() as stop, background, closing(visualizer):
         try:

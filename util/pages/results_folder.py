@@ -3,12 +3,16 @@
 import json
 import os
 import shutil
+import time
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import torch
+
 from util import log
+from util.clock import Clock
 from util.errors import UserError
 from util.files import cannot_write, make_folder, set_aside, write_atomically
 
@@ -29,6 +33,28 @@ def inputs_of(opt: Namespace) -> dict[str, object]:
     if opt.dataroot is not None:
         inputs["dataroot"] = str(Path(opt.dataroot).resolve())
     return json.loads(json.dumps(inputs, default=str))
+
+
+def describe_results(opt: Namespace) -> str:
+    """What the results are made from, e.g. `test · epoch 200 (latest) · datasets/maps · 2026-01-31 12:00`."""
+    if opt.load_iter:
+        weights = f"weights after {opt.load_iter:,} images"
+    else:
+        number = saved_epoch(Path(opt.checkpoints_dir, opt.name)) if opt.epoch == "latest" else None
+        weights = f"epoch {opt.epoch}" if number is None else f"epoch {number} ({opt.epoch})"
+    parts = [opt.phase, weights, opt.dataroot, time.strftime("%Y-%m-%d %H:%M")]
+    return " · ".join(str(part) for part in parts if part)
+
+
+def saved_epoch(folder: Path) -> int | None:
+    """The number of the newest epoch of a run, from its latest_state.pt without reading the tensors; None if unknown."""
+    try:
+        state = torch.load(folder / "latest_state.pt", map_location="cpu", weights_only=True, mmap=True)
+        clock = Clock()
+        clock.load_state_dict(state["parts"]["clock"])
+    except Exception:  # a missing or damaged file, or one of upstream, does not matter for pictures
+        return None
+    return clock.epochs_begun
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from torch import Tensor
 from util.errors import RunFault, UserError
 from util.imaging.images import save_image, sheet, to_uint8
 from util.pages.html import HTML, delete_pages, page_file, rows
+from util.pages.links import Link
 
 ROWS_PER_PAGE = 200
 LONGEST_NAME = (
@@ -29,9 +30,12 @@ class ResultsPage:
 
     folder: Path
     title: str
+    subtitle: str = ""
     image_width: int = 256
     aspect_ratio: float = 1.0
     save_only: Sequence[str] = ()
+    links: Sequence[Link] = ()
+    options: Mapping[str, object] = field(default_factory=dict)
     _used: set[str] = field(default_factory=set)
     _results: list[tuple[str, dict[str, str]]] = field(default_factory=list)  # caption, label -> file
 
@@ -75,10 +79,14 @@ class ResultsPage:
         start, total = (number - 1) * ROWS_PER_PAGE, len(self._results)
         part = self._results[start : start + ROWS_PER_PAGE]
         shown = f"{start + 1} to {start + len(part)} of {total} images" if count > 1 else f"{total} images"
-        page.add_subtitle("1 image" if total == 1 else shown)
+        shown = "1 image" if total == 1 else shown
+        page.add_subtitle(" · ".join(filter(None, [self.subtitle, shown])))
         neighbours = (("previous", number - 1), ("next", number + 1))
-        if count > 1:
-            page.add_links([(text, _page_file(other)) for text, other in neighbours if 1 <= other <= count])
+        page.add_links([(text, _page_file(other)) for text, other in neighbours if 1 <= other <= count])
+        page.add_links(self.links)
+        if any(label.startswith("attn") for _, files in part for label in files):
+            page.explain_attention()
+        page.add_table("Options", self.options)
         page.lay_side_by_side()
         for caption, files in part:
             page.add_header(caption)

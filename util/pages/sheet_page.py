@@ -1,6 +1,6 @@
 """Draws sample sheets with a model, and saves them as images and one page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from util.imaging.gif import save_gif
 from util.imaging.images import save_image, sheet
 from util.imaging.sheets import Sheet
 from util.pages.html import HTML
+from util.pages.links import Link
 from util.pages.results_page import finite_uint8
 
 Batch = dict[str, Tensor | list[str]]
@@ -31,8 +32,18 @@ def draw(test: Test, wanted: Sheet, batch_size: int) -> np.ndarray | None:
 class SheetPage:
     """Writes `folder`/images/<sheet>.png or .gif, and `folder`/index.html with a section for each sheet."""
 
-    def __init__(self, folder: Path, title: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        title: str,
+        subtitle: str = "",
+        links: Sequence[Link] = (),
+        options: Mapping[str, object] | None = None,
+    ) -> None:
         self._page = HTML(folder, title)
+        self._page.add_subtitle(subtitle)
+        self._page.add_links(links)
+        self._page.add_table("Options", options or {})
         self._page.lay_side_by_side()
         self.images = self._page.img_dir
 

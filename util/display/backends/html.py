@@ -48,7 +48,8 @@ class HtmlBackend(Backend):
 
     def images(self, images: Mapping[str, Tensor], clock: Clock) -> None:
         pictures = {label: sheet(to_uint8(image)) for label, image in images.items()}
-        self._background.do("page", partial(self._page.save_images, clock.epoch, pictures))
+        save = partial(self._page.save_images, clock.epoch, pictures, self._gammas())
+        self._background.do("page", save)
         if clock.epoch != self._image_epoch:  # show the first images of an epoch at once
             self._image_epoch = clock.epoch
             self._write(clock)
@@ -72,6 +73,11 @@ class HtmlBackend(Backend):
         panels = {heading: self._draw(heading, clock) for heading in PANELS}
         write = partial(self._page.write, subtitle=subtitle, panels=panels, refresh=refresh)
         self._background.do("page", write)
+
+    def _gammas(self) -> str:
+        """The weights of attention in the generators, whose maps are shown; empty without attention."""
+        gammas = {name: series.last for name, series in self.history.series.items() if "gamma_G" in name}
+        return ", ".join(f"{name} {value:.3g}" for name, value in gammas.items())
 
     def _draw(self, heading: str, clock: Clock) -> str:
         """The HTML of a panel; a panel that raises an error is left out from then on."""

@@ -56,6 +56,7 @@ def main() -> int:
             save_only=opt.save_only,
             links=links_of_results(folder.parent, folder.name, model.save_dir),
             options=vars(opt),
+            gammas=", ".join(f"{name} {value.item():.3g}" for name, value in model.scalars().items()),
         )
         try:
             make_images(opt, model, loader, page, count)
@@ -93,7 +94,7 @@ def tell_of_resampling(path: str, visuals: dict[str, Tensor]) -> bool:
     from util.imaging.images import image_size
 
     stored, made = image_size(Path(path)), next(iter(visuals.values())).shape
-    if stored is None or stored == (made[3], made[2]):
+    if stored is None or sorted(stored) == sorted(made[2:]):  # a photograph may be turned upright
         return False
     sizes = f"{stored[0]} x {stored[1]} to {made[3]} x {made[2]} pixels"
     log.info(f"images are resized to sides that are multiples of 4, {path} for example from {sizes}")

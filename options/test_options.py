@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from options import checks, saved_options
@@ -74,12 +75,14 @@ class TestOptions(BaseOptions):
 
 def photographs(opt: Namespace) -> None:
     """Refuse a file or a folder of images for a run whose data set needs sub-folders, and lead to --model test."""
+    from data.image_folder import is_image_file  # imports numpy
+
     if opt.dataset_mode not in ("unaligned", "aligned") or not opt.dataroot:
         return
     root, phases = Path(opt.dataroot), (opt.phase, "train", "test", "val")
-    if root.exists() and not any(
-        (root / f"{phase}{side}").is_dir() for phase in phases for side in ("A", "")
-    ):
+    if any((root / f"{phase}{side}").is_dir() for phase in phases for side in ("A", "")):
+        return
+    if root.is_file() or any(is_image_file(file.name) for file in chain(root.glob("*"), root.glob("*/*"))):
         missing = f"{opt.phase}{'A' * (opt.dataset_mode == 'unaligned')}"
         raise UserError(
             f"--dataroot {root} has no folder {missing}: add --model test to translate the images of {root} itself "

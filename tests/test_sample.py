@@ -64,7 +64,7 @@ def test_sheets_of_a_model_without_labels(sample, capsys):
     text = capsys.readouterr().out
     assert "grid: 9 images" in text and re.search(r"36 images in [\d.]+ s, \d+ per second", text)
     headings = re.findall(r"<h2>(.*?)</h2>", (folder / "index.html").read_text())
-    assert headings == ["Options", "Samples", "Interpolation in z", "Truncation"]
+    assert headings == ["Samples", "Interpolation in z", "Truncation", "Options"]
 
 
 def test_sheets_of_a_conditional_model_without_the_flag_labels(sample, runs):

@@ -1,5 +1,6 @@
 """A web page with rows of images, built with dominate; it needs neither a server nor the internet."""
 
+import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from util.pages.page_style import STYLE
 # images are shown up to this many times the page's image width
 MAX_LARGE, MAX_WIDE = 2, 4  # large files; wide pictures, which consist of several images
 # of pages with attention maps; the colours are those of attention_overlay.py
-ATTENTION = """<i class="ramp"></i> from the least to the most attention that the network pays from the position of the
+ATTENTION = """Attention maps: <i class="ramp"></i> from the least to the most attention that the network pays from the position of the
 <b class="point"></b> green square. Each map is stretched to its own range: compare where it is bright, not how bright two
 maps are. gamma is the weight of attention in the network: near 0 the map hardly changes the image."""
 
@@ -72,7 +73,7 @@ class HTML:
         self.doc.head.add(tags.style(raw(STYLE)))
         self._banner = self.doc.body.add(tags.header(tags.h1(title)))
         self._nav = self.doc.body.add(tags.nav())
-        self._main = self.doc.body.add(tags.main())
+        self._main = self._end = self.doc.body.add(tags.main())
         self._section: Any = None
         self._heading = ""
 
@@ -84,9 +85,11 @@ class HTML:
         self._nav.add(*(tags.a(text, href=target) for text, target in links))
         self._nav.add(raw(as_html(results)))
 
-    def explain_attention(self) -> None:
-        """Say what attention maps show."""
-        self._banner.add(tags.p(raw(ATTENTION), cls="legend"))
+    def explain_attention(self, labels: Iterable[str], gammas: str = "") -> None:
+        """Say what attention maps show, if there is one among the images with these labels."""
+        if any(label.startswith("attn") for label in labels):
+            end = f" {html.escape(gammas)}" if gammas else ""
+            self._banner.add(tags.p(raw(ATTENTION + end), cls="legend"))
 
     def lay_side_by_side(self) -> None:
         """Place the sections that follow side by side where they fit."""
@@ -140,12 +143,12 @@ class HTML:
             self._section.add(row)
 
     def add_table(self, title: str, rows: Mapping[str, object]) -> None:
-        """Add a collapsed section with a table of names and values, if there are any, and a link to it."""
+        """Add a collapsed table of names and values, if there are any, to the end of the page, and a link to it."""
         if not rows:
             return
         table = tags.dl(*(tags.div(tags.dt(name), tags.dd(str(value))) for name, value in rows.items()))
         heading = tags.summary(tags.h2(title))
-        self._main.add(tags.section(tags.details(heading, table), id=self._anchor(title)))
+        self._end.add(tags.section(tags.details(heading, table), id=self._anchor(title)))
 
     def save(self, name: str = "index.html") -> None:
         """Write the page atomically. Raises RunFault if that fails."""
@@ -163,4 +166,5 @@ def _figure(name: str, text: str, description: str, size: tuple[int, int], shown
     if shown_width >= 2 * width:
         picture["class"] = "enlarged"  # without smoothing, which could be mistaken for the network's
     style = f"width:{shown_width}px"
-    return tags.figure(tags.a(picture, href=source), tags.figcaption(text), style=style)
+    kind = "wide" if width >= 3 * height else "image"
+    return tags.figure(tags.a(picture, href=source), tags.figcaption(text), style=style, cls=kind)

@@ -48,8 +48,9 @@ def add_to_training_page(run_folder: Path, results: Path) -> None:
     if not index.exists() or link in (present := results_on(index)):
         return
     with suppress(OSError, RunFault):  # a run on a read-only disk
-        text = _RESULT.sub("", index.read_text(encoding="utf-8"))
-        write_atomically(index, text.replace("</nav>", f"{as_html([*present, link])}</nav>", 1).encode())
+        text = _RESULT.sub("", index.read_text(encoding="utf-8", errors="surrogateescape"))
+        text = text.replace("</nav>", f"{as_html([*present, link])}</nav>", 1)
+        write_atomically(index, text.encode(errors="surrogateescape"))
 
 
 def as_html(links: Sequence[Link]) -> str:

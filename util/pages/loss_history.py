@@ -11,6 +11,8 @@ from typing import Self
 from util.run.lifecycle import Run
 
 MAX_BYTES = 8_000_000  # about 25,000 lines; of a larger losses.jsonl only every n-th line is read
+# what a line that another program has written may raise: other values, huge numbers, thousands of levels
+FOREIGN = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 Point = tuple[float, float, float, float]  # x, mean, minimum, maximum
 
 
@@ -61,7 +63,7 @@ class History:
         step = path.stat().st_size // MAX_BYTES + 1
         with path.open("rb") as file:
             for line in islice(file, 0, None, step):
-                with suppress(ValueError, KeyError, TypeError, AttributeError):
+                with suppress(*FOREIGN):
                     record = json.loads(line)
                     losses = {name: float(y) for name, y in record["losses"].items() if y is not None}
                     if int(record["images"]) <= run.clock.images:

@@ -56,5 +56,5 @@ dd{margin:0;text-align:right;overflow-wrap:anywhere;min-width:0;font-family:ui-m
 .cards{display:flex;flex-wrap:wrap;gap:16px;padding-top:16px}
 .cards section{margin:0;max-width:100%}
 @media(max-width:640px){.row{flex-wrap:wrap}.row figure{flex:0 1 calc(50% - 6px)}
-.row figure:only-child{flex-basis:100%}main,header{padding-left:10px;padding-right:10px}nav{padding:8px 10px}}
+.row figure:only-child,.row .wide{flex-basis:100%}main,header{padding-left:10px;padding-right:10px}nav{padding:8px 10px}}
 """

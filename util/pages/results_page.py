@@ -36,6 +36,7 @@ class ResultsPage:
     save_only: Sequence[str] = ()
     links: Sequence[Link] = ()
     options: Mapping[str, object] = field(default_factory=dict)
+    gammas: str = ""  # the weights of attention in the network
     _used: set[str] = field(default_factory=set)
     _results: list[tuple[str, dict[str, str]]] = field(default_factory=list)  # caption, label -> file
 
@@ -84,14 +85,13 @@ class ResultsPage:
         neighbours = (("previous", number - 1), ("next", number + 1))
         page.add_links([(text, _page_file(other)) for text, other in neighbours if 1 <= other <= count])
         page.add_links(self.links)
-        if any(label.startswith("attn") for _, files in part for label in files):
-            page.explain_attention()
-        page.add_table("Options", self.options)
+        page.explain_attention((label for _, files in part for label in files), self.gammas)
         page.lay_side_by_side()
         for caption, files in part:
             page.add_header(caption)
             for row in rows(files):
                 page.add_images({label: files[label] for label in row}, self.image_width)
+        page.add_table("Options", self.options)
         page.save(_page_file(number))
 
 

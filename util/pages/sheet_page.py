@@ -43,7 +43,7 @@ class SheetPage:
         self._page = HTML(folder, title)
         self._page.add_subtitle(subtitle)
         self._page.add_links(links)
-        self._page.add_table("Options", options or {})
+        self._options = options or {}
         self._page.lay_side_by_side()
         self.images = self._page.img_dir
 
@@ -64,4 +64,5 @@ class SheetPage:
 
     def save(self) -> None:
         """Write the page. Raises RunFault if that fails."""
+        self._page.add_table("Options", self._options)
         self._page.save()

@@ -97,6 +97,7 @@ class TrainPage:
         newest = epochs[full * PER_PAGE :]
         page = HTML(self.web_dir, self.title, refresh)
         page.add_subtitle(subtitle)
+        page.explain_attention(label for epoch in newest for label in self._epochs[epoch])
         page.add_links(
             [("older epochs", page_file(full))] * bool(full), results_on(self.web_dir / "index.html")
         )
@@ -112,6 +113,7 @@ class TrainPage:
     def _write_page(self, number: int, full: int, epochs: Sequence[int]) -> None:
         page = HTML(self.web_dir, self.title)
         page.add_subtitle(f"epochs {epochs[0]} to {epochs[-1]}")
+        page.explain_attention(label for epoch in epochs for label in self._epochs[epoch])
         neighbours = (("newer epochs", number + 1), ("older epochs", number - 1))
         links = [(text, page_file(other)) for text, other in neighbours if 1 <= other <= full]
         links.insert(0, ("newest", "index.html"))
@@ -120,10 +122,6 @@ class TrainPage:
         page.save(page_file(number))
 
     def _add_epochs(self, page: HTML, epochs: Sequence[int]) -> None:
-        if any(
-            label.removeprefix(FIXED).startswith("attn") for epoch in epochs for label in self._epochs[epoch]
-        ):
-            page.explain_attention()
         for epoch in reversed(epochs):
             if epoch not in self._sections:
                 page.add_header(f"Epoch {epoch}")

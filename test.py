@@ -65,7 +65,7 @@ def main() -> int:
     options.save(opt)
     add_to_training_page(model.save_dir, folder)
     rest = "" if count == len(loader) else f" of {len(loader)} (--num_test all makes all of them)"
-    log.info(f"{count} images{rest}: {folder / 'index.html'}")
+    log.info(f"{count} image{'s' * (count != 1)}{rest}: {folder / 'index.html'}")
     return 0
 
 
@@ -81,24 +81,24 @@ def make_images(opt: Namespace, model: BaseModel, loader: Loader, page: ResultsP
             for index, path in enumerate(paths):
                 images = {label: images[index] for label, images in visuals.items()}
                 page.add(path, domain_root(opt, path), images)
-            if not told and opt.preprocess == "none":
-                told = tell_of_resampling(paths[0], visuals)
+            if not told and opt.preprocess == "none" and (note := about_resampling(paths[0], visuals)):
+                told = True
+                progress.info(note)
             done += len(paths)
             progress.update(len(paths))
             if done >= count:
                 break
 
 
-def tell_of_resampling(path: str, visuals: dict[str, Tensor]) -> bool:
-    """Say that the networks need sides that are multiples of 4; return whether this image has others."""
+def about_resampling(path: str, visuals: dict[str, Tensor]) -> str:
+    """The sentence about the sides that the networks need, if those of this image are different; otherwise empty."""
     from util.imaging.images import image_size
 
     stored, made = image_size(Path(path)), next(iter(visuals.values())).shape
     if stored is None or sorted(stored) == sorted(made[2:]):  # a photograph may be turned upright
-        return False
+        return ""
     sizes = f"{stored[0]} x {stored[1]} to {made[3]} x {made[2]} pixels"
-    log.info(f"images are resized to sides that are multiples of 4, {path} for example from {sizes}")
-    return True
+    return f"images are resized to sides that are multiples of 4, {path} for example from {sizes}"
 
 
 def source_paths(batch: dict, direction: str) -> list[str]:

@@ -40,6 +40,13 @@ class Progress:
             left_s = (now_s - self._start_s) / self._done * (self._total - self._done)
             log.info(f"{self._done} of {self._total} images, about {_duration(left_s)} left")
 
+    def info(self, message: str) -> None:
+        """Print a line, in a terminal above the bar."""
+        if self._bar is not None:
+            self._bar.write(message, file=sys.stdout)
+        else:
+            log.info(message)
+
     def __enter__(self) -> Self:
         return self
 

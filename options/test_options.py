@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 from options import checks, saved_options
-from options.base_options import BaseOptions
+from options.base_options import BaseOptions, Rule
 from options.parser import Parser, count_or_all, names, number
 from util import plugins
 from util.errors import RunFault, UserError
@@ -19,7 +19,12 @@ class TestOptions(BaseOptions):
     _direction_of_run = "AtoB"
     is_train = False
     # the run's folder is only read
-    rules = (checks.sizes, checks.plain_names, lambda opt: photographs(opt), checks.place_for_results)
+    rules: tuple[Rule, ...] = (
+        checks.sizes,
+        checks.plain_names,
+        lambda opt: photographs(opt),
+        checks.place_for_results,
+    )
 
     def initialize(self, parser: Parser) -> None:
         super().initialize(parser)

@@ -170,3 +170,11 @@ def test_the_help_names_every_sheet(capsys: pytest.CaptureFixture) -> None:
         SampleOptions().parse(["--help"])
     text = capsys.readouterr().out
     assert [name for name in SHEETS if name not in text] == []
+
+
+def test_sheets_of_other_seeds_do_not_mix(sample):
+    folder = sample("dcgan")
+    first = names(folder)
+    assert names(sample("dcgan", "--seed", 100)) >= {"seed000100.png"}
+    assert not names(folder) & {name for name in first if name.startswith("seed")}
+    assert names(folder.with_name(f"{folder.name}_1")) == first

@@ -33,6 +33,7 @@ def main() -> int:
     # torch is imported after the flags are checked, so that a wrong flag is reported at once
     from data import create_dataset
     from models import create_model
+    from util.pages.html import gammas
     from util.pages.links import add_to_training_page, links_of_results
     from util.pages.results_folder import describe_results, inputs_of, new_results
     from util.pages.results_page import ResultsPage
@@ -56,7 +57,7 @@ def main() -> int:
             save_only=opt.save_only,
             links=links_of_results(folder.parent, folder.name, model.save_dir),
             options=vars(opt),
-            gammas=", ".join(f"{name} {value.item():.3g}" for name, value in model.scalars().items()),
+            gammas=gammas(model.scalars()),
         )
         try:
             make_images(opt, model, loader, page, count)

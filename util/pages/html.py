@@ -54,6 +54,13 @@ def rows(labels: Iterable[str], max_length: int = 6) -> list[list[str]]:
     return result
 
 
+def gammas(values: Mapping[str, Any]) -> str:
+    """The weights of attention among named numbers: `gamma_G_A_trunk 0.0058, ...`; empty without attention."""
+    return ", ".join(
+        f"{name} {float(value):.3g}" for name, value in values.items() if name.startswith("gamma")
+    )
+
+
 class HTML:
     """One page in `web_dir`, with its images in `web_dir`/images.
 

@@ -39,11 +39,12 @@ class SheetPage:
         subtitle: str = "",
         links: Sequence[Link] = (),
         options: Mapping[str, object] | None = None,
+        gammas: str = "",
     ) -> None:
         self._page = HTML(folder, title)
         self._page.add_subtitle(subtitle)
         self._page.add_links(links)
-        self._options = options or {}
+        self._options, self._gammas = options or {}, gammas
         self._page.lay_side_by_side()
         self.images = self._page.img_dir
 
@@ -59,6 +60,7 @@ class SheetPage:
             save_image(sheet(images, columns), self.images / file)
         for name, image in zip(drawn.files, images, strict=False):
             save_image(image, self.images / name)
+        self._page.explain_attention([drawn.shows], self._gammas)
         self._page.add_header(drawn.title)
         self._page.add_images({drawn.caption: file})
 

@@ -12,6 +12,7 @@ from util.clock import Clock
 from util.display.backends.base import Backend
 from util.files import set_aside
 from util.imaging.images import sheet, to_uint8
+from util.pages.html import gammas
 from util.pages.loss_curves import loss_curves
 from util.pages.loss_history import History
 from util.pages.train_page import REFRESH_S, TrainPage
@@ -48,7 +49,10 @@ class HtmlBackend(Backend):
 
     def images(self, images: Mapping[str, Tensor], clock: Clock) -> None:
         pictures = {label: sheet(to_uint8(image)) for label, image in images.items()}
-        save = partial(self._page.save_images, clock.epoch, pictures, self._gammas())
+        # the maps do not show how much attention changes an image
+        note = gammas({name: series.last for name, series in self.history.series.items()})
+        has_maps = any(label.startswith("attn") for label in images)
+        save = partial(self._page.save_images, clock.epoch, pictures, note if has_maps else "")
         self._background.do("page", save)
         if clock.epoch != self._image_epoch:  # show the first images of an epoch at once
             self._image_epoch = clock.epoch
@@ -73,11 +77,6 @@ class HtmlBackend(Backend):
         panels = {heading: self._draw(heading, clock) for heading in PANELS}
         write = partial(self._page.write, subtitle=subtitle, panels=panels, refresh=refresh)
         self._background.do("page", write)
-
-    def _gammas(self) -> str:
-        """The weights of attention in the generators, whose maps are shown; empty without attention."""
-        gammas = {name: series.last for name, series in self.history.series.items() if "gamma_G" in name}
-        return ", ".join(f"{name} {value:.3g}" for name, value in gammas.items())
 
     def _draw(self, heading: str, clock: Clock) -> str:
         """The HTML of a panel; a panel that raises an error is left out from then on."""

@@ -64,7 +64,7 @@ def test_an_aborted_attempt_is_kept_until_the_next_start(tmp_path: Path) -> None
 
 
 def test_an_attempt_without_images_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RunFault), new_results(tmp_path / "test_latest", {}):
+    with pytest.raises(RunFault), new_results(tmp_path / "results" / "run" / "test_latest", {}):
         raise RunFault("no memory")
     assert list(tmp_path.iterdir()) == []
 

@@ -69,6 +69,7 @@ def new_results(folder: Path, inputs: Mapping[str, object]) -> Iterator[Path]:
         RunFault: a file cannot be written.
     """
     draft = folder.with_name(f"{folder.name}_unfinished")
+    new_parents = [parent for parent in folder.parents if not parent.exists()]
     lock = _lock(draft)
     try:
         _remove_content(draft)
@@ -79,6 +80,9 @@ def new_results(folder: Path, inputs: Mapping[str, object]) -> Iterator[Path]:
                 log.info(f"the results made so far are in {draft}")
             else:
                 shutil.rmtree(draft, ignore_errors=True)
+                with suppress(OSError):  # another process uses them now
+                    for parent in new_parents:
+                        parent.rmdir()
             raise
         write_atomically(draft / INPUT_FILE, json.dumps(inputs, indent=1).encode())
         _publish(draft, folder, inputs)

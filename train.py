@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ def main() -> int:
 def start(opt: Namespace, options: TrainOptions, lock: RunLock) -> int:
     """Build the data and the model, train, save and return the exit code; the run's folder is locked."""
     from data import create_dataset
+    from data.fixed_batch import fixed_batch
     from models import create_model
     from util import distributed
     from util.run import lifecycle
@@ -61,7 +63,8 @@ def start(opt: Namespace, options: TrainOptions, lock: RunLock) -> int:
         return 0
     options.save(opt)
     run.has_options = log.is_main()
-    visualizer = create_visualizer(opt, run, images_per_epoch=loader.images_per_epoch)
+    fixed = partial(fixed_batch, opt)
+    visualizer = create_visualizer(opt, run, images_per_epoch=loader.images_per_epoch, fixed=fixed)
     background = run.background if opt.fast == "auto" else nullcontext()
     with Interruption() as stop, background, closing(visualizer):
         begun = run.clock.images

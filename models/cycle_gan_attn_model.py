@@ -6,11 +6,9 @@ from torch import Tensor, nn
 
 from models import networks
 from models.cycle_gan_model import CycleGANModel
+from models.latent_flags import query_points
 from util.errors import UserError
 from util.imaging.attention_overlay import overlay
-
-# points (y, x) in [0, 1) whose attention is shown: the middle, and above it
-QUERIES = [(0.5, 0.5), (0.2, 0.5)]
 
 
 class CycleGANAttnModel(CycleGANModel):
@@ -20,6 +18,8 @@ class CycleGANAttnModel(CycleGANModel):
     def modify_commandline_options(parser: ArgumentParser, is_train: bool) -> ArgumentParser:
         parser = CycleGANModel.modify_commandline_options(parser, is_train)
         add_generator_flags(parser, place="trunk")
+        about = "points y,x in [0, 1) whose attention maps are shown, separated by semicolons"
+        parser.add_argument("--attn_points", default="0.5,0.5;0.2,0.5", metavar="POINTS", help=about)
         if is_train:
             parser.add_argument(
                 "--attn_D",
@@ -43,6 +43,7 @@ class CycleGANAttnModel(CycleGANModel):
     def check_options(opt: Namespace) -> None:
         CycleGANModel.check_options(opt)
         check_generator(opt)
+        query_points(opt.attn_points)
         if opt.isTrain:
             networks.check_attention("--netD", opt.netD, "--attn_D", _places(opt.attn_D))
 
@@ -59,10 +60,10 @@ class CycleGANAttnModel(CycleGANModel):
     def visuals(self) -> dict[str, Tensor]:
         shown = super().visuals()
         if self.opt.attn_G_pos != "none":
-            place = _places(self.opt.attn_G_pos)[-1]
+            place, points = _places(self.opt.attn_G_pos)[-1], query_points(self.opt.attn_points)
             for label, net, images in (("attn_A", self.G_A, self.real_A), ("attn_B", self.G_B, self.real_B)):
-                rows = networks.attention_rows(net, place, [images], QUERIES)
-                shown[label] = overlay(images, rows, QUERIES)
+                rows = networks.attention_rows(net, place, [images], points)
+                shown[label] = overlay(images, rows, points)
         return shown
 
 

@@ -5,7 +5,6 @@ import math
 from argparse import Namespace
 
 from options import checks
-from options.base_options import BaseOptions
 from options.parser import Parser, names, positive_or_inf, whole
 from options.test_options import TestOptions
 from util.errors import UserError
@@ -17,7 +16,7 @@ SHOWN = "name checkpoints_dir epoch results_dir seed device batch_size no_ema".s
 class SampleOptions(TestOptions):
     prog = "sample.py"
     needs_data = False
-    rules = (*BaseOptions.rules, checks.place_for_results, checks.there_is_a_run)
+    rules = (*TestOptions.rules, checks.there_is_a_run)
     early_rules = (checks.there_is_a_run,)
 
     def initialize(self, parser: Parser) -> None:

@@ -1,20 +1,30 @@
 """The flags of test.py."""
 
 from argparse import Namespace
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from options import checks, saved_options
-from options.base_options import BaseOptions
+from options.base_options import BaseOptions, Rule
 from options.parser import Parser, count_or_all, names, number
 from util import plugins
+from util.errors import RunFault, UserError
 
 
 class TestOptions(BaseOptions):
     __test__ = False  # pytest would collect it as a test case
 
     prog = "test.py"
+    _direction_of_run = "AtoB"
     is_train = False
-    rules = (*BaseOptions.rules, checks.place_for_results)
+    # the run's folder is only read
+    rules: tuple[Rule, ...] = (
+        checks.sizes,
+        checks.plain_names,
+        lambda opt: photographs(opt),
+        checks.place_for_results,
+    )
 
     def initialize(self, parser: Parser) -> None:
         super().initialize(parser)
@@ -37,13 +47,25 @@ class TestOptions(BaseOptions):
         if "load_size" not in self.parser.given() and opt.preprocess != "resize":
             opt.load_size = opt.crop_size
         opt.no_flip = opt.serial_batches = True
+        opt.reversed = opt.direction != self._direction_of_run
 
     def inherited(self, run: saved_options.Options) -> saved_options.Options:
         """The options that determine the networks and their input, and the flags of the run's plugins."""
         options = {name: value for name, value in run.items() if self.parser.attributes(name).for_testing}
         if run.get("preprocess") == "resize":
             options["load_size"] = run["load_size"]  # the size that the networks saw
+        self._direction_of_run = run.get("direction", "AtoB")
+        given, _ = self.parser.parse_known_args()
+        # both directions, and one generator of a run, are choices of the user: no reason to warn
+        choices = {"direction"} | ({"model"} if given.model == "test" else set())
+        for name in choices & self.parser.explicit():
+            options.pop(name, None)
         return options
+
+    def save(self, opt: Namespace) -> None:
+        """Write the options into the run's folder, as upstream; a folder on a read-only disk stays as it is."""
+        with suppress(RunFault):
+            super().save(opt)
 
     def _uses_data_of_run(self, opt: Namespace, run: saved_options.Options) -> bool:
         explicit = "model" in self.parser.explicit()
@@ -51,6 +73,23 @@ class TestOptions(BaseOptions):
         folders = opt.plugin_path or run.get("plugin_path", [])
         other_data = plugins.find("model", model, folders).test_dataset is not None
         return not other_data and not (explicit and model != run.get("model"))
+
+
+def photographs(opt: Namespace) -> None:
+    """Refuse a file or a folder of images for a run whose data set needs sub-folders, and lead to --model test."""
+    from data.image_folder import is_image_file  # imports numpy
+
+    if opt.dataset_mode not in ("unaligned", "aligned") or not opt.dataroot:
+        return
+    root, phases = Path(opt.dataroot), (opt.phase, "train", "test", "val")
+    if any((root / f"{phase}{side}").is_dir() for phase in phases for side in ("A", "")):
+        return
+    if root.is_file() or any(is_image_file(file.name) for file in chain(root.glob("*"), root.glob("*/*"))):
+        missing = f"{opt.phase}{'A' * (opt.dataset_mode == 'unaligned')}"
+        raise UserError(
+            f"--dataroot {root} has no folder {missing}: add --model test to translate the images of {root} itself "
+            "(--direction BtoA: in the other direction), or name the folder of a data set"
+        )
 
 
 def results_folder(opt: Namespace) -> Path:

@@ -147,6 +147,11 @@ def _display_flags(parser: Parser) -> None:
         add("--print_freq", whole(1), 100, "number of training images between reports of the losses")
         add("--display_freq", whole(1), 400, "number of training images between displays of results")
         add("--update_html_freq", whole(1), 1000, "number of training images between writes of the HTML page")
+        about = (
+            "number of inputs, of the test set if there is one, whose images are shown through the whole run beside "
+            "those of the current batch; 0 turns them off"
+        )
+        add("--fixed_images", whole(0, 64), 2, about)
         parser.flag("--no_html", "do not write the HTML page")
         add("--display_id", int, 1, "0 or less turns visdom off")
         add("--display_ncols", int, 4, "images per row in visdom; 0 or less gives each image its own window")

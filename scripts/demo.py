@@ -32,6 +32,7 @@ scripts/score_translations.py --results results/demo/test_latest/images --dataro
 
 def main(argv: Sequence[str] | None = None) -> int:
     Arguments(__doc__).parse_args(argv)
+    errors.check_installed()
     for command in COMMANDS.strip().split("\n\n"):
         words = command.split()
         log.info(f"\n$ python {' '.join(words)}")

@@ -34,7 +34,7 @@ def main() -> int:
     # torch is imported only after the flags are checked
     from models import create_model
     from util.imaging import sheets
-    from util.pages.sheet_page import SheetPage
+    from util.pages.html import gammas
     from util.run.random_state import seed_everything
 
     plan = sheets.Plan(
@@ -62,13 +62,26 @@ def main() -> int:
     count = sum(len(images) for _, images in drawn)
     log.info(f"{count} images in {seconds:.1f} s, {count / seconds:.0f} per second")
 
-    page = SheetPage(results_folder(opt), f"{opt.name}, {opt.phase}, epoch {opt.epoch}")
-    for sheet, images in drawn:
-        page.add(sheet, images)
-    page.save()
+    write_page(opt, drawn, gammas(model.scalars()))
     options.save(opt)
-    log.info(str(results_folder(opt) / "index.html"))
     return 0
+
+
+def write_page(opt: Namespace, drawn: list[tuple[Sheet, np.ndarray]], gammas: str) -> None:
+    """Save the sheets and their page in the folder of results."""
+    from util.pages.links import add_to_training_page, links_of_results
+    from util.pages.results_folder import describe_results, inputs_of, new_results
+    from util.pages.sheet_page import SheetPage
+
+    folder, run_folder = results_folder(opt), Path(opt.checkpoints_dir, opt.name)
+    with new_results(folder, inputs_of(opt)) as new_folder:
+        links = links_of_results(folder.parent, folder.name, run_folder)
+        page = SheetPage(new_folder, opt.name, describe_results(opt), links, vars(opt), gammas)
+        for sheet, images in drawn:
+            page.add(sheet, images)
+        page.save()
+    add_to_training_page(run_folder, folder)
+    log.info(str(folder / "index.html"))
 
 
 def draw_all(model: LatentModel, wanted: list[Sheet], opt: Namespace) -> list[tuple[Sheet, np.ndarray]]:

@@ -6,14 +6,18 @@ python scripts/visdom_server.py     # prints the address to open in a browser
 
 import argparse
 import asyncio
+import ipaddress
 import logging
 import os
 import shutil
 import signal
 import socket
 import sys
+from collections.abc import Collection, Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -21,6 +25,7 @@ from options.checks import writable
 from scripts import visdom_assets
 from util.cache_folder import cache_folder
 from util.cli.arguments import Arguments
+from util.cli.flag_types import names
 from util.errors import RunFault, UserError, run
 from util.files import make_folder
 from util.log import info, warn
@@ -49,6 +54,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--port", type=int, default=8097, help="port to listen on, the --display_port of train.py (8097)")
     add("--hostname", default="127.0.0.1", help="address to listen on (127.0.0.1); 0.0.0.0 = all")
+    about = "host names, separated by commas, under which other machines may open the page (none)"
+    add("--allow_hosts", type=names, default=[], metavar="NAMES", help=about)
     add("--env_path", default="~/.visdom", help="folder of saved environments (~/.visdom)")
     add("--assets", type=Path, help="folder or archive of web files, made by --export")
     add("--export", type=Path, metavar="FILE", help="write the web files to a .tar.gz or .zip file and exit")
@@ -122,10 +129,35 @@ def address(hostname: str, port: int) -> str:
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
 
 
-def serve(sockets: list[socket.socket], static: Path, env_path: str, *, where: str, port: int) -> None:
+def is_trusted(headers: Mapping[str, str], hosts: Collection[str], *, remote: bool) -> bool:
+    """Whether a request comes from visdom's own page or from a program, and not from another page in the browser.
+
+    Host: one of `hosts`, or the address of a machine (with `remote` of any, otherwise of this one). A web site whose
+    name has been pointed at this machine is refused ("DNS rebinding"). Origin: the page that is itself served under
+    this Host. Browsers leave it out in simple requests, but tell with Sec-Fetch-Site where those come from.
+    """
+    host = headers.get("Host", "").lower()
+    name = (urlsplit(f"//{host}").hostname or "") if not set(host) & set("/?#@\\ ") else ""
+    if name not in hosts:
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        if not (remote or address.is_loopback):
+            return False
+    origin = headers.get("Origin")
+    if origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}"):
+        return False
+    is_visit = headers.get("Sec-Fetch-Mode") == "navigate" and headers.get("Sec-Fetch-Dest") == "document"
+    return headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin") or is_visit
+
+
+def serve(sockets: list[socket.socket], static: Path, options: argparse.Namespace, where: str) -> None:
     """Serve until a signal comes, without the downloads of visdom's own start."""
     from tornado.httpserver import HTTPServer
+    from tornado.httputil import HTTPServerRequest
     from tornado.template import DictLoader
+    from tornado.web import ErrorHandler
     from visdom.server import app as visdom_app
 
     pages = {page.name: page.read_text(encoding="utf-8") for page in static.glob("*.html")}
@@ -137,7 +169,17 @@ def serve(sockets: list[socket.socket], static: Path, env_path: str, *, where: s
     )
     # the page requests a style sheet that does not exist, and tornado would log this every time
     logging.getLogger("tornado.general").setLevel(logging.CRITICAL)
-    application = visdom_app.Application(port=port, env_path=env_path)
+    remote = options.hostname not in LOOPBACK
+    hosts = {"localhost", options.hostname.lower(), *map(str.lower, options.allow_hosts)}
+    hosts |= {socket.gethostname().lower()} if remote else set()
+
+    class Guarded(visdom_app.Application):
+        def find_handler(self, request: HTTPServerRequest, **settings: Any) -> Any:
+            if is_trusted(request.headers, hosts, remote=remote):
+                return super().find_handler(request, **settings)
+            return self.get_handler_delegate(request, ErrorHandler, {"status_code": 403})
+
+    application = Guarded(port=options.port, env_path=options.env_path)
     server = HTTPServer(application, max_buffer_size=1024**3)  # as visdom's own server allows
 
     async def forever() -> None:
@@ -162,10 +204,10 @@ def main() -> int:
         sockets = take_port(options.hostname, options.port)
         env_path = Path(options.env_path).expanduser()
         writable(env_path, "--env_path")
-        make_folder(env_path)
+        options.env_path = str(make_folder(env_path))
         static = prepare_static(version, options.assets)
         where = address(options.hostname, options.port)
-        serve(sockets, static, str(env_path), where=where, port=options.port)
+        serve(sockets, static, options, where)
     except KeyboardInterrupt:
         info("visdom: server ended")
     return 0

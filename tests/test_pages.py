@@ -36,8 +36,13 @@ class Links(html.parser.HTMLParser):
 
 
 def count_links(folder: Path) -> int:
-    """The number of links on all pages, checked to be relative, quoted and to existing files."""
-    links = [link for page in folder.glob("*.html") for link in Links(page).found]
+    """The number of links to files on all pages, checked to be relative, quoted and to existing files and sections."""
+    links = []
+    for page in folder.glob("*.html"):
+        found = Links(page).found
+        links += [link for link in found if not link.startswith("#")]
+        sections = set(re.findall(r'<section id="([^"]+)"', page.read_text(encoding="utf-8")))
+        assert {unquote(link[1:]) for link in found if link.startswith("#")} <= sections
     for link in links:
         assert not re.search(r"[#?\\ ]|^/|^\w+:", link), link
         assert (folder / unquote(link)).is_file(), link
@@ -59,7 +64,7 @@ def show(page: TrainPage, epochs: range, labels: tuple[str, ...] = ("real_A", "f
 
 
 def headings(path: Path) -> list[int]:
-    return [int(number) for number in re.findall(r"Epoch (\d+)", path.read_text(encoding="utf-8"))]
+    return [int(number) for number in re.findall(r"<h2>Epoch (\d+)", path.read_text(encoding="utf-8"))]
 
 
 def test_links_are_quoted_and_text_is_escaped(tmp_path):
@@ -90,17 +95,17 @@ def test_a_page_loads_nothing_declares_its_encoding_and_leaves_missing_images_ou
     assert '<meta content="60" http-equiv="refresh">' in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
-def test_large_and_wide_images_are_shown_at_up_to_twice_the_width(tmp_path):
+def test_large_images_are_shown_at_up_to_twice_and_wide_ones_at_up_to_four_times_the_width(tmp_path):
     page = HTML(tmp_path, "t")
     page.add_header("h")
     names = []
-    for width, height in ((10, 10), (150, 150), (900, 900), (15, 10), (90, 10), (10, 90)):
+    for width, height in ((10, 10), (150, 150), (900, 900), (15, 10), (258, 64), (90, 10), (10, 90)):
         names.append(f"{width}x{height}.png")
         save_image(np.zeros((height, width, 3), np.uint8), tmp_path / "images" / names[-1])
     page.add_images({name: name for name in names}, width=100)
     page.save()
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert re.findall(r"flex:0 1 (\d+)px\"", text) == ["100", "150", "200", "150", "200", "100"]
+    assert re.findall(r'"width:(\d+)px"', text) == ["100", "150", "200", "150", "400", "400", "100"]
     assert text.count('loading="lazy"') == len(names)
 
 

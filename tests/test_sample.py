@@ -63,8 +63,8 @@ def test_sheets_of_a_model_without_labels(sample, capsys):
     assert Image.open(folder / "images" / "grid.png").size == (100, 100)
     text = capsys.readouterr().out
     assert "grid: 9 images" in text and re.search(r"36 images in [\d.]+ s, \d+ per second", text)
-    headings = re.findall(r"<h3>(.*?)</h3>", (folder / "index.html").read_text())
-    assert headings == ["Samples", "Interpolation in z", "Truncation"]
+    headings = re.findall(r"<h2>(.*?)</h2>", (folder / "index.html").read_text())
+    assert headings == ["Samples", "Interpolation in z", "Truncation", "Options"]
 
 
 def test_sheets_of_a_conditional_model_without_the_flag_labels(sample, runs):
@@ -170,3 +170,11 @@ def test_the_help_names_every_sheet(capsys: pytest.CaptureFixture) -> None:
         SampleOptions().parse(["--help"])
     text = capsys.readouterr().out
     assert [name for name in SHEETS if name not in text] == []
+
+
+def test_sheets_of_other_seeds_do_not_mix(sample):
+    folder = sample("dcgan")
+    first = names(folder)
+    assert names(sample("dcgan", "--seed", 100)) >= {"seed000100.png"}
+    assert not names(folder) & {name for name in first if name.startswith("seed")}
+    assert names(folder.with_name(f"{folder.name}_1")) == first

@@ -136,7 +136,7 @@ def test_a_new_panel_needs_one_function_and_one_line(tmp_path, monkeypatch):
     monkeypatch.setitem(html.PANELS, "Speed", names["speed"])
     monkeypatch.setitem(html.PANELS, "Empty", lambda history, clock, opt: "")
     train(visualizer(tmp_path, ["html"], clock := Clock()), clock, 1)
-    assert re.findall("<h3>(.+)</h3>", index_text(tmp_path)) == ["Epoch 1", "Losses", "Speed"]
+    assert re.findall("<h2>(.+)</h2>", index_text(tmp_path)) == ["Epoch 1", "Losses", "Speed", "Options"]
     assert "8.1 images per second" in index_text(tmp_path)
 
 

@@ -228,8 +228,8 @@ ROWS = [
     # ------------------------------------------------------------------ checkpoints
     Wrong("no_checkpoint", "test --name nothing", "checkpoints/nothing/latest_net_G.pth --name"),
     Wrong("epoch_missing", "test --epoch 7", "checkpoints/run/7_net_G_A.pth --epoch 1 latest D_A"),
-    Wrong("model_suffix_missing", "single --model_suffix=",
-          "latest_net_G.pth --epoch 1 latest D_A D_B G_A G_B"),
+    Wrong("model_suffix_missing", "single --model_suffix _C",
+          "latest_net_G_C.pth --epoch 1 latest D_A D_B G_A G_B"),
     Wrong("go_on_epoch_missing", "go_on --epoch 7", "--continue_train checkpoints/run 7 1 latest --name"),
     Wrong("other_ngf", "test --ngf 16", "G_A 8 16 --ngf"),
     Wrong("other_norm", "test --norm batch", "--norm instance"),
@@ -294,6 +294,6 @@ ROWS = [
     Wrong("disk_full_at_weights", "go_on",
           "checkpoints/run/2_net_D_A.pth", code=1, running=True, before=full_disk("2_net_D_A")),
     Wrong("disk_full_in_test", "test",
-          "results/run/test_latest/images", code=1, running=True, before=full_disk("images")),
+          "results/run/test_latest_unfinished/images", code=1, running=True, before=full_disk("images")),
 ]
 # fmt: on

@@ -6,13 +6,18 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from util.log import mute
 
 # parts of torch's messages for several kinds of devices
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+NEEDED = ("torch", "torchvision", "numpy", "PIL", "dominate")
+INSTALLED_AS = {"PIL": "pillow", "yaml": "pyyaml"}
+ENVIRONMENT = Path(__file__).resolve().parents[1] / ".venv" / "bin" / "activate"
 
 
 class UserError(Exception):
@@ -69,10 +74,38 @@ def _check_working_folder() -> None:
         ) from error
 
 
+@contextmanager
+def out_of_memory(advice: str) -> Iterator[None]:
+    """Turn the error of a block that needs more memory than there is into one that says what helps."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if _is_out_of_memory(error):
+            raise RunFault(f"out of memory: {advice}") from error
+        raise
+
+
 def how_to_install(package: str) -> str:
     """What to do about a package that cannot be imported."""
-    package = {"PIL": "pillow", "yaml": "pyyaml"}.get(package, package)
-    return f"activate the environment (source .venv/bin/activate), or pip install {package}"
+    first = "" if ENVIRONMENT.exists() else "run make setup and "
+    inside = ENVIRONMENT.is_relative_to(Path.cwd())
+    activate = ENVIRONMENT.relative_to(Path.cwd()) if inside else ENVIRONMENT
+    return f"{first}activate the environment (source {activate}), or pip install {package}"
+
+
+def check_installed() -> None:
+    """Raise UserError if a package that the project needs is missing."""
+    for package in NEEDED:
+        if not importlib.util.find_spec(package):
+            raise not_installed(package)
+
+
+def not_installed(package: str) -> UserError:
+    """The error for a package that cannot be imported; it names all missing packages that the project needs."""
+    missing = [name for name in NEEDED if name != package and not importlib.util.find_spec(name)]
+    subject = f"the packages {', '.join([package, *missing])} are" if missing else f"the package {package} is"
+    names = " ".join(INSTALLED_AS.get(name, name) for name in [package, *missing])
+    return UserError(f"{subject} not installed for {sys.executable}: {how_to_install(names)}")
 
 
 def _missing_resource(error: Exception) -> UserError | None:
@@ -81,11 +114,11 @@ def _missing_resource(error: Exception) -> UserError | None:
         package = str(error.name).split(".")[0]
         if importlib.util.find_spec(package):
             return None  # a module of an installed package or of this project
-        return UserError(f"the package {package} is not installed: {how_to_install(package)}")
+        return not_installed(package)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         mute(sys.stdout)  # it is most likely redirected to the full disk
         return RunFault("the disk is full, perhaps because of this program's output: free some space")
-    if isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY):
+    if _is_out_of_memory(error):
         return RunFault(
             "out of memory: use a smaller --batch_size, --crop_size or --ngf, or in training --accumulate or "
             "--amp; the last checkpoint is intact"
@@ -100,3 +133,7 @@ def explain_missing_package(kind: type[BaseException], error: BaseException, tra
         sys.__excepthook__(kind, error, trace)
     else:
         print("error:", failure, file=sys.stderr)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY)

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from util.cli.suggest import unknown
-from util.errors import UserError, how_to_install
+from util.errors import NEEDED, UserError, how_to_install, not_installed
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"model": "models", "dataset": "data"}
@@ -93,6 +93,8 @@ def import_file(module_name: str, path: Path) -> ModuleType:
         package = str(error.name).split(".")[0]
         if (ROOT / package).is_dir():
             raise UserError(f"{path} imports {error.name}, which does not exist") from error
+        if package in NEEDED:
+            raise not_installed(package) from error
         raise UserError(f"{path} needs the package {package}: {how_to_install(package)}") from error
     except Exception as error:
         raise UserError(f"{path} does not import: {type(error).__name__}: {error}") from error

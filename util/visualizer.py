@@ -5,7 +5,7 @@ from __future__ import annotations
 import pkgutil
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from util import log
 from util.cli.packages import require
@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # options import this module before torch
     from torch import Tensor
 
     from util.display.backends.base import Backend
+    from util.imaging.fixed_inputs import FixedInputs, Model
     from util.run.lifecycle import Run
 
 MAX_IMAGES = 64  # of a batch
@@ -41,15 +42,17 @@ class Visualizer:
     full disk) are raised, because the user can correct them.
     """
 
-    def __init__(self, backends: Sequence[Backend]) -> None:
+    def __init__(self, backends: Sequence[Backend], fixed: FixedInputs | None = None) -> None:
         self._backends = list(backends) if log.is_main() else []
+        self._fixed = fixed
 
     def scalars(self, values: Mapping[str, float], clock: Clock) -> None:
         self._call(lambda backend: backend.scalars(values, clock))
 
     def images(self, images: Mapping[str, Tensor], clock: Clock) -> None:
-        """Show label -> (N, C, H, W) in [-1, 1], on any device."""
+        """Show label -> (N, C, H, W) in [-1, 1], on any device, and the images of the fixed inputs."""
         if self._backends:
+            images = {**images, **(self._fixed.visuals() if self._fixed else {})}
             on_cpu = {label: image.detach()[:MAX_IMAGES].cpu() for label, image in images.items()}
             self._call(lambda backend: backend.images(on_cpu, clock))
 
@@ -71,9 +74,12 @@ class Visualizer:
                 log.warn(f"{type(backend).__name__} failed and is switched off: {_first_line(error)}")
 
 
-def create_visualizer(opt: Namespace, run: Run, *, images_per_epoch: int) -> Visualizer:
+def create_visualizer(
+    opt: Namespace, run: Run, *, images_per_epoch: int, fixed: Callable[[], Mapping[str, Any]] = dict
+) -> Visualizer:
     """Create the backends named in `opt.display`, which have passed check_names() and check_packages().
 
+    `fixed` reads a batch whose images are shown beside those of the current step.
     A backend that cannot start is left out with a warning. Raises RunFault if a file cannot be written.
     """
     backends: list[Backend] = []
@@ -84,7 +90,11 @@ def create_visualizer(opt: Namespace, run: Run, *, images_per_epoch: int) -> Vis
             raise
         except Exception as error:
             log.warn(f"--display {name} cannot start and is left out: {_first_line(error)}")
-    return Visualizer(backends)
+    from util.display.backends.base import Backend  # imports torch
+    from util.imaging.fixed_inputs import FixedInputs
+
+    shows_images = any(type(backend).images is not Backend.images for backend in backends)
+    return Visualizer(backends, FixedInputs(cast("Model", run.model), fixed()) if shows_images else None)
 
 
 def check_names(names: Iterable[str]) -> None:

@@ -2,7 +2,7 @@
 
 import importlib.util
 
-from util.errors import UserError
+from util.errors import UserError, not_installed
 
 
 def require(package: str, user: str, other: str = "") -> None:
@@ -14,5 +14,7 @@ def require(package: str, user: str, other: str = "") -> None:
         UserError: the package is not installed.
     """
     if importlib.util.find_spec(package) is None:
+        if importlib.util.find_spec("torch") is None:
+            raise not_installed(package)
         instead = f", or use {other}" if other else ""
         raise UserError(f"{user} needs the package {package}: pip install {package}{instead}")

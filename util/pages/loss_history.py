@@ -13,6 +13,8 @@ from util.run.lifecycle import Run
 
 MAX_BYTES = 8_000_000  # about 25,000 lines; of a larger losses.jsonl only every n-th line is read
 MAX_LINE = 1 << 16  # bytes; a longer line is damaged
+# what a line that another program has written may raise: other values, huge numbers, thousands of levels
+FOREIGN = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 Point = tuple[float, float, float, float]  # x, mean, minimum, maximum
 
 
@@ -64,7 +66,7 @@ class History:
         with path.open("rb") as file:
             lines = iter(partial(file.readline, MAX_LINE), b"")
             for line in islice(lines, 0, None, step):
-                with suppress(ValueError, KeyError, TypeError, AttributeError):
+                with suppress(*FOREIGN):
                     record = json.loads(line)
                     losses = {name: float(y) for name, y in record["losses"].items() if y is not None}
                     if int(record["images"]) <= run.clock.images:

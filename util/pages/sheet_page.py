@@ -1,15 +1,17 @@
 """Draws sample sheets with a model, and saves them as images and one page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
 from util.imaging.gif import save_gif
-from util.imaging.images import save_image, sheet, to_uint8
+from util.imaging.images import save_image, sheet
 from util.imaging.sheets import Sheet
 from util.pages.html import HTML
+from util.pages.links import Link
+from util.pages.results_page import finite_uint8
 
 Batch = dict[str, Tensor | list[str]]
 Test = Callable[[Batch], dict[str, Tensor]]  # a model's test()
@@ -23,15 +25,26 @@ def draw(test: Test, wanted: Sheet, batch_size: int) -> np.ndarray | None:
         visuals = test({key: value[start : start + batch_size] for key, value in inputs.items()})
         if wanted.shows not in visuals:
             return None
-        parts.append(to_uint8(visuals[wanted.shows]))
+        parts.append(finite_uint8(visuals[wanted.shows], f"--sheets {wanted.name}"))
     return np.concatenate(parts)
 
 
 class SheetPage:
     """Writes `folder`/images/<sheet>.png or .gif, and `folder`/index.html with a section for each sheet."""
 
-    def __init__(self, folder: Path, title: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        title: str,
+        subtitle: str = "",
+        links: Sequence[Link] = (),
+        options: Mapping[str, object] | None = None,
+        gammas: str = "",
+    ) -> None:
         self._page = HTML(folder, title)
+        self._page.add_subtitle(subtitle)
+        self._page.add_links(links)
+        self._options, self._gammas = options or {}, gammas
         self._page.lay_side_by_side()
         self.images = self._page.img_dir
 
@@ -47,9 +60,11 @@ class SheetPage:
             save_image(sheet(images, columns), self.images / file)
         for name, image in zip(drawn.files, images, strict=False):
             save_image(image, self.images / name)
+        self._page.explain_attention([drawn.shows], self._gammas)
         self._page.add_header(drawn.title)
         self._page.add_images({drawn.caption: file})
 
     def save(self) -> None:
         """Write the page. Raises RunFault if that fails."""
+        self._page.add_table("Options", self._options)
         self._page.save()

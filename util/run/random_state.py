@@ -1,6 +1,8 @@
 """Seeding, saving and restoring all global random generators of a process."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -38,3 +40,13 @@ class RandomState:
             torch.cuda.set_rng_state_all(state["cuda"])
         if torch.backends.mps.is_available() and state["mps"]:
             torch.mps.set_rng_state(state["mps"][0])
+
+
+@contextmanager
+def unchanged_random_state() -> Iterator[None]:
+    """Restore all generators at the end of the block."""
+    state = RandomState().state_dict()
+    try:
+        yield
+    finally:
+        RandomState().load_state_dict(state)

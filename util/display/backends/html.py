@@ -12,6 +12,7 @@ from util.clock import Clock
 from util.display.backends.base import Backend
 from util.files import set_aside
 from util.imaging.images import sheet, to_uint8
+from util.pages.html import gammas
 from util.pages.loss_curves import loss_curves
 from util.pages.loss_history import History
 from util.pages.train_page import REFRESH_S, TrainPage
@@ -48,7 +49,11 @@ class HtmlBackend(Backend):
 
     def images(self, images: Mapping[str, Tensor], clock: Clock) -> None:
         pictures = {label: sheet(to_uint8(image)) for label, image in images.items()}
-        self._background.do("page", partial(self._page.save_images, clock.epoch, pictures))
+        # the maps do not show how much attention changes an image
+        note = gammas({name: series.last for name, series in self.history.series.items()})
+        has_maps = any(label.startswith("attn") for label in images)
+        save = partial(self._page.save_images, clock.epoch, pictures, note if has_maps else "")
+        self._background.do("page", save)
         if clock.epoch != self._image_epoch:  # show the first images of an epoch at once
             self._image_epoch = clock.epoch
             self._write(clock)

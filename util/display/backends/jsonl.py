@@ -10,6 +10,7 @@ from util.clock import Clock
 from util.display.append_log import AppendLog
 from util.display.backends.base import Backend
 from util.files import set_aside
+from util.pages.loss_history import FOREIGN
 from util.run.lifecycle import Run
 
 
@@ -49,5 +50,5 @@ class JsonlBackend(Backend):
 def _images(line: str) -> tuple[float]:
     try:
         return (float(json.loads(line)["images"]),)
-    except (ValueError, KeyError, TypeError):
+    except FOREIGN:
         return (math.inf,)  # a damaged line counts as later than every clock, so it is removed

@@ -190,7 +190,8 @@ def _check(shape: Shape, x: Tensor | None, weight: Tensor) -> tuple[int, ...]:
 
 
 def _shape(x: Tensor, weight: Tensor, kind: Kind) -> Shape:
-    return Shape(len(x), x.shape[1], len(weight), *x.shape[2:], kind)
+    n, c, height, width = x.shape
+    return Shape(n, c, len(weight), height, width, kind)
 
 
 def _scratch(shape: Shape, dtype: torch.dtype, *names: str) -> list[Tensor]:

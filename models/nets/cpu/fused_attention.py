@@ -70,10 +70,14 @@ class Attention(torch.autograd.Function):
         Raises:
             ValueError: the shapes do not fit together, or one of the tensors is empty.
         """
-        (n, d, height, width), (e, *places) = query.shape, value.shape[1:]
-        require_shape("query", query, n, d, height, width)
+        if query.ndim != 4 or value.ndim != 4:
+            raise ValueError(
+                f"attention needs (N, C, H, W), not {tuple(query.shape)} and {tuple(value.shape)}"
+            )
+        n, d, places = len(query), query.shape[1], value.shape[2:]
+        require_shape("query", query, *query.shape)
         require_shape("key", key, n, d, *places)
-        require_shape("value", value, n, e, *places)
+        require_shape("value", value, n, value.shape[1], *places)
         y = query.new_empty(len(query), value.shape[1], *query.shape[2:])
         # a row of the map is e^(logits - stats[0]) * stats[1]
         stats = query.new_empty(len(query), 2, *query.shape[2:])

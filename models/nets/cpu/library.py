@@ -44,15 +44,36 @@ def call(name: str, dtype: torch.dtype, *arguments: Argument) -> None:
     """
     lib = library()
     assert lib is not None
+    if dtype not in TYPES:
+        raise ValueError(f"the compiled functions compute in float32 and float64, not in {dtype}")
     values = [_to_c(argument, dtype) for argument in (*arguments, torch.get_num_threads())]
     getattr(lib, f"{name}_{TYPES[dtype]}")(*values)
 
 
 def require_shape(name: str, tensor: Tensor | None, *shape: int) -> None:
-    """Raise ValueError if a tensor (None: there is none) has another shape, or if it is empty."""
-    if tensor is not None and (tensor.shape != shape or 0 in shape):
+    """Raise ValueError if a tensor (None: there is none) has another shape, is empty or is not plain memory."""
+    if tensor is None:
+        return
+    if tensor.shape != shape or 0 in shape:
         needed = "no side may be empty" if tensor.shape == shape else f"{shape} is needed"
         raise ValueError(f"{name} has the shape {tuple(tensor.shape)}, but {needed}")
+    _require_memory(tensor)
+
+
+def _require_memory(tensor: Tensor) -> None:
+    """Raise ValueError for a tensor whose elements are not one after the other in this process's memory."""
+    plain = (
+        tensor.is_cpu and tensor.layout is torch.strided and not tensor.is_neg() and tensor.is_contiguous()
+    )
+    # torch lets a storage shrink below what its tensors need
+    if not plain or tensor.untyped_storage().nbytes() < tensor.itemsize * (
+        tensor.storage_offset() + tensor.numel()
+    ):
+        strides = tensor.stride() if tensor.layout is torch.strided else tensor.layout
+        raise ValueError(
+            f"a compiled function needs contiguous tensors in memory, not {tensor.dtype} of the shape "
+            f"{tuple(tensor.shape)} on {tensor.device} with strides {strides}"
+        )
 
 
 def differentiable_gradients(
@@ -69,12 +90,9 @@ def differentiable_gradients(
 
 def _to_c(argument: Argument, dtype: torch.dtype) -> object:
     if isinstance(argument, Tensor):
-        plain = argument.is_cpu and argument.layout is torch.strided and not argument.is_neg()
-        if not (plain and argument.dtype == dtype and argument.is_contiguous()):
-            raise ValueError(
-                f"a compiled function needs contiguous {dtype} tensors on the CPU, not {argument.dtype} on "
-                f"{argument.device} with strides {argument.stride() if plain else argument.layout}"
-            )
+        _require_memory(argument)
+        if argument.dtype != dtype:
+            raise ValueError(f"a compiled function got tensors of {dtype} and of {argument.dtype}")
         return ctypes.c_void_p(argument.data_ptr())
     if isinstance(argument, float):
         return ctypes.c_double(argument)

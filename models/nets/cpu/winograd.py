@@ -177,6 +177,8 @@ def _adjoint(shape: Shape, gy: Tensor, x: Maybe, weight: Tensor, start: Maybe, g
 def _check(shape: Shape, x: Tensor | None, weight: Tensor) -> tuple[int, ...]:
     """The shape of the output; raises ValueError if the image and the weight do not have the sizes of `shape`."""
     n, c, k, height, width, kind = shape
+    if kind != Kind.HALVING and kind not in SIDES:
+        raise ValueError(f"{kind} is no kind of convolution with stride 1 or 2")
     side, least, shrinks = (4, 2, 0) if kind == Kind.HALVING else (3, *SIDES[kind])
     require_shape("weight", weight, k, c, side, side)
     require_shape("the input", x, n, c, height, width)

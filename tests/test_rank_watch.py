@@ -161,7 +161,8 @@ def test_ranks_that_part_in_any_order_are_not_missed(ends: list[int]) -> None:
     all_ranks = watches(3)
     for watch in (all_ranks[1], all_ranks[0], all_ranks[2]):
         watch.stop()
-        watch._close()
+        for peer in watch.peers.values():
+            peer.shutdown(socket.SHUT_WR)  # as at the end of a process
     assert not any(watch.ended.wait(0.05) for watch in all_ranks) and not ends
 
 

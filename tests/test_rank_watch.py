@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -108,14 +109,25 @@ def test_ctrl_c_on_torchrun_saves_once(unpaired: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def ends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The exit codes with which watches of this process would end it."""
+def ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """The exit codes with which watches of this process would end it; their threads end with the test."""
     found: list[int] = []
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     monkeypatch.setattr(rank_watch, "GRACE_S", 0.01)
     monkeypatch.setattr(rank_watch.os, "_exit", found.append)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    return found
+    sockets: list[socket.socket] = []
+    listen = RankWatch._listen
+    monkeypatch.setattr(
+        RankWatch, "_listen", lambda watch: sockets.extend(watch.peers.values()) or listen(watch)
+    )
+    yield found
+    for peer in sockets:
+        with suppress(OSError):
+            peer.shutdown(socket.SHUT_RDWR)
+    for thread in threading.enumerate():
+        if thread.name == "rank watch":
+            thread.join(LIMIT_S)
 
 
 def watches(world: int) -> list[RankWatch]:

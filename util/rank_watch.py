@@ -49,7 +49,7 @@ class RankWatch:
         if hasattr(os, "register_at_fork"):  # data workers must not keep the connections open
             os.register_at_fork(after_in_child=self._close)
         self._previous_hook, sys.excepthook = sys.excepthook, self._report
-        threading.Thread(target=self._listen, daemon=True).start()
+        threading.Thread(target=self._listen, daemon=True, name="rank watch").start()
 
     def _gather(self, store: Any, world: int, end: float) -> None:
         """Accept a connection of every other rank that shows the token which only they can read in the store."""
@@ -116,19 +116,20 @@ class RankWatch:
             if rank != lost:
                 _send(peer, lost)
         time.sleep(GRACE_S)
-        print(f"error: {self._sentence()}", file=sys.stderr, flush=True)
+        self._tell()
         os._exit(1)
 
-    def _sentence(self) -> str:
-        return (
-            f"rank {self.lost} of this run has ended too early, so rank {self.rank} ends, too; the messages of rank "
-            f"{self.lost} say why, and the last saved state is intact"
+    def _tell(self) -> None:
+        sys.stderr.write(
+            f"error: rank {self.lost} of this run has ended too early, so rank {self.rank} ends, too; the messages of "
+            f"rank {self.lost} say why, and the last saved state is intact\n"
         )
+        sys.stderr.flush()
 
     def _report(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         """The excepthook: an error of a collective operation is that of the process that ended."""
         if isinstance(error, RuntimeError) and self.ended.wait(END_S):
-            print(f"error: {self._sentence()}", file=sys.stderr, flush=True)
+            self._tell()
         else:
             self._previous_hook(kind, error, trace)
 

@@ -115,9 +115,10 @@ def random_case(rng: random.Random) -> Case:
         arguments = [new(n, *query), new(n, query[0], *places), new(n, k, *places)]
         return name, Attention.apply, lambda q, k, v: reference_attention(q, k, v)[0], arguments
     if name == "norm":
-        settings = {"relu": rng.random() < 0.5, "eps": rng.choice((1e-5, 0.1))}
-        compiled = lambda x: InstanceNormReLU.apply(x, *settings.values())  # noqa: E731
-        return name, compiled, partial(reference_norm, **settings), [new(n, c, side() + 1, side())]
+        relu, eps = rng.random() < 0.5, rng.choice((1e-5, 0.1, 1))
+        arguments = [new(n, c, side() + 1, side())]
+        reference = partial(reference_norm, relu=relu, eps=eps)
+        return name, lambda x: InstanceNormReLU.apply(x, relu, eps), reference, arguments
     kind = rng.choice(list(Kind))
     size = [max(side(), 3), max(side(), 3)]
     taps = 4 if kind in (Kind.HALVING, Kind.DOUBLING) else 3

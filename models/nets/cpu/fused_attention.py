@@ -95,9 +95,9 @@ class Attention(torch.autograd.Function):
                 lambda *qkv: reference_attention(*qkv)[0], inputs, needs, grads[0]
             )
         found = tuple(torch.empty_like(tensor) for tensor in inputs)
-        require_shape("the gradient", grads[0], *y.shape)
-        sizes = _sizes(query, value)
-        call("attend_grad", query.dtype, grads[0].contiguous(), *inputs, y, stats, *found, sizes)
+        gy, sizes = grads[0].contiguous(), _sizes(query, value)
+        require_shape("the gradient", gy, *y.shape)
+        call("attend_grad", query.dtype, gy, *inputs, y, stats, *found, sizes)
         return tuple(grad if needed else None for grad, needed in zip(found, needs, strict=True))
 
 

@@ -65,10 +65,8 @@ def _require_memory(tensor: Tensor) -> None:
     plain = (
         tensor.is_cpu and tensor.layout is torch.strided and not tensor.is_neg() and tensor.is_contiguous()
     )
-    # torch lets a storage shrink below what its tensors need
-    if not plain or tensor.untyped_storage().nbytes() < tensor.itemsize * (
-        tensor.storage_offset() + tensor.numel()
-    ):
+    end = tensor.storage_offset() + tensor.numel() if plain else 0  # torch lets a storage shrink below it
+    if not plain or tensor.untyped_storage().nbytes() < tensor.itemsize * end:
         strides = tensor.stride() if tensor.layout is torch.strided else tensor.layout
         raise ValueError(
             f"a compiled function needs contiguous tensors in memory, not {tensor.dtype} of the shape "

@@ -45,7 +45,7 @@ def joining() -> Iterator[float]:
     timeout_s = _number("ZEBRAWOOD_JOIN_TIMEOUT", 1, 86400, default=JOIN_TIMEOUT_S)
     place = f"MASTER_ADDR={os.environ['MASTER_ADDR']} MASTER_PORT={os.environ['MASTER_PORT']}"
     others = f"RANK={os.environ['RANK']} waits up to {timeout_s} s for the other processes at {place}"
-    notice = threading.Timer(NOTICE_S, print, [others], {"file": sys.stderr, "flush": True})
+    notice = threading.Timer(NOTICE_S, lambda: print(others, file=sys.stderr, flush=True))
     notice.daemon = True
     notice.start()
     try:

@@ -6,7 +6,7 @@ STAMP  := $(VENV)/installed
 PACKAGES := models options data util scripts train.py test.py
 COVERED  := --cov=models --cov=options --cov=data --cov=util
 
-.PHONY: setup demo test test-learning lint format clean
+.PHONY: setup demo test test-learning test-native lint format clean
 
 setup: $(STAMP)
 
@@ -28,6 +28,9 @@ test: setup
 
 test-learning: setup
 	$(BIN)/python -m pytest -m learning -s
+
+test-native: setup
+	$(BIN)/python scripts/check_native.py
 
 lint: setup
 	$(BIN)/ruff check .

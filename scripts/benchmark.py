@@ -5,6 +5,8 @@ python scripts/benchmark.py --compare ~/pytorch-CycleGAN-and-pix2pix   (or Self-
 python scripts/benchmark.py --device cuda --fast_flags "--amp bf16 --compile" --flags "--batch_size 8"
 """
 
+from __future__ import annotations
+
 import argparse
 import gc
 import json
@@ -13,20 +15,19 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import torch
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.benchmarks.compute import best_flops
-from scripts.benchmarks.entries import ENTRIES
-from scripts.benchmarks.measure import Record, Setting, measure
-from scripts.benchmarks.peers import Peer, recognise
-from util import distributed, errors, log
+from util import errors, log
 from util.cli.arguments import Arguments
+from util.cli.suggest import unknown
 from util.errors import UserError
 from util.files import write_atomically
-from util.plugins import unknown
+
+if TYPE_CHECKING:  # the functions import these, and torch, after the flags are checked
+    from scripts.benchmarks.measure import Record
+    from scripts.benchmarks.peers import Peer
 
 WARM_UPS = {"cpu": 1, "cuda": 5}  # CUDA chooses kernels, compiles and records graphs in its first runs
 # title (its: of the baseline), key of the record, format
@@ -48,6 +49,13 @@ COLUMNS = (
 
 def main() -> int:
     opt = parse()
+
+    import torch
+
+    from scripts.benchmarks.entries import ENTRIES
+    from scripts.benchmarks.peers import recognise
+    from util import distributed
+
     if opt.list:
         for name, entry in ENTRIES.items():
             log.info(f"{name:<24} {entry.about}{'' if entry.usual else '  (only with --only)'}")
@@ -65,9 +73,11 @@ def main() -> int:
     for name in names:
         try:
             records.append(run(name, opt, peer))
-        except UserError as error:
+        except Exception as error:  # also of the code of another repository; the other entries still run
             failed.append(name)
-            log.warn(f"{name}: {error}")
+            log.warn(
+                f"{name}: {error if isinstance(error, UserError) else f'{type(error).__name__}: {error}'}"
+            )
         else:
             log.info(row(records[-1]))
             if opt.json:
@@ -82,7 +92,12 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--list", action="store_true", help="list the entries and exit")
     compare = "reference (default) = this repository with --fast off; or the folder of another repository"
     add("--compare", default="reference", metavar="WHAT", help=compare)
-    add("--seconds", type=float, default=30.0, help="time for each entry (30); at least 3 rounds are run")
+    add(
+        "--seconds",
+        type=float,
+        default=30.0,
+        help="time for each entry (30); 3 rounds are run at least, of slow entries one",
+    )
     add("--json", type=Path, metavar="FILE", help="also write the results to this file")
     add("--device", choices=tuple(WARM_UPS), default="cpu", help="where to compute (cpu)")
     add("--flags", default="", help='flags of train.py for both sides, such as "--batch_size 8"')
@@ -96,6 +111,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def choose(only: Sequence[str], peer: Peer | None) -> tuple[list[str], list[str]]:
     """The entries to run, and the names of --only that cannot; UserError if none can."""
+    from scripts.benchmarks.entries import ENTRIES
+
     fitting = [name for name, entry in ENTRIES.items() if peer is None or entry.peer == peer.kind]
     refused = [name for name in only if name not in fitting]
     sentences = [unknown("--only", name, fitting) for name in refused]
@@ -117,6 +134,10 @@ def row(record: Record) -> str:
 
 def run(name: str, opt: argparse.Namespace, peer: Peer | None) -> Record:
     """Measure one entry in a temporary folder."""
+    from scripts.benchmarks.compute import best_flops
+    from scripts.benchmarks.entries import ENTRIES
+    from scripts.benchmarks.measure import Setting, measure
+
     gc.collect()
     entry = ENTRIES[name]
     with ExitStack() as stack:

@@ -1,6 +1,9 @@
 """scripts/benchmark.py: the order of runs, what is computed from their times, and its command line."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -77,6 +80,14 @@ def test_rounds_continue_until_the_time_is_spent(monkeypatch: pytest.MonkeyPatch
     assert measure.measure("it", case, seconds=5.0)["rounds"] == 3 + 4
 
 
+def test_of_a_slow_entry_one_round_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([0.0, 60.0])  # before and after the runs that do not count
+    monkeypatch.setattr(measure.time, "monotonic", lambda: next(now))
+    case = Case([scripted([30.0] * 9, [], "f"), scripted([60.0] * 9, [], "s")])
+    record = measure.measure("it", case, seconds=0.0)
+    assert (record["rounds"], record["ratio_low"], record["ratio"], record["ratio_high"]) == (1, 2, 2, 2)
+
+
 def test_without_a_baseline_its_numbers_are_none() -> None:
     record, _ = measured([0, 1, 2, 3], None)
     assert record["seconds"] == 2
@@ -138,8 +149,12 @@ def run(monkeypatch: pytest.MonkeyPatch, run_script: Callable[..., int]) -> Call
     def failing(setting: Setting) -> Case:
         raise UserError("--flags odd")
 
+    def broken(setting: Setting) -> Case:
+        raise KeyError("a mistake of the peer")
+
     entries = {"one": Entry("", case, peer="sagan"), "two": Entry("", case, usual=False)}
     entries["bad"] = Entry("", failing, usual=False)
+    entries["broken"] = Entry("", broken, usual=False)
     monkeypatch.setattr("scripts.benchmarks.entries.ENTRIES", entries)
     return lambda *words: run_script(SCRIPT, "--seconds", 0, *words)
 
@@ -148,13 +163,32 @@ def test_one_entry_that_fails_or_is_unknown_does_not_stop_the_others(
     run: Callable, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     file = tmp_path / "new" / "times.json"
-    assert run("--only", "bad", "two", "three", "one", "--json", file) == 2
+    assert run("--only", "bad", "broken", "two", "three", "one", "--json", file) == 2
     records = json.loads(file.read_text())
     assert [record["name"] for record in records] == ["two", "one"]
     assert (records[0]["seconds"], records[0]["baseline_seconds"], records[0]["ratio"]) == (1, 2, 2)
     assert {"peak_mib", "baseline_peak_mib", "images_per_s", "gflops", "of_ceiling"} <= records[0].keys()
     out, err = capsys.readouterr()
-    assert names_all(out, ["2.00", "on cpu"]) and names_all(err, ["--only three", "bad", "--flags odd"])
+    assert names_all(out, ["2.00", "on cpu"]) and names_all(
+        err, ["--only three", "bad", "--flags odd", "broken", "KeyError"]
+    )
+
+
+def test_help_imports_no_torch_and_a_missing_package_is_named(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch_is_missing')"
+    )
+    command = [sys.executable, SCRIPT]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = [
+        subprocess.run(
+            [*command, word], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+        )
+        for word in ("--help", "--list")
+    ]
+    assert done[0].returncode == 0 and "--compare" in done[0].stdout and not done[0].stderr
+    assert done[1].returncode == 2 and done[1].stderr.count("\n") == 1
+    assert names_all(done[1].stderr, ["torch_is_missing", "pip"])
 
 
 def test_without_names_the_usual_entries_run(run: Callable, capsys: pytest.CaptureFixture) -> None:

@@ -140,6 +140,16 @@ def steps_of(kind: str, setting: Setting, **changed: str) -> list[Reading]:
         return [form(True), form(False)]
 
 
+def test_a_checkout_of_cut_is_not_taken_for_cycle_gan(tmp_path: Path) -> None:
+    for name in ("models/cycle_gan_model.py", "options/train_options.py", "util/util.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert peers.recognise(str(tmp_path)).kind == "cycle_gan"
+    (tmp_path / "models/cut_model.py").touch()
+    with refused("--compare", tmp_path):
+        peers.recognise(str(tmp_path))
+
+
 def peer_of(kind: str) -> peers.Peer:
     return next(peer for peer in peers.PEERS if peer.kind == kind)
 

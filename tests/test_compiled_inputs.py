@@ -126,6 +126,60 @@ def test_the_compiled_norm_rejects_other_dimensions() -> None:
     assert_rejected(lambda: InstanceNormReLU.apply(x, True, 1e-5).shape)
 
 
+@pytest.mark.parametrize("places", [(5,), (5, 2, 3)], ids=["three dimensions", "five dimensions"])
+def test_compiled_attention_rejects_other_dimensions(places: tuple[int, ...]) -> None:
+    """Also where key and value fit together: five dimensions gave other numbers than torch."""
+    key, value = torch.randn(2, 8, *places), torch.randn(2, 16, *places)
+    assert_rejected(lambda: Attention.apply(torch.randn(2, 8, 4, 4), key, value).shape)
+
+
+def shrunk(x: Tensor) -> Tensor:
+    """A tensor whose memory has been given back, as sharded training does."""
+    x.untyped_storage().resize_(0)
+    return x
+
+
+def huge(x: Tensor) -> Tensor:
+    return torch.empty(x.shape[0], x.shape[1], 2**24, 2**24, device="meta")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        shrunk,
+        huge,
+        Tensor.to_sparse,
+        Tensor.half,
+        Tensor.long,
+        lambda x: x.to("meta"),
+        lambda x: torch.quantize_per_tensor(x, 0.1, 0, torch.quint8),
+        lambda x: torch.complex(x, x).conj().imag,
+    ],
+    ids="shrunk huge sparse half long meta quantized negative".split(),
+)
+def test_only_plain_tensors_in_memory_are_taken(change: Callable[[Tensor], Tensor]) -> None:
+    x, weight, key = torch.randn(4, 8, 16, 16), torch.randn(8, 8, 3, 3), torch.randn(4, 8, 16, 16)
+    y = torch.randn(4, 8, 16, 16)
+    assert_rejected(lambda: Winograd.apply(change(x), weight, None, Kind.ZEROS).shape)
+    assert_rejected(lambda: Winograd.apply(change(x), change(weight), None, Kind.ZEROS).shape)
+    assert_rejected(lambda: InstanceNormReLU.apply(change(x), True, 1e-5).shape)
+    assert_rejected(lambda: Attention.apply(change(x), key, y).shape)
+    assert_rejected(lambda: Attention.apply(x, key, change(y)).shape)
+
+
+def test_memory_given_back_between_the_passes_is_noticed() -> None:
+    x, weight = torch.randn(4, 8, 16, 16, requires_grad=True), torch.randn(8, 8, 3, 3, requires_grad=True)
+    loss = Winograd.apply(x, weight, None, Kind.ZEROS).sum()
+    x.detach().untyped_storage().resize_(0)
+    assert_rejected(loss.backward)
+
+
+def test_the_compiled_norm_takes_a_whole_number_as_eps() -> None:
+    """ctypes would pass it as an integer where the function reads a floating-point number."""
+    x = torch.randn(2, 3, 8, 8)
+    assert (InstanceNormReLU.apply(x, False, 1) - F.instance_norm(x, eps=1.0)).abs().max() < 1e-6
+
+
 # ---------------------------------------------------------------------- models
 
 

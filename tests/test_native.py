@@ -1,10 +1,7 @@
-"""The compiled layers equal torch's, in values and all gradients; how the library is built."""
+"""The compiled layers equal torch's, in values and all gradients."""
 
 import copy
-import multiprocessing
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
@@ -250,49 +247,3 @@ def test_converted_layers_fall_back(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (winograd, fused_norm):
         monkeypatch.setattr(module, "usable", lambda x: False)
     assert torch.equal(net(x), right)
-
-
-def build_in_child(compiler: Path, cache: Path) -> bool:
-    os.environ.update(XDG_CACHE_HOME=str(cache), CXX=str(compiler))
-    native.library.cache_clear()
-    return native.library() is not None
-
-
-@compiled
-def test_two_processes_build_at_once(tmp_path: Path) -> None:
-    compiler = tmp_path / "slow-c++"
-    compiler.write_text(
-        '#!/bin/sh\nsleep 0.5\nfor out; do :; done\nexec c++ -shared -fPIC -x c++ /dev/null -o "$out"\n'
-    )
-    compiler.chmod(0o755)
-    with multiprocessing.get_context("fork").Pool(2) as pool:
-        assert pool.starmap(build_in_child, [(compiler, tmp_path / "cache")] * 2, chunksize=1) == [True, True]
-    (built_once,) = (tmp_path / "cache" / "zebrawood").iterdir()
-    assert built_once.suffix == ".so"
-
-
-def test_a_failed_build_is_remembered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
-) -> None:
-    compiler, tries = tmp_path / "bad-c++", tmp_path / "tries"
-    compiler.write_text(f"#!/bin/sh\necho once >> {tries}\necho 'no such luck' >&2\nexit 1\n")
-    compiler.chmod(0o755)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("CXX", str(compiler))
-
-    def start() -> str:
-        native.library.cache_clear()
-        assert native.library() is None
-        out, err = capfd.readouterr()
-        assert err == ""
-        return out
-
-    try:
-        said = start()
-        (marker,) = (tmp_path / "cache" / "zebrawood").iterdir()
-        assert "no such luck" in marker.read_text() and str(marker) in said
-        assert start() == "" and tries.read_text() == "once\n"
-        marker.unlink()
-        assert "building" in start() and tries.read_text() == "once\nonce\n"
-    finally:
-        native.library.cache_clear()

@@ -8,7 +8,7 @@ import pytest
 import torch.distributed as dist
 from conftest import TINY, names_all
 
-from util import log
+from util import distributed, log, rank_variables
 
 Runner = Callable[..., int]
 Trainer = Callable[[dict[str, str]], str]
@@ -80,6 +80,10 @@ def test_half_of_the_rank_variables_is_refused(
         ({**ALONE, "MASTER_PORT": "70000"}, "MASTER_PORT"),
         ({**ALONE, "LOCAL_WORLD_SIZE": "0"}, "LOCAL_WORLD_SIZE"),
         ({**ALONE, "LOCAL_WORLD_SIZE": "one"}, "LOCAL_WORLD_SIZE"),
+        ({**ALONE, "LOCAL_WORLD_SIZE": "2"}, "LOCAL_WORLD_SIZE"),
+        ({**ALONE, "LOCAL_RANK": "1"}, "LOCAL_RANK"),
+        ({"LOCAL_RANK": "0"}, "LOCAL_RANK"),
+        ({**ALONE, "WORLD_SIZE": "9" * 5000}, "WORLD_SIZE"),
     ],
     ids=lambda value: " ".join(f"{n}={v}" for n, v in value.items()) if isinstance(value, dict) else value,
 )
@@ -106,6 +110,40 @@ def test_a_taken_port_is_named(train_with: Trainer) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         assert names_all(train_with({**ALONE, "MASTER_PORT": port}), ["MASTER_PORT", port])
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_processes_that_never_start_are_not_awaited_for_ever(
+    train_with: Trainer, monkeypatch: pytest.MonkeyPatch, rank: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    monkeypatch.setenv("ZEBRAWOOD_JOIN_TIMEOUT", "1")
+    sentence = train_with({**ALONE, "RANK": rank, "WORLD_SIZE": "2", "MASTER_PORT": port})
+    assert names_all(sentence, ["MASTER_PORT", port, "ZEBRAWOOD_JOIN_TIMEOUT"])
+
+
+def test_a_program_that_is_no_process_of_the_run_is_not_awaited(
+    train_with: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "ANSWER_S", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as other:  # takes connections and says nothing
+        port = str(other.getsockname()[1])
+        sentence = train_with({**ALONE, "RANK": "1", "WORLD_SIZE": "2", "MASTER_PORT": port})
+    assert names_all(sentence, ["MASTER_PORT", port])
+
+
+def test_a_long_wait_says_what_it_waits_for(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    for name, value in {**ALONE, "WORLD_SIZE": "2", "ZEBRAWOOD_JOIN_TIMEOUT": "7"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(rank_variables, "NOTICE_S", 0.0)
+    said = ""
+    with rank_variables.joining() as timeout_s:
+        while "MASTER_PORT" not in said:
+            said += capfd.readouterr().err
+    assert timeout_s == 7 and names_all(said, ["RANK=0", "7 s", "MASTER_PORT=29761"])
 
 
 def test_an_unknown_host_does_not_wait(train_with: Trainer) -> None:

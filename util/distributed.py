@@ -3,14 +3,22 @@
 import os
 from collections.abc import Iterable
 from datetime import timedelta
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
 from util import log, rank_variables
 from util.errors import UserError
+from util.rank_watch import RankWatch
+
+COLLECTIVE_TIMEOUT = timedelta(minutes=30)  # rank 0 may download a data set while the others wait
+ANSWER_S = 30.0  # for the program at MASTER_PORT
+_watch: RankWatch | None = None
 
 
 def rank() -> int:
@@ -51,20 +59,55 @@ def start(device: torch.device) -> None:
     """Join the process group if torchrun started this process.
 
     Raises:
-        UserError: the processes cannot reach each other.
+        UserError: the processes do not come together in the time that ZEBRAWOOD_JOIN_TIMEOUT gives them.
     """
+    global _watch
     if device.type == "cuda":
         torch.cuda.set_device(device)
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ and not dist.is_initialized():
         backend = "nccl" if device.type == "cuda" else "gloo"
-        with rank_variables.connection_errors():
-            dist.init_process_group(backend, timeout=timedelta(minutes=30))
+        with rank_variables.joining() as timeout_s:
+            store, rank, world = _meet(timeout_s)
+            if world > 1:
+                _watch = RankWatch(store, rank, world, timeout_s)
+            store.set_timeout(COLLECTIVE_TIMEOUT)
+            dist.init_process_group(
+                backend, store=store, rank=rank, world_size=world, timeout=COLLECTIVE_TIMEOUT
+            )
+
+
+def _meet(timeout_s: float) -> tuple[dist.Store, int, int]:
+    """The store of the run, this process's rank, and the number of processes.
+
+    Raises:
+        TimeoutError: the program at MASTER_PORT does not answer; torch has no time limit for that.
+    """
+    answers: SimpleQueue[Any] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(next(rendezvous("env://", timeout=timedelta(seconds=timeout_s))))
+        except Exception as error:
+            answers.put(error)
+
+    Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=ANSWER_S + (timeout_s if rank_variables.hosts_store() else 0))
+    except Empty:
+        raise TimeoutError("the program at this port does not answer") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def stop() -> None:
     """Leave the process group together: gloo can abort a process whose partner is still at work."""
+    global _watch
     if dist.is_initialized():
         dist.barrier()
+        if _watch:
+            _watch.stop()
+            _watch = None
         dist.destroy_process_group()
 
 

@@ -17,6 +17,7 @@ from options.train_options import TrainOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 CLEAR_REFS = Path("/proc/self/clear_refs")  # Linux only
+SLOW_S = 10.0  # with shorter preparations, three rounds are run in any case
 Record = dict[str, Any]  # one row of the table, with the keys that --json writes
 
 
@@ -102,16 +103,20 @@ class Case:
 
 
 def measure(name: str, case: Case, *, seconds: float, warm_ups: int = 1) -> Record:
-    """Run the forms in turn for this time, but at least three rounds, after runs that do not count."""
-    forms, counter = case.forms, FlopCounterMode(display=False)
+    """Run the forms in turn for this time, after runs that do not count.
+
+    There are at least three rounds, or one if the runs that do not count already took longer than this time.
+    """
+    forms, counter, start = case.forms, FlopCounterMode(display=False), time.monotonic()
     for form in forms:
         for _ in range(warm_ups if case.on_device else 1):
             with counter if case.on_device and form is not forms[0] else nullcontext():
                 form(False)
     peaks = [form(True).peak_mib for form in forms]
     times: list[list[float]] = [[] for _ in forms]
+    least = 3 if time.monotonic() - start < max(seconds, SLOW_S) else 1
     end = time.perf_counter() + seconds
-    while len(times[0]) < 3 or time.perf_counter() < end:
+    while len(times[0]) < least or time.perf_counter() < end:
         # the order alternates, so that what one form leaves in the caches affects both alike
         turns = list(zip(forms, times, strict=True))
         for form, series in turns if len(times[0]) % 2 else reversed(turns):
@@ -123,6 +128,7 @@ def measure(name: str, case: Case, *, seconds: float, warm_ups: int = 1) -> Reco
         record[f"{prefix}images_per_s"] = case.images / median if case.images and median else None
     # of neighbouring runs, because other programs slow both down alike
     ratios = [slow / fast for fast, slow in zip(*times, strict=True)] if times[1:] else []
+    ratios *= 2 if len(ratios) == 1 else 1  # quantiles() needs two
     quartiles = statistics.quantiles(ratios, n=4, method="inclusive") if ratios else [None] * 3
     record |= dict(zip(("ratio_low", "ratio", "ratio_high"), quartiles, strict=True))
     flops = counter.get_total_flops() / case.units

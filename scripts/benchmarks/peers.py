@@ -30,13 +30,15 @@ class Peer(NamedTuple):
     flags: str  # of its train.py; those with another name here as theirs:ours
     train: Callable[[Namespace, dict[str, Any], Requests], None]
     path: Path = Path()  # the checkout
+    without: str = ""  # a file that only another repository with the same files has
 
 
 def recognise(path: str) -> Peer:
     """The repository that a folder is a checkout of; UserError for any other folder."""
     folder = Path(path).resolve()
     for peer in PEERS:
-        if all((folder / file).is_file() for file in peer.files.split()):
+        is_other = peer.without and (folder / peer.without).exists()
+        if not is_other and all((folder / file).is_file() for file in peer.files.split()):
             return peer._replace(path=folder)
     known = "; ".join(f"{peer.title} has {peer.files}" for peer in PEERS)
     raise UserError(f"--compare {path} must be `reference` or the folder of a known checkout: {known}")
@@ -182,7 +184,14 @@ CYCLE_GAN_FLAGS = "model batch_size crop_size load_size ngf ndf netG netD n_laye
 SAGAN_FLAGS = "imsize:crop_size batch_size z_dim g_conv_dim:ngf d_conv_dim:ndf"
 BIGGAN_FLAGS = "batch_size num_D_steps:n_critic G_ch:ngf D_ch:ndf dim_z:z_dim G_ortho:ortho_G"
 PEERS = (
-    Peer("cycle_gan", "pytorch-CycleGAN-and-pix2pix", CYCLE_GAN_FILES, CYCLE_GAN_FLAGS, _train_cycle_gan),
+    Peer(
+        "cycle_gan",
+        "pytorch-CycleGAN-and-pix2pix",
+        CYCLE_GAN_FILES,
+        CYCLE_GAN_FLAGS,
+        _train_cycle_gan,
+        without="models/cut_model.py",  # contrastive-unpaired-translation
+    ),
     Peer("sagan", "Self-Attention-GAN", "sagan_models.py trainer.py parameter.py", SAGAN_FLAGS, _train_sagan),
     Peer("biggan", "BigGAN-PyTorch", "BigGAN.py train_fns.py utils.py", BIGGAN_FLAGS, _train_biggan),
 )

@@ -70,10 +70,14 @@ class Attention(torch.autograd.Function):
         Raises:
             ValueError: the shapes do not fit together, or one of the tensors is empty.
         """
-        (n, d, height, width), (e, *places) = query.shape, value.shape[1:]
-        require_shape("query", query, n, d, height, width)
+        if query.ndim != 4 or value.ndim != 4:
+            raise ValueError(
+                f"attention needs (N, C, H, W), not {tuple(query.shape)} and {tuple(value.shape)}"
+            )
+        n, d, places = len(query), query.shape[1], value.shape[2:]
+        require_shape("query", query, *query.shape)
         require_shape("key", key, n, d, *places)
-        require_shape("value", value, n, e, *places)
+        require_shape("value", value, n, value.shape[1], *places)
         y = query.new_empty(len(query), value.shape[1], *query.shape[2:])
         # a row of the map is e^(logits - stats[0]) * stats[1]
         stats = query.new_empty(len(query), 2, *query.shape[2:])
@@ -91,9 +95,9 @@ class Attention(torch.autograd.Function):
                 lambda *qkv: reference_attention(*qkv)[0], inputs, needs, grads[0]
             )
         found = tuple(torch.empty_like(tensor) for tensor in inputs)
-        require_shape("the gradient", grads[0], *y.shape)
-        sizes = _sizes(query, value)
-        call("attend_grad", query.dtype, grads[0].contiguous(), *inputs, y, stats, *found, sizes)
+        gy, sizes = grads[0].contiguous(), _sizes(query, value)
+        require_shape("the gradient", gy, *y.shape)
+        call("attend_grad", query.dtype, gy, *inputs, y, stats, *found, sizes)
         return tuple(grad if needed else None for grad, needed in zip(found, needs, strict=True))
 
 

@@ -29,7 +29,7 @@ class InstanceNormReLU(torch.autograd.Function):
             raise ValueError(f"instance norm needs (N, C, H, W) with at least 2 pixels, not {tuple(x.shape)}")
         planes, size = x.shape[0] * x.shape[1], x.shape[2] * x.shape[3]
         y, stats = torch.empty_like(x), x.new_empty(planes, 2)
-        call("norm", x.dtype, x, y, stats, planes, size, relu, eps)
+        call("norm", x.dtype, x, y, stats, planes, size, relu, float(eps))  # 0 would be passed as a long
         ctx.save_for_backward(x, stats)
         ctx.relu, ctx.eps = relu, eps
         return y

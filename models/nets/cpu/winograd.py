@@ -177,6 +177,8 @@ def _adjoint(shape: Shape, gy: Tensor, x: Maybe, weight: Tensor, start: Maybe, g
 def _check(shape: Shape, x: Tensor | None, weight: Tensor) -> tuple[int, ...]:
     """The shape of the output; raises ValueError if the image and the weight do not have the sizes of `shape`."""
     n, c, k, height, width, kind = shape
+    if kind != Kind.HALVING and kind not in SIDES:
+        raise ValueError(f"{kind} is no kind of convolution with stride 1 or 2")
     side, least, shrinks = (4, 2, 0) if kind == Kind.HALVING else (3, *SIDES[kind])
     require_shape("weight", weight, k, c, side, side)
     require_shape("the input", x, n, c, height, width)
@@ -190,7 +192,8 @@ def _check(shape: Shape, x: Tensor | None, weight: Tensor) -> tuple[int, ...]:
 
 
 def _shape(x: Tensor, weight: Tensor, kind: Kind) -> Shape:
-    return Shape(len(x), x.shape[1], len(weight), *x.shape[2:], kind)
+    n, c, height, width = x.shape
+    return Shape(n, c, len(weight), height, width, kind)
 
 
 def _scratch(shape: Shape, dtype: torch.dtype, *names: str) -> list[Tensor]:

@@ -56,15 +56,15 @@ def start(opt: Namespace, options: TrainOptions, lock: RunLock) -> int:
     model.print_networks(opt.verbose)
     log.info(f"{len(loader)} images per epoch, on {model.device}")
 
-    run = lifecycle.begin(opt, model, images_per_epoch=loader.images_per_epoch)
+    size = loader.images_per_epoch
+    run = lifecycle.begin(opt, model, images_per_epoch=size)
     if run.is_finished:
         log.info(lifecycle.already_finished(opt, run))
         distributed.stop()
         return 0
     options.save(opt)
     run.has_options = log.is_main()
-    fixed = partial(fixed_batch, opt)
-    visualizer = create_visualizer(opt, run, images_per_epoch=loader.images_per_epoch, fixed=fixed)
+    visualizer = create_visualizer(opt, run, images_per_epoch=size, fixed=partial(fixed_batch, opt))
     background = run.background if opt.fast == "auto" else nullcontext()
     with Interruption() as stop, background, closing(visualizer):
         begun = run.clock.images
@@ -74,12 +74,12 @@ def start(opt: Namespace, options: TrainOptions, lock: RunLock) -> int:
             # between two steps the state is whole, but saving needs all ranks, which may not have got the error
             if not loader.failed or distributed.world_size() > 1:
                 raise
+            finished = False
             if not stop.signal:  # a signal to the process group also ends the data workers
                 if run.clock.images > begun:
                     run.save("latest")
-                    log.info(lifecycle.final_message(opt, run, finished=False))
+                    log.info(lifecycle.final_message(opt, run, finished=finished))
                 raise
-            finished = False
         if not finished:
             run.save("latest")
     distributed.stop()

@@ -6,6 +6,8 @@ from options import checks, saved_options
 from options.base_options import BaseOptions
 from options.checks import AUGMENTATIONS
 from options.parser import Parser, names, number, whole
+from util import trained_with
+from util.cli.flag_types import path
 from util.visualizer import check_names, check_packages
 
 GAN_MODES = ("vanilla", "lsgan", "hinge", "wgangp")
@@ -65,6 +67,11 @@ def displays(opt: Namespace) -> list[str]:
     return on + ["wandb"] * (opt.use_wandb and "wandb" not in on)
 
 
+def _sent_elsewhere(names_of_displays: object) -> list[str]:
+    """Those of the displays that send losses and images to another machine."""
+    return [name for name in trained_with.items(names_of_displays) if name == "wandb"]
+
+
 def _schedule_flags(parser: Parser) -> None:
     add = parser.option
     with parser.section("schedule and optimizer"):
@@ -117,7 +124,7 @@ def _saving_flags(parser: Parser) -> None:
         parser.flag("--save_by_iter", "keep all saves of --save_latest_freq, as iter_<number of images>")
         parser.flag("--continue_train", "resume the run --name, with its options", fresh_start=True)
         about = "folder of a run to load initial weights from; parameters without a match there keep their initial values"
-        add("--init_from", str, None, about, metavar="FOLDER", fresh_start=True)
+        add("--init_from", path, None, about, metavar="FOLDER", fresh_start=True)
         add("--phase", str, "train", "part of the data set to use, e.g. train", changes_pixels=True)
 
 
@@ -129,7 +136,8 @@ def _display_flags(parser: Parser) -> None:
             f"(default: {','.join(DISPLAYS)})"
         )
         follows = ("display_id", "no_html", "use_wandb")
-        add("--display", names, None, about, metavar="NAMES", follows=follows)
+        settings = {"metavar": "NAMES", "follows": follows, "kept_outside": _sent_elsewhere}
+        add("--display", names, None, about, **settings)
         add("--print_freq", whole(1), 100, "number of training images between reports of the losses")
         add("--display_freq", whole(1), 400, "number of training images between displays of results")
         add("--update_html_freq", whole(1), 1000, "number of training images between updates of the page")
@@ -137,6 +145,7 @@ def _display_flags(parser: Parser) -> None:
         add("--display_id", int, 1, "0 or less turns visdom off")
         about = "images per row in visdom; with 0 or less, each image has its own window"
         add("--display_ncols", int, 4, about)
-        add("--display_server", str, "http://localhost", "address of the visdom server")
-        add("--display_port", whole(1, 65535), 8097, "port of the visdom server")
+        about, as_text = "address of the visdom server", trained_with.as_text
+        add("--display_server", str, "http://localhost", about, kept_outside=as_text)
+        add("--display_port", whole(1, 65535), 8097, "port of the visdom server", kept_outside=as_text)
         add("--display_env", str, "main", "visdom environment")

@@ -2,15 +2,23 @@
 
 import errno
 import importlib.util
+import io
 import os
 import re
 import sys
 from collections.abc import Callable
 
-from util.log import mute_stdout
+from util.log import mute_stdout, printable
 
 # parts of torch's messages for several kinds of devices
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+# why the system can refuse a path, whatever the program does with it
+REASONS_OF_THE_SYSTEM = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR),
+    *(errno.EISDIR, errno.EIO, errno.ESTALE, errno.EDQUOT),
+}
 
 
 class UserError(Exception):
@@ -35,7 +43,11 @@ class RunFault(UserError):
 
 def run(main: Callable[[], int | None]) -> int:
     """Call `main` and return its exit code; print a UserError as one line, or with ZEBRAWOOD_DEBUG=1 raise it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # for letters that the terminal does not have
     try:
+        _check_working_folder()
         return main() or 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -47,8 +59,15 @@ def run(main: Callable[[], int | None]) -> int:
         failure = error if isinstance(error, UserError) else _missing_resource(error)
         if failure is None or (failure is error and os.environ.get("ZEBRAWOOD_DEBUG") == "1"):
             raise
-        print("error:", " ".join(str(failure).splitlines()), file=sys.stderr)
+        print("error:", printable(" ".join(str(failure).splitlines())), file=sys.stderr)
         return failure.exit_code
+
+
+def _check_working_folder() -> None:
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise UserError("the working folder was removed: change to another folder with cd") from error
 
 
 def how_to_install(package: str) -> str:
@@ -66,6 +85,10 @@ def _missing_resource(error: Exception) -> UserError | None:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         mute_stdout()  # it is most likely redirected to the full disk
         return RunFault("the disk is full, perhaps because of this program's output: free some space")
+    if isinstance(error, OSError) and error.filename is not None and error.errno in REASONS_OF_THE_SYSTEM:
+        return RunFault(f"cannot use {os.fsdecode(error.filename)}: {error.strerror}")
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return RunFault("too many open files: raise the limit (ulimit -n 4096), or use --num_threads 0")
     if isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY):
         return RunFault(
             "out of memory: use a smaller --batch_size, --crop_size or --ngf, or in training --accumulate or "

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 import sys
 from contextlib import suppress
@@ -16,7 +17,7 @@ def info(message: str = "") -> None:
     """Print a line; continue without output if the pipe is closed (`| head`) or the terminal is gone."""
     if is_main():
         try:
-            print(message, flush=True)
+            print(printable(message), flush=True)
         except BrokenPipeError:
             mute_stdout()
         except OSError as error:
@@ -26,9 +27,14 @@ def info(message: str = "") -> None:
 def warn(message: str) -> None:
     if is_main():
         try:
-            print(f"warning: {message}", file=sys.stderr, flush=True)
+            print(f"warning: {printable(message)}", file=sys.stderr, flush=True)
         except OSError as error:
             _ignore_lost_terminal(error)
+
+
+def printable(message: str) -> str:
+    """The message with control characters other than line breaks as escapes: a file may have put them there."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda match: f"\\x{ord(match[0]):02x}", message)
 
 
 def _ignore_lost_terminal(error: OSError) -> None:

@@ -1,6 +1,7 @@
 """An argument parser that reports a mistake in one sentence, as the rest of the program does."""
 
 import argparse
+import re
 from typing import Any, NoReturn
 
 from util.errors import UserError
@@ -15,4 +16,12 @@ class Arguments(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(message.replace("argument ", "", 1) + f"; see {self.prog} --help")
+        # a word of thousands of characters is cut off
+        short = re.sub(r"\S{200,}", lambda match: f"{match[0][:40]}...", message.replace("argument ", "", 1))
+        raise UserError(f"{short}; see {self.prog} --help")
+
+    def _get_value(self, action: argparse.Action, word: str) -> Any:
+        """argparse converts every value here; control characters and surrogates could not be printed or saved."""
+        if any(ord(letter) < 32 or letter == "\x7f" or "\ud800" <= letter <= "\udfff" for letter in word):
+            raise argparse.ArgumentError(action, f"{word!a} must be plain text in UTF-8")
+        return super()._get_value(action, word)  # type: ignore[misc]

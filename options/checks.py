@@ -111,7 +111,7 @@ def place_for_a_run(opt: Namespace) -> None:
 
 
 def no_way_out(opt: Namespace) -> None:
-    """Refuse a run folder in which a write or read would leave the folder or wait for ever."""
+    """Refuse a run folder that training cannot write without leaving it, or in which reading would wait for ever."""
     folder = run_folder(opt)
     root = os.path.realpath(folder)
     for parent, folders, files in os.walk(folder):

@@ -24,6 +24,7 @@ class TrainOptions(BaseOptions):
         checks.augmentations,
         lambda opt: check_names(displays(opt)),
         *BaseOptions.rules,
+        checks.no_way_out,
         lambda opt: check_packages(displays(opt)),
     )
     early_rules = (checks.saved_weights,)

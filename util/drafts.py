@@ -59,7 +59,9 @@ def _open_locked(path: Path) -> tuple[Path, IO[bytes]]:
 
 def _open_untruncated(path: str, flags: int) -> int:
     """Open as the flags say, but leave the content, which another writer may be writing, as it is."""
-    return os.open(path, flags & ~os.O_TRUNC, 0o666)
+    # a link in a folder from somebody else could lead anywhere, and a pipe would wait for a reader
+    safely = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    return os.open(path, flags & ~os.O_TRUNC | safely, 0o666)
 
 
 def _remove_abandoned(path: Path) -> None:

@@ -86,7 +86,7 @@ def _missing_resource(error: Exception) -> UserError | None:
         mute_stdout()  # it is most likely redirected to the full disk
         return RunFault("the disk is full, perhaps because of this program's output: free some space")
     if isinstance(error, OSError) and error.filename is not None and error.errno in REASONS_OF_THE_SYSTEM:
-        return RunFault(f"cannot use {os.fsdecode(error.filename)}: {error.strerror}")
+        return RunFault(f"cannot use {error.filename}: {error.strerror}")
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return RunFault("too many open files: raise the limit (ulimit -n 4096), or use --num_threads 0")
     if isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from util import plugin_source
-from util.cli.arguments import Arguments
+from util.cli.arguments import Arguments, Metavars
 from util.cli.flag_types import count_or_all, names, number, positive_or_inf, switch, whole
 from util.cli.suggest import nearest
 from util.errors import UserError
@@ -209,23 +209,17 @@ class Parser(Arguments):
         return f"{flag} is not a flag of {self.prog} with the chosen --model and --dataset_mode; {hint}"
 
 
-class _Formatter(argparse.HelpFormatter):
+class _Formatter(Metavars):
     """Adds the default to the help of each flag that has one."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=32, width=110)
-
-    def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
-        """N for whole numbers, X for others, and for the rest the last word of the flag's name."""
-        kind = getattr(action.type, "__qualname__", "").split(".")[0]
-        letters = {"whole": "N", "int": "N", "number": "X", "float": "X"}
-        return letters.get(kind, action.dest.split("_")[-1].upper())
 
     def _get_help_string(self, action: argparse.Action) -> str:
         text, default = action.help or "", action.default
         if isinstance(default, list):
             default = ",".join(map(str, default))
         note = getattr(action, "default_note", default)
-        if note in (None, "", False, argparse.SUPPRESS) or "default:" in text:
+        if note is None or note is False or note in ("", argparse.SUPPRESS) or "default:" in text:
             return text
         return f"{text} (default: {note})".replace("%", "%%")

@@ -32,7 +32,7 @@ def add(parser: Parser) -> None:
 def _run_flags(parser: Parser) -> None:
     add, add_for_start = parser.option, partial(parser.option, fresh_start=True)
     with parser.section("run"):
-        add_for_start("--name", str, "experiment_name", "name of the run and of its folder")
+        add_for_start("--name", str, "experiment_name", "name of the run and of its folder", metavar="RUN")
         add_for_start("--checkpoints_dir", path, "./checkpoints", "folder that contains the runs")
         add_for_start("--suffix", str, "", "suffix added to --name, e.g. {netG}_size{load_size}")
         about = "YAML file of options; the command line overrides it"
@@ -49,7 +49,8 @@ def _run_flags(parser: Parser) -> None:
 def _plugin_flags(parser: Parser) -> None:
     add = partial(parser.option, for_testing=True)
     with parser.section("plugins"):
-        add("--model", str, "cycle_gan", "model to train or test; --list_models lists the models")
+        about = "model to train or test; --list_models lists the models"
+        add("--model", str, "cycle_gan", about, metavar="NAME")
         about = "kind of data set; --list_datasets lists the kinds"
         add("--dataset_mode", str, "unaligned", about, changes_pixels=True)
         about = "folder with your own models and data sets; can be given several times"

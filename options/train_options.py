@@ -62,15 +62,18 @@ class TrainOptions(BaseOptions):
 
 
 def displays(opt: Namespace) -> list[str]:
-    """The displays of --display, or the default ones, without those that another flag turns off."""
+    """The displays of --display, or the default ones with those after a +, without those that another flag turns off."""
     off = ({"visdom"} if opt.display_id <= 0 else set()) | ({"html"} if opt.no_html else set())
-    on = [name for name in (DISPLAYS if opt.display is None else opt.display) if name not in off]
+    given = DISPLAYS if opt.display is None else opt.display
+    added = [name[1:] for name in given if name.startswith("+")]
+    chosen = [name for name in given if not name.startswith("+")] or DISPLAYS
+    on = [name for name in dict.fromkeys([*chosen, *added]) if name not in off]
     return on + ["wandb"] * (opt.use_wandb and "wandb" not in on)
 
 
 def _sent_elsewhere(names_of_displays: object) -> list[str]:
     """Those of the displays that send losses and images to another machine."""
-    return [name for name in trained_with.items(names_of_displays) if name == "wandb"]
+    return [name for name in trained_with.items(names_of_displays) if "wandb" in name]
 
 
 def _schedule_flags(parser: Parser) -> None:
@@ -133,8 +136,8 @@ def _display_flags(parser: Parser) -> None:
     add = parser.option
     with parser.section("display in training"):
         about = (
-            f"where to show losses and images: any of {', '.join(DISPLAYS)}, tensorboard, wandb, separated by commas "
-            f"(default: {','.join(DISPLAYS)})"
+            f"where to show losses and images, instead of the defaults: any of {', '.join(DISPLAYS)}, tensorboard, "
+            f"wandb, separated by commas; +tensorboard adds one to the defaults (default: {','.join(DISPLAYS)})"
         )
         follows = ("display_id", "no_html", "use_wandb")
         settings = {"metavar": "NAMES", "follows": follows, "kept_outside": _sent_elsewhere}

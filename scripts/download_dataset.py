@@ -118,8 +118,8 @@ def fetch(url: str, archive: Path) -> None:
     except NETWORK_ERRORS as error:
         reason = getattr(error, "reason", None) or error
         raise RunFault(
-            f"cannot download {url} ({reason}): run this command again to continue, or download the file "
-            f"yourself into {archive.parent}"
+            f"cannot download {url} ({reason}): run this command again to continue, name another server with "
+            f"--mirror, or download the file yourself into {archive.parent}; --sha256 checks what was downloaded"
         ) from error
     os.replace(part, archive)
 

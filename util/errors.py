@@ -6,10 +6,13 @@ import io
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from util.log import mute_stdout, printable
 
+ROOT = Path(__file__).resolve().parent.parent
 # parts of torch's messages for several kinds of devices
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
@@ -55,9 +58,9 @@ def run(main: Callable[[], int | None]) -> int:
     except BrokenPipeError:
         mute_stdout()
         return 0
-    except (UserError, MemoryError, RuntimeError, OSError, ModuleNotFoundError) as error:
-        failure = error if isinstance(error, UserError) else _missing_resource(error)
-        if failure is None or (failure is error and os.environ.get("ZEBRAWOOD_DEBUG") == "1"):
+    except Exception as error:
+        failure = error if isinstance(error, UserError) else _missing_resource(error) or _plugin_fault(error)
+        if failure is None or os.environ.get("ZEBRAWOOD_DEBUG") == "1":
             raise
         print("error:", printable(" ".join(str(failure).splitlines())), file=sys.stderr)
         return failure.exit_code
@@ -73,6 +76,25 @@ def _check_working_folder() -> None:
 def how_to_install(package: str) -> str:
     """What to do about a package that cannot be imported."""
     return f"activate the environment (source .venv/bin/activate), or pip install {package}"
+
+
+def line_of(error: BaseException, names: Callable[[Path], bool]) -> str:
+    """`file:line` of the innermost call in a file that `names` accepts; empty if there is none."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if names(Path(frame.filename))]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+
+
+def _plugin_fault(error: Exception) -> UserError | None:
+    """The failure to report if the error comes from a plugin that is not part of this project."""
+
+    def is_plugin(path: Path) -> bool:
+        return path.stem.endswith(("_model", "_dataset")) and not path.is_relative_to(ROOT)
+
+    if place := line_of(error, is_plugin):
+        return RunFault(
+            f"{place}: {type(error).__name__}: {error}; ZEBRAWOOD_DEBUG=1 shows the whole traceback"
+        )
+    return None
 
 
 def _missing_resource(error: Exception) -> UserError | None:

@@ -207,17 +207,28 @@ class Fuzzer:
     def __init__(self, folder: Path, translator: Path, generator: Path, data: Path, seed: int) -> None:
         self.folder, self.runs, self.data, self.seed = folder, (translator, generator), data, seed
         self.results: Counter[str] = Counter()
+        # the forked processes inherit what this reads
+        TrainOptions().parse(["--dataroot", str(data), "--checkpoints_dir", str(folder), *TINY])
 
     def run(self, numbers: range) -> list[str]:
-        """The descriptions of the cases that failed."""
+        """The descriptions of the cases that failed; first of all the unchanged commands must succeed."""
+        for index, words in enumerate(self._commands()):
+            place = self._copy(f"unchanged{index}")
+            code, output = run_forked(words, place)
+            assert code == 0, output
         return [fault for number in numbers if (fault := self._run_case(number))]
+
+    def _copy(self, name: str) -> Path:
+        """A folder with the runs and the data."""
+        place = self.folder / name
+        for source, run in zip(self.runs, "rg", strict=True):
+            shutil.copytree(source / "r", place / "checkpoints" / run, copy_function=link_or_copy)
+        shutil.copytree(self.data, place / "data")
+        return place
 
     def _run_case(self, number: int) -> str:
         rng = random.Random(f"{self.seed}/{number}")
-        place = self.folder / str(number)
-        for source, name in zip(self.runs, "rg", strict=True):
-            shutil.copytree(source / "r", place / "checkpoints" / name, copy_function=link_or_copy)
-        shutil.copytree(self.data, place / "data")
+        place = self._copy(str(number))
         case = self._make(number, place, rng)
         before = snapshot(place / "data")
         code, output = run_forked(case.words, place)
@@ -275,7 +286,7 @@ class Fuzzer:
         return case
 
     def _commands(self) -> Iterator[list[str]]:
-        short = ["--n_epochs_decay", "1", "--max_dataset_size", "1", "--display_id", "-1"]
+        short = ["--n_epochs_decay", "1", "--max_dataset_size", "2", "--display_id", "-1"]
         yield ["test.py", "--name", "r", "--dataroot", "data", "--num_test", "1"]
         yield ["train.py", "--name", "r", "--dataroot", "data", "--continue_train", *short]
         yield ["train.py", "--name", "new", "--dataroot", "data", *TINY, "--n_epochs", "1", *short]

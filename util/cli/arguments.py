@@ -36,4 +36,4 @@ class Arguments(argparse.ArgumentParser):
         """argparse converts every value here; control characters and surrogates could not be printed or saved."""
         if any(ord(letter) < 32 or letter == "\x7f" or "\ud800" <= letter <= "\udfff" for letter in word):
             raise argparse.ArgumentError(action, f"{word!a} must be plain text in UTF-8")
-        return super()._get_value(action, word)  # type: ignore[misc]
+        return super()._get_value(action, word)

@@ -152,4 +152,4 @@ def _display_flags(parser: Parser) -> None:
         about, as_text = "address of the visdom server", trained_with.as_text
         add("--display_server", str, "http://localhost", about, kept_outside=as_text)
         add("--display_port", whole(1, 65535), 8097, "port of the visdom server", kept_outside=as_text)
-        add("--display_env", str, "main", "visdom environment")
+        add("--display_env", str, "main", "visdom environment", kept_outside=as_text)

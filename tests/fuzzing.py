@@ -237,7 +237,9 @@ class Fuzzer:
         shutil.rmtree(place)
         if not fault:
             return ""
-        return f"case {number} ({case.kind})\n  {case.words}\n  {case.changed}\n  {fault}\n{output[-3000:]}"
+        told = f"case {number} ({case.kind})\n  {case.words}\n  {case.changed}\n  {fault}\n{output[-3000:]}"
+        print(told.encode(errors="backslashreplace").decode(), flush=True)
+        return told
 
     def _make(self, number: int, place: Path, rng: random.Random) -> Case:
         kind = rng.choice(

@@ -160,6 +160,7 @@ def test_a_folder_beside_runs_is_asked_for_every_time(tmp_path: Path, capsys: py
         ({"display_server": "http://foreign.example"}, ["--display_server", "http://foreign.example"]),
         ({"display_port": 25}, ["--display_port", "25"]),
         ({"use_wandb": True}, ["--use_wandb", "True"]),
+        ({"display_env": "theirs"}, ["--display_env", "theirs"]),
         ({"wandb_project_name": "theirs"}, ["--wandb_project_name", "theirs"]),
         ({"display": ["console", "wandb"]}, ["--display", "console", "wandb"]),
     ],
@@ -187,6 +188,17 @@ def test_a_foreign_run_names_no_folder_to_write_to(tmp_path: Path) -> None:
     resumed, tested = resume("--name", "received"), test("--name", "received")
     for opt in (resumed, tested):
         assert outside not in map(str, vars(opt).values()) and opt.name == "received"
+
+
+def test_a_foreign_run_downloads_nothing(tmp_path: Path) -> None:
+    options = {
+        "dataset_mode": "torchvision",
+        "tv_dataset": "MNIST",
+        "download": True,
+        "dataroot": str(tmp_path),
+    }
+    write_run(tmp_path / "checkpoints" / "received", options | {"model": "dcgan"})
+    assert resume("--name", "received").download is False
 
 
 @pytest.mark.parametrize("kind", ["link to a file", "link to a folder", "pipe"])

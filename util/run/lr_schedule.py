@@ -53,8 +53,12 @@ class Schedule:
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
-        for name, value in state.items():
-            setattr(self, name, value)
+        if state.keys() != self.state_dict().keys() or {type(value) for value in state.values()} - {
+            int,
+            float,
+        }:
+            raise ValueError("the state of the learning rate does not consist of its numbers")
+        vars(self).update(state)
 
 
 def linear(schedule: Schedule, epoch: int) -> float:

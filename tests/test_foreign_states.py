@@ -32,6 +32,7 @@ def averages() -> EMA:
         (lambda: ImagePool(2), "images", [IMAGE.bool()]),
         (lambda: ImagePool(2), "images", [IMAGE[0]]),
         (lambda: ImagePool(2), "images", [IMAGE.to_sparse()]),
+        (lambda: ImagePool(2), "images", [IMAGE.to("meta")]),
         (lambda: ImagePool(2), "images", "text"),
         (RandomState, "numpy", (torch.zeros(624), 10**6, 0, 0.0)),
         (RandomState, "numpy", (torch.zeros(3), 0, 0, 0.0)),

@@ -41,7 +41,10 @@ class ImagePool:
 
     def load_state_dict(self, state: dict) -> None:
         images = list(state["images"])
-        ordinary = all(isinstance(image, Tensor) and image.layout is torch.strided for image in images)
+        ordinary = all(
+            isinstance(image, Tensor) and image.layout is torch.strided and not image.is_meta
+            for image in images
+        )
         if not ordinary or any(image.ndim != 3 or not image.is_floating_point() for image in images):
             raise ValueError("the image pool does not hold images (C, H, W)")
         self.images = images

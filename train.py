@@ -36,7 +36,9 @@ def main() -> int:
     with exit_on_signals(), RunLock(Path(opt.checkpoints_dir), opt.name) as lock:
         log.info(options.describe(opt))
         distributed.describe(opt.batch_size, device, opt.gpu_ids)
-        return start(opt, options, lock)
+        exit_code = start(opt, options, lock)
+        distributed.stop()
+        return exit_code
 
 
 def start(opt: Namespace, options: TrainOptions, lock: RunLock) -> int:
@@ -60,7 +62,6 @@ def start(opt: Namespace, options: TrainOptions, lock: RunLock) -> int:
     run = lifecycle.begin(opt, model, images_per_epoch=size)
     if run.is_finished:
         log.info(lifecycle.already_finished(opt, run))
-        distributed.stop()
         return 0
     options.save(opt)
     run.has_options = log.is_main()
@@ -82,7 +83,6 @@ def start(opt: Namespace, options: TrainOptions, lock: RunLock) -> int:
                 raise
         if not finished:
             run.save("latest")
-    distributed.stop()
     log.info(lifecycle.final_message(opt, run, finished=finished))
     return 0 if finished else stop.exit_code
 

@@ -83,8 +83,8 @@ def match_by_name(folder_A: Path, folder_B: Path) -> list[tuple[str, str]]:
     if unmatched:
         paths = [by_name_A.get(name) or by_name_B[name] for name in unmatched[:3]]
         raise UserError(
-            f"{len(unmatched)} of {len(by_name_A)} images in {folder_A} and {len(by_name_B)} in {folder_B} have no "
-            f"partner with the same name, such as {', '.join(paths)}; rename or remove them"
+            f"{folder_A} has {len(by_name_A)} images and {folder_B} has {len(by_name_B)}, and {len(unmatched)} of all "
+            f"have no partner with the same name, such as {', '.join(paths)}; rename or remove them"
         )
     return [(path, by_name_B[name]) for name, path in by_name_A.items()]
 

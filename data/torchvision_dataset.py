@@ -23,7 +23,9 @@ class TorchvisionDataset(RealImages):
         parser.add_argument(
             "--tv_category", choices=CATEGORIES, default="church_outdoor", help="category of LSUN"
         )
-        parser.flag("--download", "download the data set first if it is missing")  # type: ignore[attr-defined]
+        # a run from somebody else must not cause a download
+        attributes = {"fresh_start": True, "for_testing": False}
+        parser.flag("--download", "download the data set first if it is missing", **attributes)  # type: ignore[attr-defined]
         tv_set = SETS[parser.parse_known_args()[0].tv_dataset]
         if tv_set.grey:
             parser.set_defaults(input_nc=1, output_nc=1)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from options import checks, early_checks, renamed_flags, saved_options, shared_flags
 from options.parser import Parser
-from util import log, plugins, rank_variables
+from util import log, plugins, trained_with
 from util.cli.image_side import image_side
 from util.cpu_count import default_num_threads, limit_spinning
 from util.errors import UserError
+from util.ranks import rank_variables
 
 Rule = Callable[[Namespace], None]
 
@@ -21,7 +22,7 @@ class BaseOptions:
     prog = "train.py"
     is_train = True
     needs_data = True  # whether --dataroot is needed, unless the data set plugin says otherwise
-    rules: tuple[Rule, ...] = (checks.sizes, checks.plain_names, checks.place_for_a_run)
+    rules: tuple[Rule, ...] = (checks.sizes, checks.memory, checks.plain_names, checks.place_for_a_run)
     # the rules that do not depend on plugins, which are imported after them
     early_rules: tuple[Rule, ...] = ()
 
@@ -42,10 +43,10 @@ class BaseOptions:
         )
         opt = self._gather(argv, {}, strictly=False)
         folder = checks.run_folder(opt)
-        run = saved_options.read_run(folder)
-        if not self._uses_data_of_run(opt, run):
+        run, source = saved_options.read_run(folder), f"the options of {folder}"
+        if not self._uses_data_of_run(self._gather_shared(argv, run, source)[0], run):
             run.pop("dataset_mode", None)
-        opt = self._gather(argv, run, strictly=True, source=f"the options of {folder}")
+        opt = self._gather(argv, run, strictly=True, source=source)
         opt.only_in_training = frozenset() if self.is_train else frozenset(run.keys() - vars(opt).keys())
         self._warn_of_changes(opt)
         opt.image_side = image_side(opt.preprocess, load_size=opt.load_size, crop_size=opt.crop_size)
@@ -63,6 +64,8 @@ class BaseOptions:
         if log.is_main():
             folder = Path(opt.checkpoints_dir) / opt.name
             saved_options.save(opt, self.parser, folder, unsaved=self._unsaved)
+            if opt.isTrain:
+                trained_with.record(self.parser.parts_kept_outside(vars(opt)), opt.checkpoints_dir)
 
     def describe(self, opt: Namespace) -> str:
         return saved_options.describe(opt, self.parser)
@@ -84,9 +87,22 @@ class BaseOptions:
         config = saved_options.read_config(opt.config) if opt.config else {}
         parser.layers = [(source, {}), (f"--config {opt.config}", config)]
         parser.layers[0] = (source, self.inherited(run))
+        self._refuse_foreign_code_and_servers(parser)
         opt, unknown = parser.parse_known_args()
         opt.isTrain = self.is_train
         return opt, unknown, parser
+
+    def _refuse_foreign_code_and_servers(self, parser: Parser) -> None:
+        """Refuse what the options of a run may not choose for this user; see util.trained_with."""
+        source, options = parser.layers[0]
+        taken = {name: value for name, value in options.items() if name not in parser.given()}
+        for name, part in parser.parts_kept_outside(taken):
+            if not trained_with.is_recorded(name, part):
+                values = " ".join(f"--{name} {item}" for item in trained_with.items(taken[name]))
+                raise UserError(
+                    f"{source} contain {values}, with which you have not trained before, and a run folder may come "
+                    f"from somebody else: if you trust {part}, repeat {values} on the command line"
+                )
 
     def _gather(
         self, argv: Sequence[str], run: saved_options.Options, strictly: bool, source: str = ""
@@ -117,7 +133,7 @@ class BaseOptions:
         return {}
 
     def _uses_data_of_run(self, opt: Namespace, run: saved_options.Options) -> bool:
-        """Whether the run's --dataset_mode is the default of this start."""
+        """Whether the run's --dataset_mode is the default of this start, whose shared options are `opt`."""
         return True
 
     def _warn_of_changes(self, opt: Namespace) -> None:

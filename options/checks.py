@@ -1,12 +1,16 @@
 """Rejects values and combinations of options that cannot work, before anything is built."""
 
 import os
+import re
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
+from string import Formatter
 
 from util.cli.packages import require
 from util.cli.suggest import unknown
 from util.errors import UserError
+from util.free_memory import available_bytes
 from util.run import weight_files
 
 PREPROCESS = tuple(
@@ -19,9 +23,14 @@ LONGEST_NAME = 200  # bytes; file systems allow 255, and prefixes and file name 
 def with_suffix(opt: Namespace) -> str:
     """The run's name with --suffix appended, in which each {option} is replaced by its value."""
     try:
+        fields = [(name or "", spec or "") for _, name, spec, _ in Formatter().parse(opt.suffix)]
+        if any(re.search(r"\d{3}|[{}]", spec) for _, spec in fields):
+            raise ValueError("a width of more than two digits")
         return f"{opt.name}_{opt.suffix.format(**vars(opt))}"
     except (LookupError, ValueError, AttributeError, TypeError) as error:
-        raise UserError(f"--suffix {opt.suffix} names an option that does not exist: {error}") from error
+        raise UserError(
+            f"--suffix {opt.suffix} must contain names of options in braces, e.g. {{netG}}: {error}"
+        ) from error
 
 
 def run_folder(opt: Namespace) -> Path:
@@ -62,6 +71,32 @@ def sizes(opt: Namespace) -> None:
         )
 
 
+def memory(opt: Namespace) -> None:
+    """Refuse sizes whose smallest tensors do not fit into the free memory, before they are allocated."""
+    free = available_bytes()
+    for flags, needed in _least_bytes(opt):
+        if free is not None and needed > free:
+            values = " ".join(f"--{flag} {getattr(opt, flag)}" for flag in flags)
+            raise UserError(
+                f"{values} needs at least {needed / 1e9:,.0f} GB of memory, and {free / 1e9:,.1f} GB are free: use "
+                "smaller values"
+            )
+
+
+def _least_bytes(opt: Namespace) -> Iterator[tuple[tuple[str, ...], int]]:
+    """(flags, bytes): one scaled image, one batch of crops, and one layer of each network."""
+    if "resize" in opt.preprocess or "scale" in opt.preprocess:
+        yield ("load_size",), 3 * opt.load_size**2
+    channels = max(opt.input_nc, opt.output_nc)
+    if opt.image_side is not None:
+        yield ("batch_size", "crop_size"), 4 * channels * opt.batch_size * opt.image_side**2
+    for flag in ("ngf", "ndf"):  # most families have layers of 4 times as many channels, with 3 x 3 weights
+        yield (flag,), 4 * 9 * (4 * getattr(opt, flag)) ** 2
+    if "steps" in opt and opt.image_side is not None:
+        frames = opt.frames if opt.gif else opt.steps
+        yield ("columns", "steps", "frames"), 3 * opt.columns * frames * opt.image_side**2
+
+
 def plain_names(opt: Namespace) -> None:
     for flag, value in (("--phase", opt.phase), ("--epoch", opt.epoch)):
         if not _stays_inside(value):
@@ -73,6 +108,24 @@ def place_for_a_run(opt: Namespace) -> None:
     folder = run_folder(opt)
     if folder.is_file():
         raise UserError(f"--name {opt.name}: {folder} is a file, not a folder; choose another name")
+
+
+def no_way_out(opt: Namespace) -> None:
+    """Refuse a run folder that training cannot write without leaving it, or in which reading would wait for ever."""
+    folder = run_folder(opt)
+    root = os.path.realpath(folder)
+    for parent, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            path = os.path.join(parent, name)
+            real = os.path.realpath(path)
+            if not real.startswith(os.path.join(root, "")):
+                raise UserError(
+                    f"{path} is a link to {real}, outside the run: replace it by what it links to, or remove it"
+                )
+            if os.path.exists(real) and not (os.path.isfile(real) or os.path.isdir(real)):
+                raise UserError(f"{path} is neither a file nor a folder: remove it")
+        if "wandb" in folders:
+            folders.remove("wandb")  # W&B links to its logs in the home folder
 
 
 def place_for_results(opt: Namespace) -> None:

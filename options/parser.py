@@ -1,13 +1,14 @@
 """An argument parser that combines several sources of options and knows what each flag is for."""
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from util import plugin_source
-from util.cli.arguments import Arguments
+from util.cli.arguments import Arguments, Metavars
 from util.cli.flag_types import count_or_all, names, number, positive_or_inf, switch, whole
 from util.cli.suggest import nearest
 from util.errors import UserError
@@ -45,6 +46,7 @@ class Attributes:
     changes_pixels: bool = False
     fresh_start: bool = False
     follows: tuple[str, ...] = ()
+    kept_outside: Callable[[Any], list[str]] | None = None
 
 
 class Parser(Arguments):
@@ -82,6 +84,7 @@ class Parser(Arguments):
         changes_pixels: bool = False,
         fresh_start: bool = False,
         follows: Iterable[str] = (),
+        kept_outside: Callable[[Any], list[str]] | None = None,
         **settings: Any,
     ) -> argparse.Action:
         """As argparse's, with attributes that tell the rest of the program how to use the flag.
@@ -93,7 +96,11 @@ class Parser(Arguments):
             fresh_start: the value is valid for one start, and a resumed run does not take it over.
             follows: options that this one is computed from; if the user gives one of them, a resumed run does not
                 take this one over.
+            kept_outside: the values can name code or servers. It returns the parts of a value that a start does not
+                take from the options of a run, unless they are the default or util.trained_with has recorded them.
         """
+        if settings.get("type") in (int, float) and settings.get("default") not in (math.inf, -math.inf):
+            settings["type"] = whole() if settings["type"] is int else number()  # no inf, nan or huge numbers
         add = self._section.add_argument if self._section else super().add_argument
         try:
             action = add(*names, **settings)
@@ -101,7 +108,9 @@ class Parser(Arguments):
             where = f"{self._section.title}: " if self._section else ""
             raise UserError(f"{where}there is a flag {names[0]} already; rename the new one") from error
         inherited = self._plugin_section if for_testing is None else for_testing
-        self._attributes[action.dest] = Attributes(inherited, changes_pixels, fresh_start, tuple(follows))
+        self._attributes[action.dest] = Attributes(
+            inherited, changes_pixels, fresh_start, tuple(follows), kept_outside
+        )
         if for_testing and not self.is_train:
             self.note_defaults(**{action.dest: "as in training"})
         return action
@@ -125,6 +134,15 @@ class Parser(Arguments):
         """The attributes of an option; one that is not declared here is assumed to be a plugin's."""
         return self._attributes.get(name, Attributes(for_testing=True))
 
+    def parts_kept_outside(self, options: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        """(option, part) of the values that only the user may choose, without the parts of the defaults."""
+        for name, value in options.items():
+            parts = self.attributes(name).kept_outside
+            if parts is not None and value is not None:
+                default = self.get_default(name)
+                known = [] if default is None else parts(default)
+                yield from ((name, part) for part in parts(value) if part not in known)
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         words = self._all_arguments() if args is None else args
         opt, unknown = super().parse_known_args(words, namespace or Options())
@@ -147,9 +165,11 @@ class Parser(Arguments):
 
     def _all_arguments(self) -> list[str]:
         words: list[str] = []
-        for source, layer in self.layers:
-            layer_words = [word for name, value in layer.items() for word in self._as_words(name, value)]
+        for position, (source, layer) in enumerate(self.layers):
+            stronger = self.explicit().union(*(later for _, later in self.layers[position + 1 :]))
+            weaker = {name: value for name, value in layer.items() if name not in stronger}
             try:
+                layer_words = [word for name, value in weaker.items() for word in self._as_words(name, value)]
                 super().parse_known_args(layer_words)
             except UserError as error:
                 raise UserError(f"{source}: {error}") from error
@@ -162,6 +182,11 @@ class Parser(Arguments):
             return []
         flag = action.option_strings[-1]
         items = value if isinstance(value, list) else [value]
+        is_text = action.type in (None, str) and not isinstance(action.default, list) and action.nargs is None
+        if isinstance(value, list) and is_text and not isinstance(action, argparse._AppendAction):
+            raise UserError(f"{flag} needs one value, not a list of {len(value)}")
+        if any(isinstance(item, list | dict) or str(item).startswith("--") for item in items):
+            raise UserError(f"{flag} needs plain values: text or numbers that do not begin with --")
         if action.nargs == 0:  # store_true, store_false: the flag alone sets its constant
             return [flag] if switch(str(value)) == bool(action.const) else []
         if isinstance(action, argparse._AppendAction):
@@ -184,23 +209,17 @@ class Parser(Arguments):
         return f"{flag} is not a flag of {self.prog} with the chosen --model and --dataset_mode; {hint}"
 
 
-class _Formatter(argparse.HelpFormatter):
+class _Formatter(Metavars):
     """Adds the default to the help of each flag that has one."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=32, width=110)
-
-    def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
-        """N for whole numbers, X for others, and for the rest the last word of the flag's name."""
-        kind = getattr(action.type, "__qualname__", "").split(".")[0]
-        letters = {"whole": "N", "int": "N", "number": "X", "float": "X"}
-        return letters.get(kind, action.dest.split("_")[-1].upper())
 
     def _get_help_string(self, action: argparse.Action) -> str:
         text, default = action.help or "", action.default
         if isinstance(default, list):
             default = ",".join(map(str, default))
         note = getattr(action, "default_note", default)
-        if note in (None, "", False, argparse.SUPPRESS) or "default:" in text:
+        if note is None or note is False or note in ("", argparse.SUPPRESS) or "default:" in text:
             return text
         return f"{text} (default: {note})".replace("%", "%%")

@@ -33,14 +33,19 @@ class SampleOptions(TestOptions):
                 "truncation, attention, separated by commas (default: all that the model supports)"
             )
             add("--sheets", names, [], about, metavar="NAMES")
-            add("--columns", whole(1), 8, "number of seeds side by side, and of interpolations in a sheet")
-            add("--steps", whole(2), 8, "number of images in an interpolation, including both ends")
+            add(
+                "--columns",
+                whole(1, 1000),
+                8,
+                "number of seeds side by side, and of interpolations in a sheet",
+            )
+            add("--steps", whole(2, 1000), 8, "number of images in an interpolation, including both ends")
             about = "truncation of each row of the truncation sheet, separated by commas; inf means none"
             default = [0.1, 0.4, 0.7, 1.0, 2.0, math.inf]
             add("--truncations", truncations, default, about, metavar="NUMBERS")
             about = "also write interpolation.gif, an animation that interpolates between seeds in a loop"
             parser.flag("--gif", about)
-            add("--frames", whole(2), 60, "number of frames of the animation")
+            add("--frames", whole(2, 100_000), 60, "number of frames of the animation")
             add("--fps", whole(1, 50), 15, "frames per second of the animation")
         parser.set_defaults(phase="samples")
 

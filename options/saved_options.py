@@ -1,8 +1,11 @@
 """Options in files: opt.json and train_opt.txt of a run, and the file of --config."""
 
 import ast
+import errno
 import json
 import math
+import os
+import stat
 from argparse import Namespace
 from collections.abc import Collection
 from contextlib import suppress
@@ -14,6 +17,13 @@ from util.errors import UserError
 from util.files import write_atomically
 
 Options = dict[str, Any]
+LARGEST_FILE = 1 << 18  # bytes; a file of options has about 3,000
+YAML_CONSTANTS: dict[str, Any] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".inf", ".Inf", ".INF"), "inf"),
+}
 
 
 def read_config(path: str) -> Options:
@@ -23,7 +33,7 @@ def read_config(path: str) -> Options:
         UserError: no such file, not readable as YAML, or not a list of names and values.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = _read_text(Path(path))
     except OSError as error:
         raise UserError(f"--config {path} cannot be read: {error.strerror}; check the path") from error
     except UnicodeDecodeError as error:
@@ -33,12 +43,21 @@ def read_config(path: str) -> Options:
     except ModuleNotFoundError as error:
         raise UserError("--config needs the package pyyaml: pip install pyyaml") from error
     try:
-        options = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
+        # all values stay text, which the flags convert: `off` is not false, and long numbers cost no time
+        options = yaml.load(text, yaml.BaseLoader) or {}
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no character of that number
         raise UserError(f"--config {path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(options, dict) or any(isinstance(value, dict) for value in options.values()):
+    items = options.items() if isinstance(options, dict) else [("", options)]
+    if not all(isinstance(name, str) and _is_plain(value) for name, value in items):
         raise UserError(f"--config {path} must consist of lines of the form name: value, e.g. batch_size: 4")
-    return {str(name).removeprefix("--"): value for name, value in options.items()}
+    return {name.removeprefix("--"): YAML_CONSTANTS.get(str(value), value) for name, value in items}
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value of a YAML file is a text or a list of texts."""
+    return isinstance(value, str) or (
+        isinstance(value, list) and all(isinstance(item, str) for item in value)
+    )
 
 
 def read_run(folder: Path) -> Options:
@@ -46,8 +65,8 @@ def read_run(folder: Path) -> Options:
     saved, upstream = folder / "opt.json", folder / "train_opt.txt"
     if saved.exists():
         try:
-            options = json.loads(saved.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # ValueError: not UTF-8, or not JSON
+            options = json.loads(_read_text(saved))
+        except (OSError, ValueError, RecursionError):  # ValueError: not UTF-8, or not JSON
             options = None
         if not isinstance(options, dict):
             raise UserError(
@@ -55,8 +74,23 @@ def read_run(folder: Path) -> Options:
             )
         return options
     if upstream.exists():
-        return _read_text_form(upstream.read_text(encoding="utf-8", errors="replace"))
+        try:
+            return _read_text_form(_read_text(upstream, errors="replace"))
+        except OSError as error:
+            raise UserError(f"{upstream} cannot be read: {error.strerror}") from error
     return {}
+
+
+def _read_text(path: Path, errors: str = "strict") -> str:
+    """The text of a small regular file; anything else is an OSError, which a pipe without a writer is at once."""
+    # a pipe does not block the opening, and is not read
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise OSError(errno.EFBIG, f"it is larger than {LARGEST_FILE} bytes")
+    return content.decode(errors=errors)
 
 
 def save(opt: Namespace, parser: Parser, folder: Path, *, unsaved: Collection[str]) -> None:
@@ -90,6 +124,6 @@ def _read_text_form(text: str) -> Options:
         if colon and not line.startswith("-") and value not in ("", "None"):
             options[name.strip()] = value
             if value.startswith("["):
-                with suppress(ValueError, SyntaxError):
+                with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
                     options[name.strip()] = ast.literal_eval(value)
     return options

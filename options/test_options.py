@@ -9,6 +9,7 @@ from options import checks, saved_options
 from options.base_options import BaseOptions, Rule
 from options.parser import Parser, count_or_all, names, number
 from util import plugins
+from util.cli.flag_types import path
 from util.errors import RunFault, UserError
 
 
@@ -30,11 +31,16 @@ class TestOptions(BaseOptions):
         super().initialize(parser)
         add = parser.option
         with parser.section("results"):
-            add("--results_dir", str, "./results/", "folder for the pages of results")
+            add("--results_dir", path, "./results/", "folder for the pages of results")
             about = "part of the data set to use, e.g. test or train"
             add("--phase", str, "test", about, changes_pixels=True)
             add("--num_test", count_or_all, 50, "number of items to test, or all", metavar="N")
-            add("--aspect_ratio", number(above=0), 1.0, "factor by which to widen the resulting images")
+            add(
+                "--aspect_ratio",
+                number(least=0.01, most=100),
+                1.0,
+                "factor by which to widen the resulting images",
+            )
             parser.flag("--eval", "put batch norm and dropout into evaluation mode instead of training mode")
             parser.flag("--no_ema", "load the weights themselves instead of their moving average")
             about = "kinds of images to save, separated by commas, e.g. real_A,fake_B (default: all)"
@@ -52,7 +58,7 @@ class TestOptions(BaseOptions):
     def inherited(self, run: saved_options.Options) -> saved_options.Options:
         """The options that determine the networks and their input, and the flags of the run's plugins."""
         options = {name: value for name, value in run.items() if self.parser.attributes(name).for_testing}
-        if run.get("preprocess") == "resize":
+        if run.get("preprocess") == "resize" and "load_size" in run:
             options["load_size"] = run["load_size"]  # the size that the networks saw
         self._direction_of_run = run.get("direction", "AtoB")
         given, _ = self.parser.parse_known_args()
@@ -68,11 +74,8 @@ class TestOptions(BaseOptions):
             super().save(opt)
 
     def _uses_data_of_run(self, opt: Namespace, run: saved_options.Options) -> bool:
-        explicit = "model" in self.parser.explicit()
-        model = opt.model if explicit else run.get("model", opt.model)
-        folders = opt.plugin_path or run.get("plugin_path", [])
-        other_data = plugins.find("model", model, folders).test_dataset is not None
-        return not other_data and not (explicit and model != run.get("model"))
+        other_data = plugins.find("model", opt.model, opt.plugin_path).test_dataset is not None
+        return not other_data and opt.model == run.get("model", opt.model)
 
 
 def photographs(opt: Namespace) -> None:

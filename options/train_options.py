@@ -6,6 +6,8 @@ from options import checks, saved_options
 from options.base_options import BaseOptions
 from options.checks import AUGMENTATIONS
 from options.parser import Parser, names, number, whole
+from util import trained_with
+from util.cli.flag_types import path
 from util.visualizer import check_names, check_packages
 
 GAN_MODES = ("vanilla", "lsgan", "hinge", "wgangp")
@@ -22,6 +24,7 @@ class TrainOptions(BaseOptions):
         checks.augmentations,
         lambda opt: check_names(displays(opt)),
         *BaseOptions.rules,
+        checks.no_way_out,
         lambda opt: check_packages(displays(opt)),
     )
     early_rules = (checks.saved_weights,)
@@ -61,10 +64,18 @@ class TrainOptions(BaseOptions):
 
 
 def displays(opt: Namespace) -> list[str]:
-    """The displays of --display, or the default ones, without those that another flag turns off."""
+    """The displays of --display, or the default ones with those after a +, without those that another flag turns off."""
     off = ({"visdom"} if opt.display_id <= 0 else set()) | ({"html"} if opt.no_html else set())
-    on = [name for name in (DISPLAYS if opt.display is None else opt.display) if name not in off]
+    given = DISPLAYS if opt.display is None else opt.display
+    added = [name[1:] for name in given if name.startswith("+")]
+    chosen = [name for name in given if not name.startswith("+")] or DISPLAYS
+    on = [name for name in dict.fromkeys([*chosen, *added]) if name not in off]
     return on + ["wandb"] * (opt.use_wandb and "wandb" not in on)
+
+
+def _sent_elsewhere(names_of_displays: object) -> list[str]:
+    """Those of the displays that send losses and images to another machine."""
+    return [name for name in trained_with.items(names_of_displays) if "wandb" in name]
 
 
 def _schedule_flags(parser: Parser) -> None:
@@ -131,7 +142,7 @@ def _saving_flags(parser: Parser) -> None:
         add("--keep_last", whole(0), 0, about)
         parser.flag("--continue_train", "resume the run --name, with its options", fresh_start=True)
         about = "folder of a run to load initial weights from; parameters without a match there keep their initial values"
-        add("--init_from", str, None, about, metavar="FOLDER", fresh_start=True)
+        add("--init_from", path, None, about, metavar="FOLDER", fresh_start=True)
         add("--phase", str, "train", "part of the data set to use, e.g. train", changes_pixels=True)
 
 
@@ -139,11 +150,12 @@ def _display_flags(parser: Parser) -> None:
     add = parser.option
     with parser.section("display in training"):
         about = (
-            f"where to show losses and images: any of {', '.join(DISPLAYS)}, tensorboard, wandb, separated by commas "
-            f"(default: {','.join(DISPLAYS)})"
+            f"where to show losses and images, instead of the defaults: any of {', '.join(DISPLAYS)}, tensorboard, "
+            f"wandb, separated by commas; +tensorboard adds one to the defaults (default: {','.join(DISPLAYS)})"
         )
         follows = ("display_id", "no_html", "use_wandb")
-        add("--display", names, None, about, metavar="NAMES", follows=follows)
+        settings = {"metavar": "NAMES", "follows": follows, "kept_outside": _sent_elsewhere}
+        add("--display", names, None, about, **settings)
         add("--print_freq", whole(1), 100, "number of training images between reports of the losses")
         add("--display_freq", whole(1), 400, "number of training images between displays of results")
         add("--update_html_freq", whole(1), 1000, "number of training images between writes of the HTML page")
@@ -155,6 +167,7 @@ def _display_flags(parser: Parser) -> None:
         parser.flag("--no_html", "do not write the HTML page")
         add("--display_id", int, 1, "0 or less turns visdom off")
         add("--display_ncols", int, 4, "images per row in visdom; 0 or less gives each image its own window")
-        add("--display_server", str, "http://localhost", "address of the visdom server")
-        add("--display_port", whole(1, 65535), 8097, "port of the visdom server")
-        add("--display_env", str, "main", "visdom environment")
+        about, as_text = "address of the visdom server", trained_with.as_text
+        add("--display_server", str, "http://localhost", about, kept_outside=as_text)
+        add("--display_port", whole(1, 65535), 8097, "port of the visdom server", kept_outside=as_text)
+        add("--display_env", str, "main", "visdom environment", kept_outside=as_text)

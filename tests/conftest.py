@@ -76,6 +76,14 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests train with is recorded in a folder of this test session, not in the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 def draw_images(folder: Path, count: int, size: tuple[int, int] = (40, 36), seed: int = 0) -> None:
     """Write `count` PNG files of smooth random colours."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,8 +10,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from util import distributed, errors, rank_watch
+from util import distributed, errors
 from util.errors import RunFault
+from util.ranks import rank_watch
 
 
 def main(how: str, victim: int) -> None:

@@ -1,6 +1,7 @@
 """Flags: their defaults, the order of the sources, old names, --help, and the types of values."""
 
 import math
+import re
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from options.base_options import BaseOptions
 from options.parser import Parser, count_or_all, names, number, positive_or_inf, switch, whole
 from options.sample_options import SampleOptions
 from options.test_options import TestOptions
-from options.train_options import TrainOptions
+from options.train_options import DISPLAYS, TrainOptions, displays
 from util.errors import UserError
 
 UPSTREAM_TRAIN = {
@@ -182,3 +183,23 @@ def test_types_convert_good_words_and_refuse_bad_ones(convert: Callable, good: d
         with pytest.raises(UserError) as caught:
             parser.parse_args([f"--it={word}"])
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (["+tensorboard"], [*DISPLAYS, "tensorboard"]),
+        (["tensorboard"], ["tensorboard"]),
+        (["console", "+jsonl"], ["console", "jsonl"]),
+        (["+html"], list(DISPLAYS)),
+    ],
+)
+def test_a_plus_adds_a_display_to_the_defaults(given: list[str], shown: list[str]) -> None:
+    assert displays(Namespace(display=given, display_id=1, no_html=False, use_wandb=False)) == shown
+
+
+def test_help_shows_true_defaults_and_no_doubled_words(capsys: pytest.CaptureFixture) -> None:
+    for options in (TrainOptions, TestOptions, SampleOptions):
+        text = " ".join(ask(options, "--help", capsys).split())
+        assert not re.search(r"--(\w+) (?i:\1)\b|default: (None|\)|\[\])", text)
+        assert names_all(text, ["random number generators (default: 0)"])

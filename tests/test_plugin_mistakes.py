@@ -12,6 +12,7 @@ from conftest import names_all, random_batch, refused
 from display_run import fake_run, options
 from parsing import save_run, test, train
 
+from data.loader import Loader
 from models import create_model, networks
 from models.base_model import BaseModel
 from models.cycle_gan_model import CycleGANModel
@@ -19,6 +20,7 @@ from models.nets import families
 from models.template_model import TemplateModel
 from util.clock import Clock
 from util.display.backends import html
+from util.errors import RunFault
 
 OptionMaker = Callable[..., Namespace]
 FAMILY = "from torch import nn\nfrom models.nets.families import Family, register\n"
@@ -203,3 +205,22 @@ def test_a_panel_that_fails_is_left_out_alone(
     assert "still here" in page and "Broken" not in page
     warnings = capsys.readouterr().err
     assert names_all(warnings, ["Broken", "ZeroDivisionError"]) and warnings.count("Broken") == 1
+
+
+class BrokenImages(torch.utils.data.Dataset):
+    """The exception comes from a helper of the author's."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> dict:
+        return {"A": torch.full((3, 8, 8), self.ratio(index))}
+
+    def ratio(self, index: int) -> float:
+        return 1 / (index - index)
+
+
+def test_an_exception_in_a_data_set_names_file_and_line() -> None:
+    line = BrokenImages.ratio.__code__.co_firstlineno + 1
+    with refused(f"{__file__}:{line}", "BrokenImages", error=RunFault):
+        next(Loader(BrokenImages(), batch_size=1).epoch(1))

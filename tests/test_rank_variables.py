@@ -8,7 +8,8 @@ import pytest
 import torch.distributed as dist
 from conftest import TINY, names_all
 
-from util import distributed, log, rank_variables
+from util import distributed, log
+from util.ranks import rank_variables
 
 Runner = Callable[..., int]
 Trainer = Callable[[dict[str, str]], str]

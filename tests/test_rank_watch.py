@@ -16,9 +16,9 @@ import pytest
 import torch.distributed as dist
 from conftest import ROOT, TINY, names_all
 
-from util import rank_watch
 from util.errors import UserError
-from util.rank_watch import RankWatch
+from util.ranks import rank_watch
+from util.ranks.rank_watch import RankWatch
 from util.run import checkpoint
 
 LIMIT_S = 120.0  # of what takes seconds on an idle machine

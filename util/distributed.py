@@ -12,9 +12,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
-from util import log, rank_variables
+from util import log
 from util.errors import UserError
-from util.rank_watch import RankWatch
+from util.ranks import rank_variables
+from util.ranks.rank_watch import RankWatch
 
 COLLECTIVE_TIMEOUT = timedelta(minutes=30)  # rank 0 may download a data set while the others wait
 ANSWER_S = 30.0  # for the program at MASTER_PORT

@@ -12,6 +12,9 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+# a link in a folder from somebody else could lead anywhere, and a pipe would wait for a reader
+SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
 
 @contextmanager
 def draft_of(path: Path, *, sync: bool) -> Iterator[IO[bytes]]:
@@ -45,7 +48,7 @@ def _open_locked(path: Path) -> tuple[Path, IO[bytes]]:
     for number in count():
         draft = _draft(path, number)
         # not open(), which would empty a draft that another writer is writing
-        file = os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT, 0o666), "wb")
+        file = os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | SAFELY, 0o666), "wb")
         try:
             if _lock(file) and _is_at(draft, file):
                 file.truncate(0)

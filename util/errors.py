@@ -6,18 +6,27 @@ import io
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from util.log import mute
+from util.log import mute, printable
 
+ROOT = Path(__file__).resolve().parent.parent
 # parts of torch's messages for several kinds of devices
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 NEEDED = ("torch", "torchvision", "numpy", "PIL", "dominate")
 INSTALLED_AS = {"PIL": "pillow", "yaml": "pyyaml"}
-ENVIRONMENT = Path(__file__).resolve().parents[1] / ".venv" / "bin" / "activate"
+ENVIRONMENT = ROOT / ".venv" / "bin" / "activate"
+
+
+# why the system can refuse a path, whatever the program does with it
+REASONS_OF_THE_SYSTEM = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR),
+    *(errno.EISDIR, errno.EIO, errno.ESTALE, errno.EDQUOT),
+}
 
 
 class UserError(Exception):
@@ -41,12 +50,10 @@ class RunFault(UserError):
 
 
 def run(main: Callable[[], int | None]) -> int:
-    """Call `main` and return its exit code; print a UserError as one line, or with ZEBRAWOOD_DEBUG=1 raise it.
-
-    Characters that the terminal cannot show are printed as escape sequences.
-    """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    """Call `main` and return its exit code; print a UserError as one line, or with ZEBRAWOOD_DEBUG=1 raise it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # for letters that the terminal does not have
     try:
         _check_working_folder()
         return main() or 0
@@ -56,11 +63,11 @@ def run(main: Callable[[], int | None]) -> int:
     except BrokenPipeError:
         mute(sys.stdout)
         return 0
-    except (UserError, MemoryError, RuntimeError, OSError, ModuleNotFoundError) as error:
-        failure = error if isinstance(error, UserError) else _missing_resource(error)
-        if failure is None or (failure is error and os.environ.get("ZEBRAWOOD_DEBUG") == "1"):
+    except Exception as error:
+        failure = error if isinstance(error, UserError) else _missing_resource(error) or _plugin_fault(error)
+        if failure is None or os.environ.get("ZEBRAWOOD_DEBUG") == "1":
             raise
-        print("error:", " ".join(str(failure).splitlines()), file=sys.stderr)
+        print("error:", printable(" ".join(str(failure).splitlines())), file=sys.stderr)
         return failure.exit_code
 
 
@@ -108,6 +115,25 @@ def not_installed(package: str) -> UserError:
     return UserError(f"{subject} not installed for {sys.executable}: {how_to_install(names)}")
 
 
+def line_of(error: BaseException, names: Callable[[Path], bool]) -> str:
+    """`file:line` of the innermost call in a file that `names` accepts; empty if there is none."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if names(Path(frame.filename))]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+
+
+def _plugin_fault(error: Exception) -> UserError | None:
+    """The failure to report if the error comes from a plugin that is not part of this project."""
+
+    def is_plugin(path: Path) -> bool:
+        return path.stem.endswith(("_model", "_dataset")) and not path.is_relative_to(ROOT)
+
+    if place := line_of(error, is_plugin):
+        return RunFault(
+            f"{place}: {type(error).__name__}: {error}; ZEBRAWOOD_DEBUG=1 shows the whole traceback"
+        )
+    return None
+
+
 def _missing_resource(error: Exception) -> UserError | None:
     """The failure to report if memory, disk space or a package is missing; None for other errors."""
     if isinstance(error, ModuleNotFoundError):
@@ -118,6 +144,10 @@ def _missing_resource(error: Exception) -> UserError | None:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         mute(sys.stdout)  # it is most likely redirected to the full disk
         return RunFault("the disk is full, perhaps because of this program's output: free some space")
+    if isinstance(error, OSError) and error.filename is not None and error.errno in REASONS_OF_THE_SYSTEM:
+        return RunFault(f"cannot use {error.filename}: {error.strerror}")
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return RunFault("too many open files: raise the limit (ulimit -n 4096), or use --num_threads 0")
     if _is_out_of_memory(error):
         return RunFault(
             "out of memory: use a smaller --batch_size, --crop_size or --ngf, or in training --accumulate or "

@@ -40,5 +40,12 @@ class ImagePool:
         return {"images": [image.cpu() for image in self.images], "generator": self.generator.get_state()}
 
     def load_state_dict(self, state: dict) -> None:
-        self.images = list(state["images"])
+        images = list(state["images"])
+        ordinary = all(
+            isinstance(image, Tensor) and image.layout is torch.strided and not image.is_meta
+            for image in images
+        )
+        if not ordinary or any(image.ndim != 3 or not image.is_floating_point() for image in images):
+            raise ValueError("the image pool does not hold images (C, H, W)")
+        self.images = images
         self.generator.set_state(state["generator"].cpu())

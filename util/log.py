@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 import sys
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -22,13 +23,18 @@ def warn(message: str) -> None:
     _print(f"warning: {message}", sys.stderr)
 
 
+def printable(message: str) -> str:
+    """The message with control characters other than line breaks as escapes: a file may have put them there."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda match: f"\\x{ord(match[0]):02x}", message)
+
+
 def _print(line: str, stream: TextIO) -> None:
     if not is_main():
         return
     try:
         with _without_progress_bar():
             # one call, or the lines of two threads could mix
-            stream.write(f"{line}\n")
+            stream.write(f"{printable(line)}\n")
             stream.flush()
     except BrokenPipeError:
         mute(stream)

@@ -10,9 +10,8 @@ from types import ModuleType
 from typing import Any
 
 from util.cli.suggest import unknown
-from util.errors import NEEDED, UserError, how_to_install, not_installed
+from util.errors import NEEDED, ROOT, UserError, how_to_install, line_of, not_installed
 
-ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"model": "models", "dataset": "data"}
 FLAGS = {"model": "model", "dataset": "dataset_mode"}  # kind -> the option that names a plugin of it
 BASE_FILES = {"base_model.py", "latent_model.py", "base_dataset.py"}  # base classes, which no flag can choose
@@ -97,7 +96,8 @@ def import_file(module_name: str, path: Path) -> ModuleType:
             raise not_installed(package) from error
         raise UserError(f"{path} needs the package {package}: {how_to_install(package)}") from error
     except Exception as error:
-        raise UserError(f"{path} does not import: {type(error).__name__}: {error}") from error
+        place = line_of(error, lambda file: file.name == path.name) or path
+        raise UserError(f"{place} does not import: {type(error).__name__}: {error}") from error
 
 
 def _first_line(path: Path) -> str:

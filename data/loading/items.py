@@ -1,6 +1,7 @@
 """Reads single items, each with separately seeded random generators, and joins them to batches."""
 
 import random
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from torch.utils.data import Dataset, default_collate, get_worker_info
 from data.base_dataset import PixelDataset, item_rng
 from data.loading.sampler import Key
 from data.loading.workers import one_line
-from util.errors import RunFault, UserError
+from util.errors import RunFault, UserError, line_of
 
 
 class SeededItems(Dataset):
@@ -36,7 +37,11 @@ class SeededItems(Dataset):
                 raise TypeError(f"an item must be a dict, not {type(item).__name__}")
             return item
         except Exception as error:
-            return as_user_error(error, f"{type(self.dataset).__name__} failed at index {index}")
+            own_file = getattr(sys.modules[type(self.dataset).__module__], "__file__", None)
+            place = line_of(error, lambda path: str(path) == own_file)
+            return as_user_error(
+                error, f"{place} {type(self.dataset).__name__} failed at index {index}".strip()
+            )
 
     def _item(self, index: int, seed: int) -> Any:
         if self.cacheable:

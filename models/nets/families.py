@@ -14,6 +14,7 @@ import ast
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -123,10 +124,13 @@ def names(kind: Kind, source: Source | None = None) -> dict[str, str]:
     return found
 
 
+_parse = cache(ast.parse)  # a start asks for the names twenty times
+
+
 def _registrations(path: Path) -> Iterator[ast.Call]:
     """The calls `Family(...)` in the module-level `register(...)` statements of a file."""
     try:
-        statements = ast.parse(path.read_text(encoding="utf-8")).body
+        statements = _parse(path.read_text(encoding="utf-8")).body
     except SyntaxError as error:
         raise UserError(f"{path}, line {error.lineno}: {error.msg}") from error
     for statement in statements:

@@ -75,5 +75,7 @@ class EMA:
         return {"shadows": self.shadows.state_dict(), "updates": self.updates}
 
     def load_state_dict(self, state: dict) -> None:
+        if type(state["updates"]) is not int:
+            raise ValueError(f"{state['updates']} is not a number of updates")
         self.shadows.load_state_dict(state["shadows"])
         self.updates = state["updates"]

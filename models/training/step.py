@@ -196,7 +196,7 @@ class TrainingStep:
     def _load_progress(self, terms: dict[str, Terms], steps: int) -> None:
         """Take over the terms of each phase and the number of steps; raises ValueError if they cannot be that."""
         values = [value for phase in terms.values() for value in phase.values()]
-        if not all(isinstance(value, Tensor) and value.ndim == 0 for value in values):
+        if not all(isinstance(value, Tensor) and value.ndim == 0 and not value.is_meta for value in values):
             raise ValueError("the saved loss terms are not numbers")
         if type(steps) is not int or steps < 0:
             raise ValueError(f"{steps} is not a number of steps")

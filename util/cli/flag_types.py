@@ -2,8 +2,14 @@
 
 import argparse
 import math
+import os
 import re
 from collections.abc import Callable
+
+LARGEST_INT = 2**31 - 1
+LARGEST_FLOAT = 1e36  # a float32 holds it
+LONGEST_PART = 255  # bytes of a file's name in the usual file systems
+LONGEST_PATH = 3000  # characters; Linux allows 4,095 bytes, and names of files are added
 
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
@@ -16,7 +22,7 @@ def switch(word: str) -> bool:
     raise argparse.ArgumentTypeError(f"{word} is neither true nor false")
 
 
-def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+def whole(least: int = -LARGEST_INT, most: int = LARGEST_INT) -> Callable[[str], int]:
     """A type for whole numbers from `least` to `most`."""
 
     def convert(word: str) -> int:
@@ -24,25 +30,29 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
             value = int(word)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{word} is not a whole number") from None
-        if value < least or (most is not None and value > most):
-            bounds = f"at least {least}" if most is None else f"from {least} to {most}"
-            raise argparse.ArgumentTypeError(f"{word} must be {bounds}")
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{word} must be a whole number from {least} to {most}")
         return value
 
     return convert
 
 
 def number(
-    least: float = -math.inf, below: float = math.inf, above: float = -math.inf
+    least: float = -LARGEST_FLOAT,
+    below: float = math.inf,
+    above: float = -math.inf,
+    most: float = LARGEST_FLOAT,
 ) -> Callable[[str], float]:
-    """A type for finite numbers with least <= x < below and x > above."""
+    """A type for finite numbers with least <= x <= most, x < below and x > above."""
 
     def convert(word: str) -> float:
         value = _float(word)
-        if not math.isfinite(value) or not (least <= value < below and value > above):
-            bounds = {"at least": least, "more than": above, "less than": below}
+        if not (least <= value <= most and above < value < below):
+            bounds = {"more than": above, "less than": below}
+            bounds |= {"at least": least} if above == -math.inf else {}
+            bounds |= {"at most": most} if below == math.inf else {}
             limits = [f"{name} {bound:g}" for name, bound in bounds.items() if math.isfinite(bound)]
-            raise argparse.ArgumentTypeError(f"{word} must be {' and '.join(limits) or 'finite'}")
+            raise argparse.ArgumentTypeError(f"{word} must be {' and '.join(limits)}")
         return value
 
     return convert
@@ -63,6 +73,13 @@ def count_or_all(word: str) -> float:
     return whole(1)(word)
 
 
+def path(word: str) -> str:
+    """A path that file systems accept, unchanged."""
+    if any(len(os.fsencode(part)) > LONGEST_PART for part in word.split(os.sep)) or len(word) > LONGEST_PATH:
+        raise argparse.ArgumentTypeError(f"{word} is too long: a name has at most {LONGEST_PART} bytes")
+    return word
+
+
 def names(word: str) -> list[str]:
     """`a,b` -> [a, b]."""
     return [name for name in word.split(",") if name]
@@ -78,7 +95,7 @@ def classes(word: str) -> list[int]:
 
 def gpu_ids(word: str) -> str:
     """`0`, `0,1` or `-1`, unchanged."""
-    if not re.fullmatch(r"-?\d+(,-?\d+)*", word):
+    if not re.fullmatch(r"-?\d{1,4}(,-?\d{1,4})*", word):
         raise argparse.ArgumentTypeError(f"{word} is not a list of GPU numbers like 0 or 0,1; -1 is the CPU")
     return word
 

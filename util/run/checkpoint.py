@@ -142,7 +142,7 @@ class Checkpoint:
                     f"the run had {len(state['ranks'])} processes and has {distributed.world_size()} now: random "
                     "generators and image pools are not restored, so the result will not be bit-identical"
                 )
-        except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
+        except (RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
             reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ...")
             raise UserError(
                 f"{path} does not fit the given options or this version of the project ({reason}): leave the "

@@ -53,6 +53,11 @@ class Schedule:
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
+        if state.keys() != self.state_dict().keys() or {type(value) for value in state.values()} - {
+            int,
+            float,
+        }:
+            raise ValueError("the state of the learning rate does not consist of its numbers")
         vars(self).update(state)
 
 

@@ -34,6 +34,8 @@ class RandomState:
         version, internal, gauss = state["python"]
         random.setstate((version, tuple(internal), gauss))
         keys, position, has_gauss, cached = state["numpy"]
+        if keys.shape != (624,) or not 0 <= position <= 624:  # numpy would read beyond its table
+            raise ValueError("the state of numpy's generator is not that of a Mersenne Twister")
         np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, cached))
         torch.set_rng_state(state["torch"])
         if torch.cuda.is_initialized() and len(state["cuda"]) == torch.cuda.device_count():

@@ -14,6 +14,7 @@ from util.run import checkpoint
 from util.run.weight_files import saved
 
 State = dict[str, Tensor]
+Shape = tuple[int, ...]
 POWER_ITERATIONS = 15  # as many as torch runs when it sets up spectral norm
 OTHER_OPTIONS = "its net was built with other options: use those in the opt.json of its run"
 WRAPPERS = ("module", "_orig_mod")  # what DataParallel and torch.compile put into keys
@@ -97,10 +98,10 @@ def check_finite(nets: nn.ModuleDict) -> None:
             )
 
 
-def load_shared(net: nn.Module, path: Path) -> tuple[list[str], list[str]]:
+def load_shared(net: nn.Module, path: Path) -> tuple[dict[str, Shape], dict[str, Shape]]:
     """Load the tensors of a file whose keys and shapes are those of the net.
 
-    Returns (keys of the net that were not loaded, keys of the file that were not used).
+    Returns the other tensors with their shapes: (those of the net, those of the file).
 
     Raises:
         UserError: there are none.
@@ -115,7 +116,7 @@ def load_shared(net: nn.Module, path: Path) -> tuple[list[str], list[str]]:
     net.load_state_dict(shared, strict=False)
     if any(key.endswith("._u") for key in own.keys() - shared.keys()):
         before_update(net, POWER_ITERATIONS)
-    return sorted(own.keys() - shared.keys()), sorted(state.keys() - shared.keys())
+    return _others(own, shared), _others(state, shared)
 
 
 def init_from(nets: dict[str, nn.Module], folder: Path, epoch: str) -> None:
@@ -135,13 +136,21 @@ def init_from(nets: dict[str, nn.Module], folder: Path, epoch: str) -> None:
             continue
         new, unused = load_shared(nets[name], path)
         count = len(nets[name].state_dict()) - len(new)
+        resized = [f"{key} {new[key]}, not {unused[key]}" for key in new if key in unused]
+        added = [f"{key} {shape}" for key, shape in new.items() if key not in unused]
+        left = [f"{key} {shape}" for key, shape in unused.items() if key not in new]
         log.info(
-            f"--init_from: {name} loaded {count} tensors; with initial values: {_some(new)}; unused in the file: {_some(unused)}"
+            f"--init_from: {name} loaded {count} tensors; with initial values: {_some(added)}; with initial values "
+            f"because their shape differs from that in the file: {_some(resized)}; unused in the file: {_some(left)}"
         )
 
 
-def _some(keys: list[str]) -> str:
-    return ", ".join(keys[:8]) + f" and {len(keys) - 8} more" * (len(keys) > 8) or "none"
+def _others(state: State, shared: State) -> dict[str, Shape]:
+    return {key: tuple(state[key].shape) for key in sorted(state.keys() - shared.keys())}
+
+
+def _some(texts: list[str]) -> str:
+    return ", ".join(texts[:8]) + f" and {len(texts) - 8} more" * (len(texts) > 8) or "none"
 
 
 def adapt(state: State, net: nn.Module) -> State:

@@ -38,27 +38,19 @@ def add_attention_flags(parser: ArgumentParser, is_train: bool) -> None:
 
 def add_step_flags(parser: ArgumentParser) -> None:
     """Add the flags for the order and the inputs of training steps; with all of them on, as in public code."""
-
-    def switch_for(flag: str, about: str) -> None:
-        parser.add_argument(
-            flag, type=switch, nargs="?", const=True, default=False, metavar="BOOL", help=about
-        )
-
+    flag: dict[str, Any] = {"type": switch, "nargs": "?", "const": True, "default": False, "metavar": "BOOL"}
     parser.add_argument(
         "--n_critic",
         type=whole(1),
         default=1,
         help="steps of the discriminator for each step of the generator",
     )
-    switch_for("--critic_first", "train the generator in the last of each --n_critic steps, not in the first")
-    switch_for(
-        "--fresh_fakes",
-        "draw new noise for the generator's update, which otherwise has the fakes of the discriminator",
-    )
-    switch_for(
-        "--split_D",
-        "judge real and fake images in two passes, which needs less memory, instead of as one batch",
-    )
+    about = "train the generator in the last of each --n_critic steps, not in the first"
+    parser.add_argument("--critic_first", help=about, **flag)
+    about = "draw new noise for the generator's update, which otherwise has the fakes of the discriminator"
+    parser.add_argument("--fresh_fakes", help=about, **flag)
+    about = "judge real and fake images in two passes, which needs less memory, instead of as one batch"
+    parser.add_argument("--split_D", help=about, **flag)
 
 
 def sheets_from(opt: Namespace) -> list[Sheet]:

@@ -164,7 +164,8 @@ def check_options(opt: Namespace, allowed: Collection[str] | None = None) -> Non
         starts_from_noise = name in FAMILIES and FAMILIES[name].source == "noise"
         if name not in allowed if allowed is not None else starts_from_noise:
             use = " or ".join(table if allowed is None else allowed)
-            raise UserError(f"{flag} {name} cannot be used with --model {opt.model}: use {use}")
+            reason = " because it starts from noise" if starts_from_noise and allowed is None else ""
+            raise UserError(f"{flag} {name} cannot be used with --model {opt.model}{reason}: use {use}")
     names = ("netG", "netD", "n_layers_D", "norm", "init_type", "padding_type")
     check(**{name: getattr(opt, name) for name in names}, side=opt.image_side, allowed=allowed)
 

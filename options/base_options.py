@@ -22,7 +22,7 @@ class BaseOptions:
     prog = "train.py"
     is_train = True
     needs_data = True  # whether --dataroot is needed, unless the data set plugin says otherwise
-    rules: tuple[Rule, ...] = (checks.sizes, checks.memory, checks.plain_names, checks.place_for_a_run)
+    rules: tuple[Rule, ...] = (checks.sizes, checks.memory, checks.plain_names)
     # the rules that do not depend on plugins, which are imported after them
     early_rules: tuple[Rule, ...] = ()
 

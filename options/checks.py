@@ -110,7 +110,7 @@ def place_for_a_run(opt: Namespace) -> None:
         raise UserError(f"--name {opt.name}: {folder} is a file, not a folder; choose another name")
 
 
-def no_way_out(opt: Namespace) -> None:
+def links_stay_inside(opt: Namespace) -> None:
     """Refuse a run folder that training cannot write without leaving it, or in which reading would wait for ever."""
     folder = run_folder(opt)
     root = os.path.realpath(folder)

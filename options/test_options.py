@@ -19,10 +19,8 @@ class TestOptions(BaseOptions):
     prog = "test.py"
     _direction_of_run = "AtoB"
     is_train = False
-    # the run's folder is only read
     rules: tuple[Rule, ...] = (
-        checks.sizes,
-        checks.plain_names,
+        *BaseOptions.rules,
         lambda opt: photographs(opt),
         checks.place_for_results,
     )

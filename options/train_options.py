@@ -24,7 +24,8 @@ class TrainOptions(BaseOptions):
         checks.augmentations,
         lambda opt: check_names(displays(opt)),
         *BaseOptions.rules,
-        checks.no_way_out,
+        checks.place_for_a_run,
+        checks.links_stay_inside,
         lambda opt: check_packages(displays(opt)),
     )
     early_rules = (checks.saved_weights,)

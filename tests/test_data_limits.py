@@ -1,7 +1,6 @@
 """Images that cannot fit into the memory, files that would block, links in circles, and names of any bytes and length."""
 
 import errno
-import json
 import os
 import shutil
 import signal
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ONCE, TINY, data_options, draw_images, refused, run_main
+from conftest import ONCE, TINY, data_options, draw_images, names_all, refused, run_main
 from data_helpers import cached_options, dataset, draw, read_all
 from PIL import Image
 
@@ -203,13 +202,13 @@ def test_names_of_any_bytes_are_read_and_cached(
     assert list((tmp_path / "cache").rglob("pixels/*"))
 
 
-def test_a_run_on_a_folder_of_any_bytes_keeps_its_options(root: Path, tmp_path: Path) -> None:
+def test_a_folder_whose_name_is_not_utf_8_is_refused(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     odd = root.with_name(os.fsdecode(b"caf\xe9"))
     root.rename(odd)
-    words = [*TINY, *ONCE, "--max_dataset_size", 1, "--name", "r", "--checkpoints_dir", tmp_path / "runs"]
-    assert run_main("train.py", "--dataroot", odd, *words) == 0
-    options = json.loads((tmp_path / "runs" / "r" / "opt.json").read_text())
-    assert options["dataroot"] == str(odd)
+    assert run_main("train.py", "--dataroot", odd, *TINY, *ONCE, "--checkpoints_dir", tmp_path / "runs") == 2
+    assert names_all(capsys.readouterr().err, ["--dataroot", "UTF-8"]) and not (tmp_path / "runs").exists()
 
 
 # ---------------------------------------------------------------------- changes and rubbish

@@ -64,7 +64,7 @@ def test_each_epoch_reports_its_losses(
         (images, {"D": 2e-4, "G": 2e-4}) for images in (6, 12)
     ]
     page = (folder / "web" / "index.html").read_text()
-    assert "<h3>Losses</h3>" in page and "<svg" in page
+    assert ">Losses</h2>" in page and "<svg" in page
 
 
 @pytest.mark.parametrize(

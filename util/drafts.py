@@ -47,8 +47,7 @@ def _open_locked(path: Path) -> tuple[Path, IO[bytes]]:
     """The first draft of `path` that nobody is writing to, empty, locked and open."""
     for number in count():
         draft = _draft(path, number)
-        # not open(), which would empty a draft that another writer is writing
-        file = os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | SAFELY, 0o666), "wb")
+        file = open(draft, "wb", opener=_open_untruncated)  # noqa: SIM115, the caller closes it
         try:
             if _lock(file) and _is_at(draft, file):
                 file.truncate(0)
@@ -59,6 +58,11 @@ def _open_locked(path: Path) -> tuple[Path, IO[bytes]]:
             return own, own.open("wb")
         file.close()
     raise AssertionError("unreachable")
+
+
+def _open_untruncated(path: str, flags: int) -> int:
+    """Open as the flags say, but leave the content, which another writer may be writing, as it is."""
+    return os.open(path, flags & ~os.O_TRUNC | SAFELY, 0o666)
 
 
 def _remove_abandoned(path: Path) -> None:

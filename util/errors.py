@@ -109,7 +109,8 @@ def check_installed() -> None:
 
 def not_installed(package: str) -> UserError:
     """The error for a package that cannot be imported; it names all missing packages that the project needs."""
-    missing = [name for name in NEEDED if name != package and not importlib.util.find_spec(name)]
+    candidates = [name for name in NEEDED if name != package and name not in sys.modules]
+    missing = [name for name in candidates if not importlib.util.find_spec(name)]
     subject = f"the packages {', '.join([package, *missing])} are" if missing else f"the package {package} is"
     names = " ".join(INSTALLED_AS.get(name, name) for name in [package, *missing])
     return UserError(f"{subject} not installed for {sys.executable}: {how_to_install(names)}")

@@ -36,7 +36,9 @@ def read(path: Path) -> State:
     for key, value in state.items():
         # torch has no isfinite() for numbers of 8 bits
         if not bool(torch.isfinite(value if value.element_size() > 1 else value.float()).all()):
-            raise UserError(f"{path} is unusable, because {key} holds NaN or infinity: choose another save")
+            raise UserError(
+                f"{path} is unusable, because {key} holds NaN or infinity: use another save, for example with --epoch"
+            )
     return {
         ".".join(part for part in key.split(".") if part not in WRAPPERS): value
         for key, value in state.items()

@@ -58,7 +58,7 @@ def test_the_others_end_and_name_the_rank(how: str, victim: int) -> None:
     assert code == 1 and names_all(error, [f"rank {victim}", f"rank {1 - victim}"]), error
     assert "Traceback" not in error
     code, error = ends[victim]
-    assert (code == 1 and "NaN" in error) if how == "user error" else code == -signal.SIGKILL
+    assert (code == 1 and "NaN" in error) if how == "user error" else code == -signal.SIGKILL, (code, error)
 
 
 def test_processes_that_finish_end_with_0() -> None:

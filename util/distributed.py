@@ -1,5 +1,6 @@
 """Devices, and communication between the processes of a run; with one process nothing is communicated."""
 
+import atexit
 import os
 from collections.abc import Iterable
 from datetime import timedelta
@@ -75,6 +76,7 @@ def start(device: torch.device) -> None:
             dist.init_process_group(
                 backend, store=store, rank=rank, world_size=world, timeout=COLLECTIVE_TIMEOUT
             )
+        atexit.register(_leave)
 
 
 def _meet(timeout_s: float) -> tuple[dist.Store, int, int]:
@@ -109,6 +111,12 @@ def stop() -> None:
         if _watch:
             _watch.stop()
             _watch = None
+        dist.destroy_process_group()
+
+
+def _leave() -> None:
+    """End the threads of gloo when an error has ended the program; a thread that still runs aborts the process."""
+    if dist.is_initialized():
         dist.destroy_process_group()
 
 

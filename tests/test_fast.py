@@ -256,7 +256,7 @@ def test_without_a_compiler_it_is_torch(
     assert not any(isinstance(module, WinogradConv2d) for module in built.nets.modules())
     assert all(value == value for value in step(built, MODELS["cycle_gan"]).values())
     out, err = capfd.readouterr()
-    assert names_all(err, [compiler or "CXX"]) and err.count("\n") == 1
+    assert names_all(err, ["C++", "compiler"]) and err.count("\n") == 1
     assert ("building" in out) == (compiler == "false")
 
 

@@ -97,7 +97,7 @@ def train(
     lock: RunLock,
 ) -> bool:
     """Train to the end of the last epoch; return False if a signal asked to stop earlier."""
-    clock, schedule = run.clock, run.schedule
+    clock, schedule, begun = run.clock, run.schedule, run.clock.images
     log.info("the first step is under way; it takes longer than the others")
     for epoch in clock.epochs(run.last_epoch):
         model.update_learning_rate(schedule.factor(epoch))
@@ -117,7 +117,8 @@ def train(
             if stop.requested():
                 visualizer.images(model.get_current_visuals(), clock)
                 return False
-        if epoch == run.last_epoch:
+        # a run that was killed after its last step has no current images when it resumes
+        if epoch == run.last_epoch and clock.images > begun:
             visualizer.images(model.get_current_visuals(), clock)
         schedule.end_epoch()
         clock.end_epoch()

@@ -15,6 +15,8 @@ import torch
 from conftest import ROOT, TINY, names_all, run_main
 from test_contract import assert_same_state
 
+from util.run.lifecycle import Run
+
 KILLS = 2
 FLAGS = """
 --model cycle_gan_attn --batch_size 2 --pool_size 4 --ema_decay 0.9 --n_epochs 2 --n_epochs_decay 2
@@ -120,3 +122,25 @@ def test_a_signal_saves_the_run_and_prints_how_to_resume(
     assert names_all(output, ("python train.py --continue_train --name r",)) and "Traceback" not in output
     assert run_main(*resume(tmp_path), *IN_THIS_PROCESS) == 0
     assert_same_run(uninterrupted, tmp_path)
+
+
+def test_killed_between_the_last_step_and_its_save(
+    unpaired: Path, uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The resumed process makes no step, so it has no current images to show."""
+    runs, save = tmp_path / "runs", Run.save
+
+    def killed(run: Run, *prefixes: int | str) -> None:
+        if 4 in prefixes:
+            raise KeyboardInterrupt
+        save(run, *prefixes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "save", killed)
+        # saves after each step
+        run_main(*begin(unpaired, runs), *IN_THIS_PROCESS, "--save_latest_freq", 2)
+    assert run_main(*resume(runs)) == 0
+    for name in ("latest_state.pt", "latest_net_G_A.pth"):
+        assert_same_state(
+            *(torch.load(folder / "r" / name, weights_only=True) for folder in (runs, uninterrupted))
+        )

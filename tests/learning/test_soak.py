@@ -39,9 +39,9 @@ CHAINS = {
     "pix2pix": "pix2pix paired --accumulate 2 --save_by_iter --save_states",
     "colorization": "colorization paired --num_threads 1 --keep_last 2",
     "dcgan": "dcgan unpaired/trainA --ema_decay 0.9 --num_threads 2 --cache disk",
-    "cgan": "cgan unpaired/trainA --save_by_iter",
+    "cgan": "cgan classes --dataset_mode labeled --save_by_iter",
     "sagan": "sagan unpaired/trainA --accumulate 2 --n_critic 2",
-    "biggan": "biggan unpaired/trainA --ema_decay 0.9 --num_threads 1",
+    "biggan": "biggan classes --dataset_mode labeled --ema_decay 0.9 --num_threads 1",
     "two ranks": "cycle_gan unpaired --pool_size 4 --batch_size 1",
     "two ranks, workers": "dcgan unpaired/trainA --batch_size 1 --ema_decay 0.9 --num_threads 1 --save_by_iter",
 }
@@ -175,6 +175,9 @@ def test_killed_runs_end_like_uninterrupted_ones(unpaired: Path, paired: Path, t
     data.mkdir()
     for source in (unpaired, paired):
         (data / source.name.rstrip("0123456789")).symlink_to(source)
+    (data / "classes").mkdir()
+    for name in ("trainA", "trainB", "testA"):  # as many classes as small_nets() chooses
+        (data / "classes" / name).symlink_to(unpaired / name)
     references: dict[str, tuple[Chain, float, float]] = {}
     kills: Counter[str] = Counter()
     chains = 0

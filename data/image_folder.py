@@ -89,8 +89,9 @@ def missing_folder(folder: Path) -> UserError:
     if not os.path.isdir(parent):
         return UserError(f"{problem}, and no folder {parent}; check --dataroot")
     if any(is_image_file(entry.name) for entry in visible(parent)):
-        if parent.name == folder.name:  # --dataroot D/trainA instead of D
-            return UserError(f"{problem}, but {parent} contains images; use --dataroot {parent.parent}")
+        above = os.path.normpath(parent / "..")
+        if os.path.isdir(os.path.join(above, folder.name)):  # --dataroot D/trainA instead of D
+            return UserError(f"{problem}, but {parent} contains images; use --dataroot {above}")
         return UserError(
             f"{problem}, but {parent} contains images: move them into sub-folders of the names that docs/data.md "
             "lists, or name the folder of a data set"

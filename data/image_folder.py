@@ -89,9 +89,16 @@ def missing_folder(folder: Path) -> UserError:
     if not os.path.isdir(parent):
         return UserError(f"{problem}, and no folder {parent}; check --dataroot")
     if any(is_image_file(entry.name) for entry in visible(parent)):
+        above = os.path.normpath(parent / "..")
+        if os.path.isdir(os.path.join(above, folder.name)):  # --dataroot D/trainA instead of D
+            return UserError(f"{problem}, but {parent} contains images; use --dataroot {above}")
         return UserError(
-            f"{problem}, but {parent} contains images; --dataroot should probably be {parent.resolve().parent}"
+            f"{problem}, but {parent} contains images: move them into sub-folders of the names that docs/data.md "
+            "lists, or name the folder of a data set"
         )
+    for entry in visible(parent):
+        if is_folder(entry) and os.path.isdir(os.path.join(entry.path, folder.name)):
+            return UserError(f"{problem}; did you mean --dataroot {entry.path}?")
     return UserError(f"{problem}; {parent} contains {_contents(parent)}")
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -199,7 +200,9 @@ class Parser(Arguments):
         """The sentence about a word that is neither a flag of this parser, nor of `plugin_flags`, nor a value."""
         flag = word.split("=")[0]
         if not flag.startswith("--"):
-            return f"{self.prog} does not accept the word {word}: write the name of an option before it, as in --name {word}"
+            example = "--dataroot" if os.path.exists(word) else "--name"
+            hint = f"write the name of a flag before it, as in {example} {word}"
+            return f"{self.prog} does not accept the word {word}: {hint}; quote a value that contains spaces"
         if owners := plugin_source.owners(flag):
             hint = f"it belongs to {', '.join(owners)}"
         elif similar := nearest(flag, [*self._option_string_actions, *plugin_flags]):

@@ -82,7 +82,10 @@ def _data_flags(parser: Parser) -> None:
         add_for_pixels("--preprocess", PREPROCESS, "resize_and_crop", about, for_testing=True)
         parser.flag("--no_flip", "do not flip images at random")
         parser.flag("--check_data", "read every image before training and report the broken ones")
-    parser.note_defaults(num_threads="the number of CPU cores - 1, at most 4 or 8", max_dataset_size="all")
+    parser.note_defaults(
+        num_threads="the number of CPU cores - 1, at most 4, or 8 with --cache off or --fast off",
+        max_dataset_size="all",
+    )
 
 
 def _network_flags(parser: Parser) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import refused
+from conftest import names_all, refused
 from data_helpers import saved
 from PIL import Image
 
@@ -15,6 +15,7 @@ from data import image_folder
 from data.image_folder import make_dataset
 from data.listing import index_cache
 from data.listing.compact_paths import CompactPaths
+from util.errors import UserError
 
 
 def test_images_are_found_in_a_stable_order(tmp_path: Path) -> None:
@@ -38,6 +39,20 @@ def test_missing_and_empty_folders_are_reported_with_what_exists(tmp_path: Path)
         make_dataset(tmp_path / "trainB")
     with refused(tmp_path / "trainA" / "trainA", "--dataroot", tmp_path):
         make_dataset(tmp_path / "trainA" / "trainA")
+
+
+def test_the_folder_of_a_data_set_inside_dataroot_is_suggested(tmp_path: Path) -> None:
+    (tmp_path / "horses" / "trainA").mkdir(parents=True)
+    with refused(tmp_path / "trainA", f"--dataroot {tmp_path / 'horses'}"):
+        make_dataset(tmp_path / "trainA")
+
+
+def test_a_folder_of_photographs_is_not_mistaken_for_a_part_of_a_data_set(tmp_path: Path) -> None:
+    saved(tmp_path / "photos" / "1.png", Image.new("L", (1, 1)))
+    with pytest.raises(UserError) as refusal:
+        make_dataset(tmp_path / "photos" / "trainA")
+    assert names_all(str(refusal.value), [tmp_path / "photos", "docs/data.md"])
+    assert f"--dataroot {tmp_path}" not in str(refusal.value)
     with refused("--max_dataset_size 0"):
         make_dataset(tmp_path / "trainA", 0)
 

@@ -9,7 +9,7 @@ from conftest import refused
 from torch import nn
 
 from models import networks
-from util.run import weights
+from util.run import weight_files, weights
 
 
 def test_old_file_formats_are_read(tmp_path: Path) -> None:
@@ -100,3 +100,14 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float, d
     torch.save(state, path)
     with refused(path, "bias"):
         weights.load_into(net, path, "G")
+
+
+def test_a_missing_epoch_is_refused_with_the_existing_ones_in_order(tmp_path: Path) -> None:
+    with refused(tmp_path, "--continue_train"):
+        weight_files.check_saved(tmp_path, "latest")
+    for prefix in ("10", "2", "latest", "iter_400"):
+        (tmp_path / f"{prefix}_net_G.pth").touch()
+    with refused(tmp_path, "7", "2, 10, latest, iter_400"):
+        weight_files.check_saved(tmp_path, "7")
+    with refused(tmp_path / "7_net_G.pth", "2, 10, latest, iter_400"):
+        weights.load_nets({"G": nn.Linear(1, 1)}, tmp_path, 7, averaged=False)

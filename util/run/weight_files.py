@@ -22,9 +22,19 @@ def check_saved(folder: Path, start: str) -> None:
     Raises:
         UserError: no weight file has the prefix `start`.
     """
-    found = sorted({prefix for prefix, _ in saved(folder)})
+    found = epochs(folder)
+    if not found:
+        raise UserError(
+            f"--continue_train: there are no weights in {folder}: check --name and --checkpoints_dir, or leave out "
+            "--continue_train to start a new run"
+        )
     if start not in found:
         raise UserError(
-            f"--continue_train: {folder} holds no weights of {start}; it holds {', '.join(found) or 'none'}; check "
-            "--name and --checkpoints_dir, or leave out --continue_train to start a new run"
+            f"--continue_train: {folder} has no weights of {start}; use one of {', '.join(found)}, or check --name"
         )
+
+
+def epochs(folder: Path) -> list[str]:
+    """The prefixes of the weight files in a folder, numbers first and in order."""
+    found = {prefix for prefix, _ in saved(folder)}
+    return sorted(found, key=lambda prefix: (not prefix.isdecimal(), len(prefix), prefix))

@@ -11,7 +11,7 @@ from util import log
 from util.errors import RunFault, UserError
 from util.power_iteration import before_update
 from util.run import checkpoint
-from util.run.weight_files import saved
+from util.run.weight_files import epochs, saved
 
 State = dict[str, Tensor]
 Shape = tuple[int, ...]
@@ -73,8 +73,8 @@ def _available(folder: Path) -> str:
         return "the folder does not exist; check --name and --checkpoints_dir, or train first"
     if not found:
         return "the folder holds no weights; check --name and --checkpoints_dir, or train first"
-    epochs, nets = ({pair[place] for pair in found} for place in (0, 1))
-    return f"--epoch can be {', '.join(sorted(epochs))}, with nets {', '.join(sorted(nets))}"
+    nets = sorted({net for _, net in found})
+    return f"--epoch can be {', '.join(epochs(folder))}, with nets {', '.join(nets)}"
 
 
 def load_into(net: nn.Module, path: Path, name: str) -> None:

@@ -15,6 +15,7 @@ from util import log
 from util.clock import Clock
 from util.errors import UserError
 from util.files import cannot_write, make_folder, open_regular, set_aside, write_atomically
+from util.run import size_checks
 
 try:
     import fcntl
@@ -50,8 +51,9 @@ def describe_results(opt: Namespace) -> str:
 def saved_epoch(folder: Path) -> int | None:
     """The number of the newest epoch of a run, from its latest_state.pt without reading the tensors; None if unknown."""
     try:
-        open_regular(folder / "latest_state.pt").close()  # torch would wait for the writer of a FIFO
-        state = torch.load(folder / "latest_state.pt", map_location="cpu", weights_only=True, mmap=True)
+        path = folder / "latest_state.pt"
+        size_checks.check_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         clock = Clock()
         clock.load_state_dict(state["parts"]["clock"])
     except Exception:  # a missing or damaged file, or one of upstream, does not matter for pictures

@@ -298,3 +298,12 @@ def test_no_cache_is_taken_from_the_working_folder(
         monkeypatch.setenv(name, value)
     folder = cache_folder("native")
     assert folder.is_absolute() and tmp_path not in folder.parents and folder == cache_folder("native")
+
+
+def test_the_folder_of_all_runs_is_never_recorded(tmp_path: Path) -> None:
+    """Received files are put there."""
+    for folder in (tmp_path / "runs", tmp_path / "runs" / "received"):
+        trained_with.record([("plugin_path", str(folder))], str(tmp_path / "runs"))
+        assert not trained_with.is_recorded("plugin_path", str(folder))
+    trained_with.record([("plugin_path", str(tmp_path / "runs2"))], str(tmp_path / "runs"))
+    assert trained_with.is_recorded("plugin_path", str(tmp_path / "runs2"))

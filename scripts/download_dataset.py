@@ -178,6 +178,15 @@ def check_sum(archive: Path, *, expected: str | None) -> None:
     )
 
 
+class _ReadInParts(gzip.GzipFile):
+    """A gzip file that refuses to give much at once, as tarfile asks for headers, which may be as long as they say."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= CHUNK:
+            raise tarfile.ReadError(f"a header of {size or 0:,} bytes")
+        return super().read(size)
+
+
 def unpack(archive: Path, target: Path) -> None:
     """Unpack through a temporary folder, so that `target` is complete or absent."""
     temporary = target.with_name(f".{target.name}.unpacking")
@@ -190,12 +199,14 @@ def unpack(archive: Path, target: Path) -> None:
                 _check_size(archive, sum(member.file_size for member in zipped.infolist()))
                 zipped.extractall(temporary)
         else:
-            with tarfile.open(archive, "r:gz") as tar:
+            with _ReadInParts(archive) as content, tarfile.open(fileobj=content, mode="r:") as tar:
+                size = 0
                 for entry in tar:
                     _check(archive, entry.name, regular=entry.isreg() or entry.isdir())
-                _check_size(archive, sum(entry.size for entry in tar))
+                    size += entry.size
+                    _check_size(archive, size)  # before the entry is skipped, which decompresses it
                 tar.extractall(temporary, filter="data")
-                while tar.fileobj.read(CHUNK):
+                while content.read(CHUNK):
                     pass  # the checksum of gzip comes after the end of the tar archive
         inner = temporary / target.name
         os.replace(inner if inner.is_dir() else temporary, target)

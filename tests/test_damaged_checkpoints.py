@@ -3,6 +3,7 @@
 import os
 import random
 import warnings
+import zipfile
 from argparse import Namespace
 from collections.abc import Callable
 from copy import deepcopy
@@ -195,3 +196,69 @@ def test_a_fifo_as_checkpoint_is_refused(tmp_path: Path) -> None:
     os.mkfifo(path)
     with refused(path):
         checkpoint.load(path)
+
+
+def write_archive(
+    path: Path, value: object, *, pickled: bytes | None = None, compressed: bool = False
+) -> None:
+    """A file as of torch.save, with another pickle or compressed."""
+    torch.save(value, path)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    kind = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+    with zipfile.ZipFile(path, "w", kind) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, pickled if pickled and name.endswith("data.pkl") else content)
+
+
+def test_a_small_file_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    """torch.load itself unpacks compressed parts, and keeps a stride of 0."""
+    path = tmp_path / "latest_net_G.pth"
+    write_archive(path, {"weight": torch.zeros(10**6)}, compressed=True)
+    with refused(path):
+        weights.read(path)
+    torch.save({"weight": torch.zeros(1).expand(10**12)}, path)
+    for read in (weights.read, checkpoint.load):
+        with refused(path):
+            read(path)
+    torch.save({"weight": torch.zeros(4).expand(100, 4)}, path)  # a small one is harmless
+    assert weights.read(path)["weight"].shape == (100, 4)
+
+
+def pairs(count: int) -> bytes:
+    """A pickled tuple: of two tuples, each of two tuples, and so on; each pair is one tuple twice."""
+    return b")q\x01" + b"h\x01\x86q\x01" * count
+
+
+def triples(count: int) -> bytes:
+    return b"(" * count + b")q\x01" + b"h\x01h\x01tq\x01" * count
+
+
+@pytest.mark.parametrize("old_format", [False, True])
+@pytest.mark.parametrize("key", [pairs, triples])
+def test_a_key_whose_hash_takes_years_is_refused(
+    tmp_path: Path, key: Callable[[int], bytes], old_format: bool
+) -> None:
+    path = tmp_path / "latest_net_G.pth"
+    for count in (3, 100):
+        pickled = b"\x80\x02}" + key(count) + b"K\x01s."
+        if old_format:
+            torch.save({}, path, _use_new_zipfile_serialization=False)
+            path.write_bytes(path.read_bytes().replace(b"\x80\x02}q\x00.", pickled))
+        else:
+            write_archive(path, {}, pickled=pickled)
+        if count == 3:
+            assert len(torch.load(path, weights_only=True)) == 1  # a valid file
+        with refused(path):
+            weights.read(path)
+
+
+def test_an_archive_with_two_values_is_refused(tmp_path: Path) -> None:
+    """torch and zipfile could read different ones."""
+    path = tmp_path / "latest_net_G.pth"
+    torch.save({"weight": torch.zeros(4)}, path)
+    with zipfile.ZipFile(path, "a") as archive:
+        name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+        archive.writestr(name.upper(), archive.read(name))
+    with refused(path):
+        weights.read(path)

@@ -1,6 +1,7 @@
 """Data from other people: image formats by content, and HDF5 files that lead elsewhere."""
 
 import io
+import tracemalloc
 from argparse import Namespace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import EpsImagePlugin, Image
 
 from data import create_dataset, hdf5_dataset
 from data.images import open_image
+from data.sources.hdf5_file import Hdf5Images
 
 h5py = pytest.importorskip("h5py")
 
@@ -119,3 +121,23 @@ def test_a_number_of_classes_that_is_none_is_refused(tmp_path: Path, n_classes: 
         file.attrs["n_classes"] = n_classes
     with refused(path):
         hdf5_dataset.Hdf5Dataset.count_classes(Namespace(dataroot=str(path), labels=True, n_classes=None))
+
+
+def test_long_class_names_that_share_their_place_are_refused(tmp_path: Path) -> None:
+    """A small file can hold names of many gigabytes: the references to all of them are equal."""
+    path, count = tmp_path / "images.h5", 200
+    with h5py.File(path, "w") as file:
+        file["images"], file["labels"] = np.zeros((4, 8, 8, 3), np.uint8), np.zeros(4, np.int64)
+        file.attrs["n_classes"] = count
+        names = ["x" * 1_000_000, *map(str, range(1, count))]
+        file.create_dataset("class_names", data=names, dtype=h5py.string_dtype())
+        start = file["class_names"].id.get_offset()
+    content = bytearray(path.read_bytes())
+    content[start : start + 16 * count] = content[start : start + 16] * count
+    path.write_bytes(bytes(content))
+    tracemalloc.start()
+    with refused(path, "class_names"):
+        Hdf5Images(str(path), side=8, channels=3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000

@@ -14,7 +14,7 @@ from parsing import resume, save_run, test
 
 from options.train_options import TrainOptions
 from util import trained_with
-from util.cache_folder import state_folder
+from util.cache_folder import cache_folder, state_folder
 
 PLUGINS = {
     "model": '''"""A model that shows that it was imported."""
@@ -286,3 +286,24 @@ def test_training_records_what_the_command_line_names(tmp_path: Path) -> None:
     assert trained_with.is_recorded("display_port", "1") and not trained_with.is_recorded(
         "display_port", "8097"
     )
+
+
+@pytest.mark.parametrize("variables", [{"XDG_CACHE_HOME": "cache"}, {"HOME": "home"}], ids=["cache", "home"])
+def test_no_cache_is_taken_from_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    """It may be a folder from somebody else, and the cache holds compiled code."""
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    folder = cache_folder("native")
+    assert folder.is_absolute() and tmp_path not in folder.parents and folder == cache_folder("native")
+
+
+def test_the_folder_of_all_runs_is_never_recorded(tmp_path: Path) -> None:
+    """Received files are put there."""
+    for folder in (tmp_path / "runs", tmp_path / "runs" / "received"):
+        trained_with.record([("plugin_path", str(folder))], str(tmp_path / "runs"))
+        assert not trained_with.is_recorded("plugin_path", str(folder))
+    trained_with.record([("plugin_path", str(tmp_path / "runs2"))], str(tmp_path / "runs"))
+    assert trained_with.is_recorded("plugin_path", str(tmp_path / "runs2"))

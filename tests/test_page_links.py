@@ -1,7 +1,9 @@
 """The pages of a run link to each other, say what they show, and stay usable without their neighbours."""
 
+import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
@@ -87,3 +89,37 @@ def test_a_training_page_that_is_missing_or_cannot_be_written_is_left_alone(tmp_
     page.write_bytes(b"\xff no page")
     add_to_training_page(tmp_path / "run", tmp_path / "results")
     assert page.read_bytes() == b"\xff no page"
+
+
+@pytest.mark.parametrize("linked", ["web", "web/index.html"])
+def test_a_training_page_that_leads_out_of_the_run_is_left_alone(tmp_path: Path, linked: str) -> None:
+    """A run from somebody else may hold links."""
+    own, run, results = tmp_path / "own", tmp_path / "run", tmp_path / "results"
+    for folder in (own, run, results):
+        folder.mkdir()
+    (own / "index.html").write_text("<nav></nav>")
+    (results / "index.html").touch()
+    if linked == "web":
+        (run / "web").symlink_to(own)
+    else:
+        (run / "web").mkdir()
+        (run / "web" / "index.html").symlink_to(own / "index.html")
+    add_to_training_page(run, results)
+    assert (own / "index.html").read_text() == "<nav></nav>"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no FIFOs")
+def test_a_fifo_instead_of_the_training_page_is_no_reason_to_wait(tmp_path: Path) -> None:
+    (tmp_path / "web").mkdir()
+    os.mkfifo(tmp_path / "web" / "index.html")
+    add_to_training_page(tmp_path, tmp_path)
+    assert results_on(tmp_path / "web" / "index.html") == []
+
+
+def test_links_to_results_run_no_script(tmp_path: Path) -> None:
+    """An existing file may be named like a script."""
+    script = "javascript:alert(1)"
+    (tmp_path / script).touch()
+    (tmp_path / "index.html").write_text(f'<a class="results" href="{script}">results</a>')
+    ((_, target),) = results_on(tmp_path / "index.html")
+    assert not target.startswith("javascript:") and unquote(target) == script

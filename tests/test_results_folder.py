@@ -1,6 +1,7 @@
 """The folder of results: one writer at a time, nothing of an earlier input, nothing of an aborted attempt."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from conftest import refused
 
 from util.errors import RunFault
-from util.pages.results_folder import new_results
+from util.pages.results_folder import new_results, saved_epoch
 from util.pages.results_page import ResultsPage
 from util.pages.sheet_page import draw
 
@@ -78,3 +79,36 @@ def test_pictures_and_sheets_refuse_numbers_that_are_not_finite(tmp_path: Path, 
         draw(lambda batch: {"fake": torch.full((len(batch["z"]), 3, 4, 4), value)}, sheet, 4)
     with refused("fake", "a/b.png", error=RunFault):
         ResultsPage(tmp_path, "t").add("a/b.png", None, {"fake": torch.full((3, 4, 4), value)})
+
+
+@pytest.mark.parametrize("place", ["test_latest_unfinished", "test_latest_replaced", "test_latest"])
+def test_links_in_foreign_results_lead_to_no_loss(tmp_path: Path, place: str) -> None:
+    """What a link among the results leads to keeps its content."""
+    work, folder = tmp_path / "work", tmp_path / "results" / "test_latest"
+    work.mkdir()
+    for name in ("thesis.txt", "input.json"):
+        (work / name).write_text("{}")
+    make(folder, {}, "earlier")
+    if (folder.with_name(place)).exists():
+        folder.rename(tmp_path / "moved")
+    folder.with_name(place).symlink_to(work)
+    make(folder, {}, "new")
+    make(folder, {}, "newer")
+    assert sorted(path.name for path in work.iterdir()) == ["input.json", "thesis.txt"]
+    assert contents(folder) == {"images/x.png": "newer"} and not folder.is_symlink()
+    assert [path.name for path in folder.parent.iterdir()] == ["test_latest"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no FIFOs")
+def test_a_fifo_instead_of_the_inputs_is_no_reason_to_wait(tmp_path: Path) -> None:
+    make(tmp_path / "test_latest", {}, "earlier")
+    (tmp_path / "test_latest" / "input.json").unlink()
+    os.mkfifo(tmp_path / "test_latest" / "input.json")
+    make(tmp_path / "test_latest", {}, "new")
+    assert contents(tmp_path)["test_latest/images/x.png"] == "new"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no FIFOs")
+def test_a_fifo_instead_of_the_state_has_no_epoch(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "latest_state.pt")
+    assert saved_epoch(tmp_path) is None

@@ -1,19 +1,24 @@
 """Scripts keep the user's files, and refuse damaged archives and wrong values."""
 
 import argparse
+import gzip
 import io
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, draw_images, names_all
+from conftest import ROOT, draw_images, load_script, names_all
+
+from util.errors import RunFault
 
 Runner = Callable[..., int]
 
@@ -97,6 +102,23 @@ def write_archive(path: Path) -> None:
             member = tarfile.TarInfo(f"facades/{name}")
             member.size = 5000
             file.addfile(member, io.BytesIO(b"P" * 5000))
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_that_would_fill_the_memory_is_refused(tmp_path: Path, kind: bytes) -> None:
+    """tarfile reads a header at once, and gzip stores 1,000 times its length."""
+    archive, size = tmp_path / "facades.tar.gz", 100_000_000
+    header = tarfile.TarInfo("x")
+    header.type, header.size = kind, size
+    with gzip.open(archive, "wb", compresslevel=1) as file:
+        file.write(header.tobuf(tarfile.USTAR_FORMAT) + bytes(size + 4096))
+    download = load_script("scripts/download_dataset.py")
+    tracemalloc.start()
+    with pytest.raises(RunFault, match=re.escape(str(archive))):
+        download.unpack(archive, tmp_path / "facades")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000 and sorted(os.listdir(tmp_path)) == [archive.name]
 
 
 def test_an_archive_with_a_flipped_bit_is_refused(

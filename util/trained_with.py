@@ -42,10 +42,10 @@ def is_recorded(option: str, value: str) -> bool:
 
 
 def record(values: Iterable[tuple[str, str]], checkpoints_dir: str) -> None:
-    """Record (option, value) pairs, except paths inside `checkpoints_dir`; a warning says what follows if that fails."""
+    """Record (option, value) pairs, except `checkpoints_dir` and paths inside it; a warning says what follows if that fails."""
     runs = os.path.join(os.path.realpath(checkpoints_dir), "")
     for option, value in values:
-        if is_recorded(option, value) or value.startswith(runs):
+        if is_recorded(option, value) or os.path.join(value, "").startswith(runs):
             continue
         path = _record(option, value)
         try:

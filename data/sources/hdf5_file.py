@@ -23,7 +23,8 @@ from util.errors import UserError
 from util.files import open_regular
 from util.free_memory import available_bytes, check_fits, in_words
 
-MOST_CLASSES = 1_000_000
+MOST_CLASSES = 100_000
+LONGEST_CLASS_NAME = 255  # bytes, as of a folder
 MOST_COMPRESSION = 1100  # deflate, the strongest of HDF5's own filters, reaches 1032
 LAYOUTS = {
     "images": (0, 1, 2),
@@ -137,7 +138,12 @@ def class_names_of(file: Any) -> list[str]:
     names, count = _own_dataset(file, "class_names"), _n_classes(file)
     if names.shape != (count,) or h5py.check_string_dtype(names.dtype) is None:
         raise Invalid(f'"class_names" must be {count} names')
-    decoded = [name.decode(errors="surrogateescape") for name in names[()].tolist()]
+    decoded = []
+    # one by one: names of any length may share their place in the file, and together exceed the memory
+    for number in range(count):
+        if len(name := bytes(names[number])) > LONGEST_CLASS_NAME:
+            raise Invalid(f'"class_names" must have at most {LONGEST_CLASS_NAME} bytes each')
+        decoded.append(name.decode(errors="surrogateescape"))
     if len(set(decoded)) < count or any(re.search(r"^$|[\x00-\x1f\x7f]", name) for name in decoded):
         raise Invalid('"class_names" must be different names without control characters')
     return decoded

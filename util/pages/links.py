@@ -1,5 +1,6 @@
 """Links between the pages of a run: its training page and its results."""
 
+import errno
 import html
 import os
 import re
@@ -9,9 +10,10 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from util.errors import RunFault
-from util.files import write_atomically
+from util.files import open_regular, write_atomically
 
 Link = tuple[str, str]  # text, address relative to the page
+LARGEST_PAGE = 1 << 26  # bytes; a page has about 100,000
 _RESULT = re.compile(r'<a class="results" href="([^"]*)">([^<]*)</a>')
 
 
@@ -31,13 +33,18 @@ def links_of_results(folder: Path, name: str, run_folder: Path) -> list[Link]:
 def results_on(index: Path) -> list[Link]:
     """The links to results on a training page that lead to an existing page."""
     try:
-        found = _RESULT.findall(index.read_text(encoding="utf-8", errors="replace"))
+        found = _RESULT.findall(_read(index))
     except OSError:
         return []
     return [
-        (html.unescape(text), html.unescape(target))
+        # quoted, an address cannot begin with javascript: or another scheme
+        (html.unescape(text), quote(path, errors="surrogateescape"))
         for target, text in found
-        if Path(os.path.normpath(index.parent / unquote(html.unescape(target)))).exists()
+        if Path(
+            os.path.normpath(
+                index.parent / (path := unquote(html.unescape(target), errors="surrogateescape"))
+            )
+        ).exists()
     ]
 
 
@@ -45,12 +52,23 @@ def add_to_training_page(run_folder: Path, results: Path) -> None:
     """Link the training page, if there is one and it can be written, to the page in the folder `results`."""
     index = run_folder / "web" / "index.html"
     link = (results.name, address(index.parent, results / "index.html"))
-    if not index.exists() or link in (present := results_on(index)):
+    if run_folder.resolve() not in index.resolve().parents:  # a link in a run from somebody else
+        return
+    if not index.is_file() or link in (present := results_on(index)):
         return
     with suppress(OSError, RunFault):  # a run on a read-only disk
-        text = _RESULT.sub("", index.read_text(encoding="utf-8", errors="surrogateescape"))
+        text = _RESULT.sub("", _read(index))
         text = text.replace("</nav>", f"{as_html([*present, link])}</nav>", 1)
         write_atomically(index, text.encode(errors="surrogateescape"))
+
+
+def _read(page: Path) -> str:
+    """The text of a page; raises OSError for what is no file, or too large for a page."""
+    with open_regular(page) as file:
+        content = file.read(LARGEST_PAGE + 1)
+    if len(content) > LARGEST_PAGE:
+        raise OSError(errno.EFBIG, f"it is larger than {LARGEST_PAGE} bytes")
+    return content.decode(errors="surrogateescape")
 
 
 def as_html(links: Sequence[Link]) -> str:

@@ -14,7 +14,8 @@ import torch
 from util import log
 from util.clock import Clock
 from util.errors import UserError
-from util.files import cannot_write, make_folder, set_aside, write_atomically
+from util.files import cannot_write, make_folder, open_regular, set_aside, write_atomically
+from util.run import size_checks
 
 try:
     import fcntl
@@ -22,6 +23,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 INPUT_FILE = "input.json"
+LARGEST_INPUT_FILE = 1 << 18  # bytes
 # besides the options that decide pixels, what an image is made from
 INPUTS = ("dataroot", "model", "model_suffix", "epoch", "load_iter", "seed", "labels", "truncation")
 
@@ -49,7 +51,9 @@ def describe_results(opt: Namespace) -> str:
 def saved_epoch(folder: Path) -> int | None:
     """The number of the newest epoch of a run, from its latest_state.pt without reading the tensors; None if unknown."""
     try:
-        state = torch.load(folder / "latest_state.pt", map_location="cpu", weights_only=True, mmap=True)
+        path = folder / "latest_state.pt"
+        size_checks.check_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         clock = Clock()
         clock.load_state_dict(state["parts"]["clock"])
     except Exception:  # a missing or damaged file, or one of upstream, does not matter for pictures
@@ -94,6 +98,8 @@ def new_results(folder: Path, inputs: Mapping[str, object]) -> Iterator[Path]:
 def _lock(draft: Path) -> int | None:
     """Make the folder and lock it; the system releases the lock of a killed process."""
     while True:
+        if draft.is_symlink():  # in results from somebody else; what it leads to must not be emptied
+            draft.unlink()
         make_folder(draft)
         if fcntl is None:
             return None
@@ -115,10 +121,15 @@ def _lock(draft: Path) -> int | None:
 
 def _remove_content(folder: Path) -> None:
     for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder with its content, or a link without what it leads to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _publish(draft: Path, folder: Path, inputs: Mapping[str, object]) -> None:
@@ -126,18 +137,19 @@ def _publish(draft: Path, folder: Path, inputs: Mapping[str, object]) -> None:
     replaced = folder.with_name(f"{folder.name}_replaced")
     try:
         if folder.exists() and _read_inputs(folder) == inputs:
-            shutil.rmtree(replaced, ignore_errors=True)
+            _remove(replaced)
             folder.rename(replaced)
         elif folder.exists():
             log.info(f"the results of another input were moved to {set_aside(folder)}")
         draft.rename(folder)
     except OSError as error:
         raise cannot_write(folder, error) from error
-    shutil.rmtree(replaced, ignore_errors=True)
+    _remove(replaced)
 
 
 def _read_inputs(folder: Path) -> object:
     try:
-        return json.loads((folder / INPUT_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        with open_regular(folder / INPUT_FILE) as file:
+            return json.loads(file.read(LARGEST_INPUT_FILE))
+    except (OSError, ValueError, RecursionError):
         return None

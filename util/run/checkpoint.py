@@ -13,7 +13,7 @@ from torch import Tensor
 
 from util import distributed, files, log
 from util.errors import UserError
-from util.run import weight_files
+from util.run import size_checks, weight_files
 
 FORMAT = "zebrawood-state-1"
 
@@ -50,10 +50,12 @@ def load(path: Path) -> Any:
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise UserError(f"{path} is not a regular file: give the file of a checkpoint")
-        _verify_checksums(path)
+        _check_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            value = torch.load(path, map_location="cpu", weights_only=True)
+        size_checks.check_tensors(value)
+        return value
     except UserError:
         raise
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
@@ -68,12 +70,12 @@ def load(path: Path) -> Any:
         ) from error
 
 
-def _verify_checksums(path: Path) -> None:
-    """Raise an error if a part of torch's archive is damaged, which torch.load does not notice.
+def _check_file(path: Path) -> None:
+    """Raise an error if the file would take endless memory or time, or is damaged, which torch.load does not notice.
 
-    Files of torch before 1.6 are not archives and have no checksums, and torch can be told to leave them out.
+    Files of torch before 1.6 have no checksums, and torch can be told to leave them out.
     """
-    if zipfile.is_zipfile(path):
+    if size_checks.check_file(path):
         with zipfile.ZipFile(path) as archive:
             has_checksums = any(part.CRC for part in archive.infolist())
             if has_checksums and (damaged := archive.testzip()):

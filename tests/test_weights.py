@@ -1,5 +1,6 @@
 """Weight files: read in every published form, compared with the net, and explained where they do not fit."""
 
+import math
 from collections import OrderedDict
 from pathlib import Path
 
@@ -100,3 +101,15 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float, d
     torch.save(state, path)
     with refused(path, "bias"):
         weights.load_into(net, path, "G")
+
+
+def test_masks_of_infinity_are_no_damage(tmp_path: Path) -> None:
+    """A plugin's network may hold a mask of -inf; a buffer with NaN is refused when it is saved, not only when loaded."""
+    path, net = tmp_path / "latest_net_G.pth", nn.Linear(2, 2)
+    net.register_buffer("mask", torch.tensor([0.0, -math.inf]))
+    weights.check_finite(nn.ModuleDict({"G": net}))
+    torch.save(net.state_dict(), path)
+    weights.load_into(net, path, "G")
+    net.mask[0] = math.nan
+    with refused("G", "mask"):
+        weights.check_finite(nn.ModuleDict({"G": net}))

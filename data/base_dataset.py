@@ -107,15 +107,9 @@ def item_rng(source: Any = random) -> random.Random:
 
 
 def preprocess_from(opt: Namespace, *, center_size: int = 0) -> Preprocess:
-    """The preprocessing of the shared flags; only some data sets have a flag for `center_size`.
-
-    Raises:
-        UserError: images of the sizes that the flags ask for do not fit into the memory.
-    """
+    """The preprocessing of the shared flags; only some data sets have a flag for `center_size`."""
     sizes = {"load_size": opt.load_size, "crop_size": opt.crop_size, "center_size": center_size}
-    preprocess = Preprocess(opt.preprocess, **sizes, flip=not opt.no_flip)
-    preprocess.check_memory(vars(opt).get("batch_size", 1))
-    return preprocess
+    return Preprocess(opt.preprocess, **sizes, flip=not opt.no_flip)
 
 
 def channels_from(opt: Namespace) -> tuple[int, int]:

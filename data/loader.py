@@ -12,8 +12,8 @@ from data.base_dataset import to_floats
 from data.loading.gpu_prefetch import prefetch
 from data.loading.items import SeededItems, collate
 from data.loading.sampler import EpochSampler
-from data.loading.workers import WORKER_HINT, data_loader, one_line, start_workers
-from util.errors import RunFault, UserError
+from data.loading.workers import WORKER_HINT, data_loader, start_workers
+from util.errors import RunFault, UserError, one_line
 
 Batch = dict[str, Tensor | list[str]]
 CPU = torch.device("cpu")

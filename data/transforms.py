@@ -87,14 +87,6 @@ class Preprocess:
         check_fits(pixels, what, "remove it, or use a smaller --load_size or --crop_size")
         return resize(image, size, self.resample)
 
-    def check_memory(self, batch_size: int) -> None:
-        """Raise UserError if images of the sizes that the flags fix do not fit into the memory."""
-        if self.mode in ("resize", "resize_and_crop"):
-            check_fits(self.load_size**2, f"an image with --load_size {self.load_size}", "use a smaller size")
-        if self._crops or self.mode == "center":
-            what = f"a batch with --crop_size {self.crop_size} and --batch_size {batch_size}"
-            check_fits(batch_size * self.crop_size**2, what, "use a smaller size or batch")
-
     def finish(self, image: Image.Image, draw: Draw, *, name: str = "an image") -> Image.Image:
         """Crop a prepared image to the drawn window, scale that to crop_size, and flip it if drawn.
 

@@ -10,7 +10,7 @@ from string import Formatter
 from util.cli.packages import require
 from util.cli.suggest import unknown
 from util.errors import UserError
-from util.free_memory import available_bytes
+from util.free_memory import BYTES_PER_PIXEL, available_bytes, in_words
 from util.run import weight_files
 
 PREPROCESS = tuple(
@@ -78,18 +78,18 @@ def memory(opt: Namespace) -> None:
         if free is not None and needed > free:
             values = " ".join(f"--{flag} {getattr(opt, flag)}" for flag in flags)
             raise UserError(
-                f"{values} needs at least {needed / 1e9:,.0f} GB of memory, and {free / 1e9:,.1f} GB are free: use "
-                "smaller values"
+                f"{values} needs at least {in_words(needed)} of memory, and {in_words(free)} are free: use smaller values"
             )
 
 
 def _least_bytes(opt: Namespace) -> Iterator[tuple[tuple[str, ...], int]]:
     """(flags, bytes): one scaled image, one batch of crops, and one layer of each network."""
-    if "resize" in opt.preprocess or "scale" in opt.preprocess:
-        yield ("load_size",), 3 * opt.load_size**2
+    if "resize" in opt.preprocess:  # with the others, the size depends on the image; see data.transforms
+        yield ("load_size",), BYTES_PER_PIXEL * opt.load_size**2
     channels = max(opt.input_nc, opt.output_nc)
     if opt.image_side is not None:
-        yield ("batch_size", "crop_size"), 4 * channels * opt.batch_size * opt.image_side**2
+        bytes_per_pixel = max(4 * channels, BYTES_PER_PIXEL)
+        yield ("batch_size", "crop_size"), bytes_per_pixel * opt.batch_size * opt.image_side**2
     for flag in ("ngf", "ndf"):  # most families have layers of 4 times as many channels, with 3 x 3 weights
         yield (flag,), 4 * 9 * (4 * getattr(opt, flag)) ** 2
     if "steps" in opt and opt.image_side is not None:

@@ -183,14 +183,16 @@ class Parser(Arguments):
             return []
         flag = action.option_strings[-1]
         items = value if isinstance(value, list) else [value]
+        is_repeatable = isinstance(action, argparse._AppendAction)
         is_text = action.type in (None, str) and not isinstance(action.default, list) and action.nargs is None
-        if isinstance(value, list) and is_text and not isinstance(action, argparse._AppendAction):
+        if isinstance(value, list) and is_text and not is_repeatable:
             raise UserError(f"{flag} needs one value, not a list of {len(value)}")
-        if any(isinstance(item, list | dict) or str(item).startswith("--") for item in items):
+        is_flag = any(str(item).startswith("--") for item in items)
+        if any(isinstance(item, list | dict) for item in items) or (is_flag and not is_repeatable):
             raise UserError(f"{flag} needs plain values: text or numbers that do not begin with --")
         if action.nargs == 0:  # store_true, store_false: the flag alone sets its constant
             return [flag] if switch(str(value)) == bool(action.const) else []
-        if isinstance(action, argparse._AppendAction):
+        if is_repeatable:  # the values may be folders of any name
             return [f"{flag}={item}" for item in items]
         if action.nargs in ("+", "*") or isinstance(action.nargs, int):
             return [flag, *map(str, items)]

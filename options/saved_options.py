@@ -4,8 +4,6 @@ import ast
 import errno
 import json
 import math
-import os
-import stat
 from argparse import Namespace
 from collections.abc import Collection
 from contextlib import suppress
@@ -13,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from options.parser import Parser
-from util.errors import UserError
-from util.files import write_atomically
+from util.errors import UserError, one_line
+from util.files import open_regular, write_atomically
 
 Options = dict[str, Any]
 LARGEST_FILE = 1 << 18  # bytes; a file of options has about 3,000
@@ -46,7 +44,7 @@ def read_config(path: str) -> Options:
         # all values stay text, which the flags convert: `off` is not false, and long numbers cost no time
         options = yaml.load(text, yaml.BaseLoader) or {}
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no character of that number
-        raise UserError(f"--config {path} is not valid YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"--config {path} is not valid YAML: {one_line(error)}") from error
     items = options.items() if isinstance(options, dict) else [("", options)]
     if not all(isinstance(name, str) and _is_plain(value) for name, value in items):
         raise UserError(f"--config {path} must consist of lines of the form name: value, e.g. batch_size: 4")
@@ -83,10 +81,7 @@ def read_run(folder: Path) -> Options:
 
 def _read_text(path: Path, errors: str = "strict") -> str:
     """The text of a small regular file; anything else is an OSError, which a pipe without a writer is at once."""
-    # a pipe does not block the opening, and is not read
-    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file")
+    with open_regular(path) as file:
         content = file.read(LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:
         raise OSError(errno.EFBIG, f"it is larger than {LARGEST_FILE} bytes")

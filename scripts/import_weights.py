@@ -64,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(f"{folder} exists and is not overwritten: choose another --name, or move it away")
     files = {name: path for name in ("G", "G_ema", "D") if (path := getattr(args, name)) is not None}
     states = {name: weights.read(path) for name, path in files.items()}
+    for name, path in files.items():
+        weights.refuse_not_finite(path, states[name])
     options = write_nets(args, files, states, folder) | {"standing_stats": 0}
     # written last: a folder with options is complete
     write_atomically(folder / "opt.json", (json.dumps(options, indent=1, sort_keys=True) + "\n").encode())

@@ -40,6 +40,15 @@ def test_a_run_keeps_the_names_of_its_classes(fish: Path, tmp_path: Path) -> Non
     assert opt.class_names == sorted(FISH)
 
 
+def test_a_run_with_a_class_that_looks_like_a_flag_is_read_again(tmp_path: Path) -> None:
+    names = ["--perch", "--help", "eel"]
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "opt.json").write_text(
+        json.dumps({"model": "cgan", "class_names": names, "n_classes": 3})
+    )
+    assert TestOptions().parse(["--name", "r", "--checkpoints_dir", str(tmp_path)]).class_names == names
+
+
 def test_folders_are_matched_by_name(fish: Path) -> None:
     """A test set with fewer classes, which would have got other numbers."""
     trained = ["bream", *sorted(FISH)]

@@ -80,22 +80,6 @@ def test_a_small_file_of_many_pixels_is_refused_quickly(tmp_path: Path) -> None:
         open_image(path, 3)
 
 
-@pytest.mark.parametrize("mode", ["resize", "resize_and_crop", "center", "long_edge", "crop"])
-def test_sides_that_cannot_fit_are_refused_at_the_start(root: Path, mode: str) -> None:
-    name = "load_size" if mode.startswith("resize") else "crop_size"
-    sides = {"load_size": 2_000_000, "crop_size": 1_000_000} | {name: 10_000_000}
-    with within(5), refused(f"--{name} 10000000"):
-        dataset(cached_options(root, preprocess=mode, **sides))
-
-
-def test_the_batch_counts_for_the_memory(root: Path, little_memory: None) -> None:
-    opt = cached_options(root, preprocess="center", crop_size=100)
-    assert len(dataset(opt)) == 3
-    opt.batch_size = 6
-    with refused("--crop_size 100", "--batch_size"):
-        dataset(opt)
-
-
 @pytest.mark.parametrize("mode", ["scale_width", "scale_width_and_crop", "resize"])
 def test_an_image_of_extreme_proportions_is_refused_by_name(mode: str, little_memory: None) -> None:
     """A width of 1 is scaled to that of others, and the height in proportion, or before the height shrinks."""

@@ -9,8 +9,9 @@ import pytest
 import torch
 from conftest import refused
 
+from options.test_options import TestOptions
 from util.errors import RunFault
-from util.pages.results_folder import new_results, saved_epoch
+from util.pages.results_folder import inputs_of, new_results, saved_epoch
 from util.pages.results_page import ResultsPage
 from util.pages.sheet_page import draw
 
@@ -37,6 +38,16 @@ def test_other_inputs_and_folders_of_others_are_set_aside(tmp_path: Path) -> Non
         "test_latest/images/x.png": "2",
     }
     assert json.loads((folder / "input.json").read_text()) == {"dataroot": "b"}
+
+
+@pytest.mark.parametrize("flag", ["--no_ema", "--eval", "--direction=BtoA", "--epoch=5"])
+def test_what_decides_the_images_is_part_of_the_input(tmp_path: Path, flag: str) -> None:
+    words = ["--name", "r", "--checkpoints_dir", str(tmp_path), "--dataroot", str(tmp_path)]
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "opt.json").write_text('{"model": "pix2pix"}')
+    plain, other = (inputs_of(TestOptions().parse([*words, *more])) for more in ([], [flag]))
+    assert plain == inputs_of(TestOptions().parse([*words, "--num_test", "7"]))
+    assert plain != other
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="uses POSIX locks")

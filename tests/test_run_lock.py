@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,26 @@ def test_an_abandoned_claim_is_removed(tmp_path: Path, monkeypatch: pytest.Monke
     with RunLock(tmp_path, "r"):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_abandoned_claim_has_one_successor_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that waited as long must not remove the claim of the first of them."""
+    monkeypatch.setattr(run_lock, "CLAIM_S", 0.5)
+    (tmp_path / "r.claim").touch()
+    inside: list[int] = []
+
+    def hold(number: int) -> int:
+        with run_lock._claimed(tmp_path / "r"):
+            inside.append(number)
+            time.sleep(0.05)
+            others = len(inside) - 1
+            inside.remove(number)
+        return others
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(hold, range(4))) == [0] * 4
 
 
 def compete(folder: Path, ready: object, results: object) -> None:

@@ -1,5 +1,6 @@
 """Weight files: read in every published form, compared with the net, and explained where they do not fit."""
 
+import math
 from collections import OrderedDict
 from pathlib import Path
 
@@ -111,3 +112,15 @@ def test_a_missing_epoch_is_refused_with_the_existing_ones_in_order(tmp_path: Pa
         weight_files.check_saved(tmp_path, "7")
     with refused(tmp_path / "7_net_G.pth", "2, 10, latest, iter_400"):
         weights.load_nets({"G": nn.Linear(1, 1)}, tmp_path, 7, averaged=False)
+
+
+def test_masks_of_infinity_are_no_damage(tmp_path: Path) -> None:
+    """A plugin's network may hold a mask of -inf; a buffer with NaN is refused when it is saved, not only when loaded."""
+    path, net = tmp_path / "latest_net_G.pth", nn.Linear(2, 2)
+    net.register_buffer("mask", torch.tensor([0.0, -math.inf]))
+    weights.check_finite(nn.ModuleDict({"G": net}))
+    torch.save(net.state_dict(), path)
+    weights.load_into(net, path, "G")
+    net.mask[0] = math.nan
+    with refused("G", "mask"):
+        weights.check_finite(nn.ModuleDict({"G": net}))

@@ -116,6 +116,11 @@ def not_installed(package: str) -> UserError:
     return UserError(f"{subject} not installed for {sys.executable}: {how_to_install(names)}")
 
 
+def one_line(error: BaseException) -> str:
+    """The message of an error without line breaks, or its type if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def line_of(error: BaseException, names: Callable[[Path], bool]) -> str:
     """`file:line` of the innermost call in a file that `names` accepts; empty if there is none."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if names(Path(frame.filename))]

@@ -14,8 +14,7 @@ from torch.utils.data import Dataset, default_collate, get_worker_info
 
 from data.base_dataset import PixelDataset, item_rng
 from data.loading.sampler import Key
-from data.loading.workers import one_line
-from util.errors import RunFault, UserError, line_of
+from util.errors import RunFault, UserError, line_of, one_line
 
 
 class SeededItems(Dataset):

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from data.loading.sampler import EpochSampler
 from util.cpu_count import WORKER_START_METHOD
-from util.errors import RunFault, UserError
+from util.errors import RunFault, UserError, one_line
 
 try:
     import resource
@@ -75,10 +75,6 @@ def start_workers(loader: DataLoader) -> Iterator[Any]:
     if handler is not None and signal.getsignal(child_signal) is not handler:
         signal.signal(child_signal, handler)
     return batches
-
-
-def one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _ignore_signals(worker: int) -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 from data.images import MODES
 from data.sources.per_process import OpenPerProcess
 from util.cli.packages import require
-from util.errors import UserError
+from util.errors import UserError, one_line
 from util.files import open_regular
 from util.free_memory import available_bytes, check_fits, in_words
 
@@ -75,9 +75,8 @@ def explained(path: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # h5py raises errors of any kind for damaged files
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
-            f"{path} is not a valid HDF5 file of images ({reason}): create it with scripts/make_hdf5.py"
+            f"{path} is not a valid HDF5 file of images ({one_line(error)}): create it with scripts/make_hdf5.py"
         ) from error
 
 

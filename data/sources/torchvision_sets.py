@@ -13,7 +13,7 @@ from data.images import convert, open_image
 from data.sources.lsun import LsunImages
 from data.sources.source import Source
 from util import distributed
-from util.errors import UserError
+from util.errors import UserError, one_line
 from util.files import open_regular
 
 MOST_UNPACKED = 2**26  # bytes; the images of MNIST have 47 MB
@@ -106,10 +106,6 @@ class TvImages:
 
     def name(self, index: int) -> str:
         return f"{self.title}_{index:06d}.png"
-
-
-def one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _are_labels(labels: np.ndarray, count: int, n_classes: int) -> bool:

@@ -144,7 +144,7 @@ def attention_rows(
 def gammas(nets: nn.ModuleDict) -> dict[str, Tensor]:
     """gamma_<net>_<place> -> gamma of each attention module."""
     return {
-        f"gamma_{name}_{place}": attention.gamma
+        f"gamma_{name}_{place}": attention.gamma.detach()
         for name, net in nets.items()
         for place, attention in getattr(net, "attention", {}).items()
     }

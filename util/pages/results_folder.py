@@ -25,7 +25,18 @@ except ImportError:  # Windows
 INPUT_FILE = "input.json"
 LARGEST_INPUT_FILE = 1 << 18  # bytes
 # besides the options that decide pixels, what an image is made from
-INPUTS = ("dataroot", "model", "model_suffix", "epoch", "load_iter", "seed", "labels", "truncation")
+INPUTS = (
+    "dataroot",
+    "model",
+    "model_suffix",
+    "epoch",
+    "load_iter",
+    "seed",
+    "labels",
+    "truncation",
+    "eval",
+    "no_ema",
+)
 
 
 def inputs_of(opt: Namespace) -> dict[str, object]:

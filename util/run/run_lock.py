@@ -107,15 +107,18 @@ def _claimed(path: Path) -> Iterator[float]:
 
     A file that can be created only once works on every file system, also on those that have no other locks.
     """
-    claim, end = path.with_suffix(".claim"), time.monotonic() + CLAIM_S
+    claim, other, since = path.with_suffix(".claim"), (0, 0), 0.0
     while True:
         try:
             os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             break
         except FileExistsError:
-            if time.monotonic() > end:
-                claim.unlink(missing_ok=True)
-                end += CLAIM_S
+            with suppress(FileNotFoundError):
+                state = claim.stat()
+                if other != (state.st_ino, state.st_mtime_ns):  # another process has it now
+                    other, since = (state.st_ino, state.st_mtime_ns), time.monotonic()
+                elif time.monotonic() > since + CLAIM_S:
+                    claim.unlink()
             time.sleep(0.02)
         except OSError as error:
             raise files.cannot_write(claim, error) from error

@@ -1,6 +1,7 @@
 """Reading and writing weight files, of this repository and of upstream (pytorch-CycleGAN-and-pix2pix)."""
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -25,7 +26,7 @@ def read(path: Path) -> State:
     """The state dict in a file, without the prefixes that DataParallel and torch.compile add to keys.
 
     Raises:
-        UserError: the file is missing or damaged, does not hold a state dict, or holds NaN or infinity.
+        UserError: the file is missing or damaged, or does not hold a state dict.
     """
     state = checkpoint.load(path)
     values = state.items() if isinstance(state, dict) else ()
@@ -33,12 +34,6 @@ def read(path: Path) -> State:
         raise UserError(
             f"{path} does not hold the weights of one network (a dict of ordinary tensors): choose a *_net_*.pth file"
         )
-    for key, value in state.items():
-        # torch has no isfinite() for numbers of 8 bits
-        if not bool(torch.isfinite(value if value.element_size() > 1 else value.float()).all()):
-            raise UserError(
-                f"{path} is unusable, because {key} holds NaN or infinity: use another save, for example with --epoch"
-            )
     return {
         ".".join(part for part in key.split(".") if part not in WRAPPERS): value
         for key, value in state.items()
@@ -81,9 +76,9 @@ def load_into(net: nn.Module, path: Path, name: str) -> None:
     """Load a file into a net, all keys or none.
 
     Raises:
-        UserError: the file cannot be read, or is of another architecture.
+        UserError: the file cannot be read, is of another architecture, or holds NaN.
     """
-    state = adapt(read(path), net)
+    state = _read_for(net, path)
     wrong = mismatch(net, state)
     if wrong:
         raise UserError(f"{path} does not fit net {name}: {wrong}")
@@ -93,11 +88,35 @@ def load_into(net: nn.Module, path: Path, name: str) -> None:
 def check_finite(nets: nn.ModuleDict) -> None:
     """Raise RunFault if a weight is not a finite number, which can happen although all losses are finite."""
     for name, net in nets.items():
-        if not all(bool(torch.isfinite(parameter).all()) for parameter in net.parameters()):
+        if key := _not_finite(net.state_dict(), dict(net.named_buffers())):
             raise RunFault(
-                f"some weights of {name} are not finite numbers, so they were not saved; earlier saved weights are "
+                f"some weights of {name}, such as {key}, are not finite numbers, so they were not saved; earlier saved weights are "
                 "unchanged: resume from them with --continue_train and a lower --lr, --clip_grad 1, or without --amp"
             )
+
+
+def _not_finite(state: State, buffers: Collection[str]) -> str:
+    """The key of a tensor with NaN, or of one with infinity that is no buffer, as a mask is; empty if there is none."""
+    for key, value in state.items():
+        numbers = value if value.element_size() > 1 else value.float()  # torch cannot test numbers of 8 bits
+        if bool((numbers.isnan() if key in buffers else ~numbers.isfinite()).any()):
+            return key
+    return ""
+
+
+def refuse_not_finite(path: Path, state: State, buffers: Collection[str] = ()) -> None:
+    """Raise UserError if the tensors of a file hold NaN, or infinity in others than `buffers`."""
+    if key := _not_finite(state, buffers):
+        raise UserError(
+            f"{path} is unusable, because {key} holds NaN or infinity: use another save, for example with --epoch"
+        )
+
+
+def _read_for(net: nn.Module, path: Path) -> State:
+    """The finite tensors in a file, with the keys that the net has."""
+    state = adapt(read(path), net)
+    refuse_not_finite(path, state, dict(net.named_buffers()))
+    return state
 
 
 def load_shared(net: nn.Module, path: Path) -> tuple[dict[str, Shape], dict[str, Shape]]:
@@ -108,7 +127,7 @@ def load_shared(net: nn.Module, path: Path) -> tuple[dict[str, Shape], dict[str,
     Raises:
         UserError: there are none.
     """
-    state = adapt(read(path), net)
+    state = _read_for(net, path)
     own = net.state_dict()
     shared = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
     if not shared:

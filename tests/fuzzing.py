@@ -232,7 +232,7 @@ class Fuzzer:
         case = self._make(number, place, rng)
         before = snapshot(place / "data")
         code, output = run_forked(case.words, place)
-        fault = judge(code, output, place, before)
+        fault = judge(case.words, code, output, place, before)
         self.results[f"{case.kind}: {'fault' if fault else 'refused' if code else 'accepted'}"] += 1
         shutil.rmtree(place)
         if not fault:
@@ -339,7 +339,7 @@ def _run_here(words: list[str], place: Path, log: Path) -> None:
     os._exit(code)
 
 
-def judge(code: int, output: str, place: Path, before: dict[str, str]) -> str:
+def judge(words: list[str], code: int, output: str, place: Path, before: dict[str, str]) -> str:
     """What is wrong with the end of a case; empty if nothing."""
     if code not in (0, 1, 2):
         return f"ended with {code}" + " (time limit)" * (code == -signal.SIGALRM)
@@ -348,8 +348,9 @@ def judge(code: int, output: str, place: Path, before: dict[str, str]) -> str:
     errors = [line for line in output.splitlines() if line.startswith("error: ")]
     if code and len(errors) != 1:
         return f"ended with {code} and {len(errors)} sentences"
-    places = ("checkpoints", "results", "state")
-    written = {path.name for path in place.iterdir()} - {"data", "c.yaml", *places}
+    chosen = [word.partition("=")[2] for word in words if word.startswith("--results_dir=")]
+    places = {"checkpoints", "results", "state", *(folder.split("/")[0] for folder in chosen)}
+    written = {path.name for path in place.iterdir()} - {"data", "c.yaml"} - places
     if written or snapshot(place / "data") != before:
         return f"wrote {written or 'into the data'}"
     return ""

@@ -79,8 +79,14 @@ def in_child(work: Callable[[], object]) -> int:
     """The process number of a fork that does the work and exits with 0 if it is true."""
     child = os.fork()
     if not child:
+        signal.signal(
+            signal.SIGTERM, signal.SIG_DFL
+        )  # an earlier test may have left a handler, which would raise
         native.library.cache_clear()
-        os._exit(0 if work() else 1)
+        try:
+            os._exit(0 if work() else 1)
+        finally:
+            os._exit(1)
     return child
 
 

@@ -118,7 +118,8 @@ def test_a_family_from_noise_is_refused_by_models_from_images(
 
 
 def test_a_flag_of_training_only_is_named_in_testing(tmp_path: Path) -> None:
-    (tmp_path / "stemmed_model.py").write_text(
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "stemmed_model.py").write_text(
         "from models.template_model import *\n"
         "class StemmedModel(TemplateModel):\n"
         "    @staticmethod\n"
@@ -127,7 +128,7 @@ def test_a_flag_of_training_only_is_named_in_testing(tmp_path: Path) -> None:
         "            parser.add_argument('--stem', type=int, default=3)\n"
         "        return parser\n"
     )
-    opt = test(*save_run(tmp_path, "--plugin_path", tmp_path, "--model", "stemmed"))
+    opt = test(*save_run(tmp_path / "runs", "--plugin_path", tmp_path / "plugins", "--model", "stemmed"))
     for each in (opt, deepcopy(opt), pickle.loads(pickle.dumps(opt))):
         with refused("--stem", "is_train:"):
             print(each.stem)

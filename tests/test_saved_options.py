@@ -35,12 +35,15 @@ class FlaggedModel(TemplateModel):
 
 
 @pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+def own(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> list[object]:
     """The words that choose a model whose flags have each attribute, and small images without a name of a run."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(sys, "path", list(sys.path))
-    (tmp_path / "flagged_model.py").write_text(FLAGGED_MODEL)
-    return ["--plugin_path", tmp_path, "--model", "flagged"]
+    plugins = tmp_path_factory.mktemp("plugins")  # not in --checkpoints_dir, where received runs are put
+    (plugins / "flagged_model.py").write_text(FLAGGED_MODEL)
+    return ["--plugin_path", plugins, "--model", "flagged"]
 
 
 def test_test_py_takes_over_the_flags_that_the_networks_depend_on(own: list, tmp_path: Path) -> None:

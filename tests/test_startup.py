@@ -53,8 +53,8 @@ MISTAKES = {
     "test.py --name empty": "--dataroot",
     "test.py --name empty --dataroot nowhere": "--dataroot nowhere",
     "train.py --continue_train --name nobody": "checkpoints/nobody",
-    "train.py --continue_train --name empty --epoch 7": "checkpoints/empty 7",
-    "train.py --continue_train --name empty --load_iter 9": "checkpoints/empty iter_9",
+    "train.py --continue_train --name empty --epoch 7": "checkpoints/empty --continue_train",
+    "train.py --continue_train --name empty --load_iter 9": "checkpoints/empty --continue_train",
     "scripts/sample.py --name nobody": "checkpoints/nobody",
 }
 # these import the plugin: an unclear flag in its source, a data set without --dataroot, a value of its own flag

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,6 +113,9 @@ class Chain:
         if process.poll() is None:
             if sent == signal.SIGKILL:
                 os.killpg(process.pid, sent)
+                for rank in processes_of(self.runs):  # torchrun gives each rank a process group of its own
+                    with suppress(ProcessLookupError):
+                        os.kill(rank, sent)
             else:
                 process.send_signal(sent)
         code = process.wait(LONGEST_S)

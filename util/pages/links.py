@@ -65,10 +65,9 @@ def add_to_training_page(run_folder: Path, results: Path) -> None:
 def _read(page: Path) -> str:
     """The text of a page; raises OSError for what is no file, or too large for a page."""
     with open_regular(page) as file:
-        content = file.read(LARGEST_PAGE + 1)
-    if len(content) > LARGEST_PAGE:
-        raise OSError(errno.EFBIG, f"it is larger than {LARGEST_PAGE} bytes")
-    return content.decode(errors="surrogateescape")
+        if os.fstat(file.fileno()).st_size > LARGEST_PAGE:
+            raise OSError(errno.EFBIG, f"it is larger than {LARGEST_PAGE} bytes")
+        return file.read().decode(errors="surrogateescape")
 
 
 def as_html(links: Sequence[Link]) -> str:

@@ -245,6 +245,7 @@ class BaseModel(TrainingStep, ABC):
         }
 
     def load_state_dict(self, state: dict) -> None:
+        weights.check_states(self.nets, state["nets"])
         self.nets.load_state_dict(state["nets"])
         self.ema.load_state_dict(state["ema"])
         for phase in self.phases:

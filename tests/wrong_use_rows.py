@@ -240,7 +240,7 @@ ROWS = [
     Wrong("attention_expected", "test --model cycle_gan_attn", "--init_from --model cycle_gan"),
     Wrong("attention_unexpected", "test --name attn --model cycle_gan",
           "--model cycle_gan_attn --attn_G_pos"),
-    Wrong("go_on_other_ngf", "go_on --ngf 16", f"{STATE} G_A.model.1.weight"),
+    Wrong("go_on_other_ngf", "go_on --ngf 16", f"{STATE} G_A --ngf"),
     Wrong("go_on_other_model", "go_on --model cycle_gan_attn", STATE),
     Wrong("go_on_other_batch", "go_on --batch_size 2", "2 --batch_size", before=within_an_epoch),
     Wrong("weights_foreign", "test",

@@ -24,7 +24,7 @@ def address(folder: Path, page: Path) -> str:
 
 def links_of_results(folder: Path, name: str, run_folder: Path) -> list[Link]:
     """The training page of the run, and the other results beside `folder`/`name`; `folder` holds results folders."""
-    pages = [("training", run_folder / "web" / "index.html")]
+    pages = [("Training", run_folder / "web" / "index.html")]
     pages += sorted((page.parent.name, page) for page in folder.glob("*/index.html"))
     others = [(text, page) for text, page in pages if page.parent.name != name and page.exists()]
     return [(text, address(folder / name, page)) for text, page in others if not text.endswith("_unfinished")]

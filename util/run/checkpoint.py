@@ -145,7 +145,8 @@ class Checkpoint:
                     "generators and image pools are not restored, so the result will not be bit-identical"
                 )
         except (RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
-            reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ...")
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            reason = textwrap.shorten(f"{kind}{error}", 200, placeholder=" ...")
             raise UserError(
                 f"{path} does not fit the given options or this version of the project ({reason}): leave the "
                 "flags out to use the run's own options, or choose another --name"

@@ -193,6 +193,16 @@ def adapt(state: State, net: nn.Module) -> State:
     return adapted
 
 
+def check_states(nets: nn.ModuleDict, state: State) -> None:
+    """Raise ValueError, which names the net and the likely cause, if the state of all nets does not fit them."""
+    for name, net in nets.items():
+        own = {
+            key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")
+        }
+        if reason := mismatch(net, own):
+            raise ValueError(f"net {name}: {reason}")
+
+
 def mismatch(net: nn.Module, state: State) -> str:
     """Why a state dict does not fit a net; empty if it fits.
 
